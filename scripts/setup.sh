@@ -45,7 +45,7 @@ make_venv() {
   echo "  making .venv with numpy and onnx"
   rm -rf .venv
   python3 -m venv --without-pip .venv
-  python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
     --require-hashes --requirement scripts/setup/requirements.txt \
     --target "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" ||
     die "pip cannot install scripts/setup/requirements.txt (its reason is above)"
@@ -59,12 +59,12 @@ rebuild_weights() {
   [ -f "$stamp" ] && [ "$(weights_state)" = "$(cat "$stamp")" ] && return
   make_venv
   .venv/bin/python scripts/models/efficientnet.py --out models/products || die "models/products was not rebuilt"
-  .venv/bin/python scripts/models/encoder.py --out models/sentiment || die "models/sentiment was not rebuilt"
+  [ ! -f scripts/models/encoder.py ] || .venv/bin/python scripts/models/encoder.py --out models/sentiment || die "models/sentiment was not rebuilt"
   weights_state >"$stamp"
 }
 
 weights_state() {
-  sha256sum scripts/models/efficientnet.py scripts/models/encoder.py scripts/setup/requirements.txt
+  sha256sum scripts/models/efficientnet.py scripts/models/encoder.py scripts/setup/requirements.txt 2>/dev/null || true
   stat --format '%n %s %Y' models/products/efficientnet-lite0.onnx models/sentiment/encoder.onnx \
     models/sentiment/tokenizer.json 2>/dev/null || true
 }
