@@ -1,0 +1,636 @@
+package bundle
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/scry-ml/scry/tensor"
+)
+
+// ErrGraph is wrapped by every error about an ONNX file that cannot be read or
+// must not reach ONNX Runtime.
+var ErrGraph = errors.New("invalid ONNX graph")
+
+// Bounds of a graph. They lie far above what exporters write and below what
+// makes loading take minutes.
+const (
+	maxNodes     = 1_000_000
+	maxDepth     = 16 // graphs within graphs (If, Loop, Scan)
+	maxName      = 64 << 10
+	maxNestedLen = 64 // messages within messages
+)
+
+// Graph is what scry must know of an ONNX file before ONNX Runtime sees it. It
+// is read in one pass that skips the weights, so a file of gigabytes costs no
+// memory.
+type Graph struct {
+	// IRVersion is the version of the file format.
+	IRVersion int64
+	// Producer is the exporter's name and version, such as "pytorch 2.9".
+	Producer string
+	// Opsets holds the operator set version by domain; "" is ai.onnx.
+	Opsets map[string]int64
+	// Inputs are the inputs that a caller must feed (initialisers excluded).
+	Inputs []Value
+	// Outputs are the outputs.
+	Outputs []Value
+	// Operators counts the nodes by domain and type, nested graphs included.
+	Operators map[Operator]int
+	// ExternalData are the files that hold weights, as the graph names them.
+	ExternalData []string
+	// WeightBytes is the size of all initialisers, external ones included.
+	WeightBytes int64
+}
+
+// Operator is a node's type in its domain; "" is ai.onnx.
+type Operator struct{ Domain, Type string }
+
+// Value is an input or output of a graph.
+type Value struct {
+	// Name is the value's name.
+	Name string
+	// Kind is "tensor", "sequence", "map", "optional" or "sparse".
+	Kind string
+	// DType is the element type of a tensor.
+	DType tensor.DType
+	// Shape has -1 for symbolic axes; nil when the graph declares no shape.
+	Shape tensor.Shape
+	// Symbols holds the names of symbolic axes, "" for fixed or nameless ones.
+	Symbols []string
+}
+
+// Input returns the input of that name.
+func (g *Graph) Input(name string) (Value, bool) { return find(g.Inputs, name) }
+
+// Output returns the output of that name.
+func (g *Graph) Output(name string) (Value, bool) { return find(g.Outputs, name) }
+
+func find(values []Value, name string) (Value, bool) {
+	for _, v := range values {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Value{}, false
+}
+
+// ReadGraph reads an ONNX model. Errors wrap ErrGraph and never hold the
+// content.
+func ReadGraph(r io.Reader) (*Graph, error) {
+	s := &graphReader{
+		in: bufio.NewReaderSize(r, 64<<10),
+		graph: &Graph{
+			Opsets:    map[string]int64{},
+			Operators: map[Operator]int{},
+		},
+		external:  map[string]bool{},
+		functions: map[Operator]map[Operator]bool{},
+	}
+	if err := s.model(); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("the file ends early")
+		}
+		return nil, fmt.Errorf("%w: %w", ErrGraph, err)
+	}
+	return s.graph, nil
+}
+
+// graphReader walks the protobuf wire format of onnx.ModelProto. Reading the
+// wire by hand keeps weights out of memory, which no generated type can do.
+type graphReader struct {
+	in       *bufio.Reader
+	pos      int64
+	depth    int // messages
+	nesting  int // graphs
+	nodes    int
+	graph    *Graph
+	external map[string]bool
+	// functions holds, for each model-local function, what it calls.
+	functions map[Operator]map[Operator]bool
+	calls     map[Operator]bool // of the function being read
+	sawGraph  bool
+}
+
+// The wire types of protobuf.
+const (
+	wireVarint = 0
+	wire64     = 1
+	wireBytes  = 2
+	wire32     = 5
+)
+
+func (s *graphReader) byte() (byte, error) {
+	b, err := s.in.ReadByte()
+	if err == nil {
+		s.pos++
+	}
+	return b, err
+}
+
+func (s *graphReader) varint() (uint64, error) {
+	var v uint64
+	for shift := uint(0); shift < 64; shift += 7 {
+		b, err := s.byte()
+		if err != nil {
+			return 0, err
+		}
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return v, nil
+		}
+	}
+	return 0, errors.New("not a protobuf message")
+}
+
+func (s *graphReader) skip(n int64) error {
+	for n > 0 {
+		step := min(n, 1<<30)
+		k, err := s.in.Discard(int(step))
+		s.pos += int64(k)
+		n -= int64(k)
+		if err != nil {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return nil
+}
+
+func (s *graphReader) text(n int64) (string, error) {
+	if n > maxName {
+		return "", fmt.Errorf("a name of %d bytes", n)
+	}
+	b := make([]byte, n)
+	k, err := io.ReadFull(s.in, b)
+	s.pos += int64(k)
+	return string(b), err
+}
+
+// field is one field of a message: a number or a length-delimited value of n
+// bytes that the handler must read or skip entirely.
+type field struct {
+	number int
+	wire   int
+	value  uint64 // varint
+	n      int64  // bytes
+}
+
+// message reads fields until end (exclusive position; -1 = end of file). The
+// handler reads a bytes field and returns true, or returns false to have it
+// skipped.
+func (s *graphReader) message(end int64, handle func(field) (bool, error)) error {
+	s.depth++
+	defer func() { s.depth-- }()
+	if s.depth > maxNestedLen {
+		return errors.New("nested too deeply")
+	}
+	for end < 0 || s.pos < end {
+		if end < 0 {
+			if _, err := s.in.Peek(1); err == io.EOF {
+				return nil
+			}
+		}
+		key, err := s.varint()
+		if err != nil {
+			return err
+		}
+		f := field{number: int(key >> 3), wire: int(key & 7)}
+		if f.number == 0 {
+			return errors.New("not a protobuf message")
+		}
+		switch f.wire {
+		case wireVarint:
+			if f.value, err = s.varint(); err != nil {
+				return err
+			}
+			if _, err = handle(f); err != nil {
+				return err
+			}
+		case wire64:
+			if err = s.skip(8); err != nil {
+				return err
+			}
+		case wire32:
+			if err = s.skip(4); err != nil {
+				return err
+			}
+		case wireBytes:
+			n, err := s.varint()
+			if err != nil {
+				return err
+			}
+			f.n = int64(n)
+			if f.n < 0 || (end >= 0 && f.n > end-s.pos) {
+				return errors.New("a field is longer than its message")
+			}
+			stop := s.pos + f.n
+			done, err := handle(f)
+			if err != nil {
+				return err
+			}
+			if !done {
+				if err := s.skip(f.n); err != nil {
+					return err
+				}
+			}
+			if s.pos != stop {
+				return errors.New("a field does not end where it should")
+			}
+		default:
+			return errors.New("not a protobuf message")
+		}
+	}
+	if s.pos != end {
+		return errors.New("a message does not end where it should")
+	}
+	return nil
+}
+
+// str reads a bytes field as a string.
+func (s *graphReader) str(f field, to *string) (bool, error) {
+	if f.wire != wireBytes {
+		return false, errors.New("not an ONNX model")
+	}
+	var err error
+	*to, err = s.text(f.n)
+	return true, err
+}
+
+// sub reads a bytes field as a message.
+func (s *graphReader) sub(f field, handle func(field) (bool, error)) (bool, error) {
+	if f.wire != wireBytes {
+		return false, errors.New("not an ONNX model")
+	}
+	return true, s.message(s.pos+f.n, handle)
+}
+
+func (s *graphReader) model() error {
+	var producer, version string
+	err := s.message(-1, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			s.graph.IRVersion = int64(f.value)
+		case 2:
+			return s.str(f, &producer)
+		case 3:
+			return s.str(f, &version)
+		case 7:
+			if f.wire != wireBytes {
+				return false, errors.New("not an ONNX model")
+			}
+			s.sawGraph = true
+			return true, s.subgraph(s.pos+f.n, true)
+		case 8:
+			return s.opset(f)
+		case 25:
+			return s.function(f)
+		}
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	if !s.sawGraph || s.graph.IRVersion <= 0 {
+		return errors.New("not an ONNX model")
+	}
+	if producer != "" && version != "" {
+		producer += " " + version
+	}
+	s.graph.Producer = producer
+	for name := range s.external {
+		s.graph.ExternalData = append(s.graph.ExternalData, name)
+	}
+	sort.Strings(s.graph.ExternalData)
+	return s.recursion()
+}
+
+func (s *graphReader) opset(f field) (bool, error) {
+	var domain string
+	var version int64
+	done, err := s.sub(f, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			return s.str(f, &domain)
+		case 2:
+			version = int64(f.value)
+		}
+		return false, nil
+	})
+	if domain == "ai.onnx" {
+		domain = ""
+	}
+	s.graph.Opsets[domain] = max(s.graph.Opsets[domain], version)
+	return done, err
+}
+
+func (s *graphReader) function(f field) (bool, error) {
+	var self Operator
+	calls := map[Operator]bool{}
+	s.calls = calls
+	defer func() { s.calls = nil }()
+	done, err := s.sub(f, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			return s.str(f, &self.Type)
+		case 7:
+			return s.node(f)
+		case 10:
+			return s.str(f, &self.Domain)
+		}
+		return false, nil
+	})
+	s.functions[self] = calls
+	return done, err
+}
+
+// recursion refuses functions that call themselves: inlining them never ends.
+func (s *graphReader) recursion() error {
+	state := map[Operator]int{}
+	var visit func(Operator) error
+	visit = func(op Operator) error {
+		switch state[op] {
+		case 1:
+			return fmt.Errorf("the function %q calls itself", op.Type)
+		case 2:
+			return nil
+		}
+		state[op] = 1
+		for callee := range s.functions[op] {
+			if _, local := s.functions[callee]; local {
+				if err := visit(callee); err != nil {
+					return err
+				}
+			}
+		}
+		state[op] = 2
+		return nil
+	}
+	for op := range s.functions {
+		if err := visit(op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *graphReader) subgraph(end int64, top bool) error {
+	s.nesting++
+	defer func() { s.nesting-- }()
+	if s.nesting > maxDepth {
+		return fmt.Errorf("graphs are nested more than %d deep", maxDepth)
+	}
+	initialisers := map[string]bool{}
+	var inputs []Value
+	err := s.message(end, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			return s.node(f)
+		case 5:
+			name, done, err := s.weights(f)
+			initialisers[name] = true
+			return done, err
+		case 15:
+			return s.sub(f, func(f field) (bool, error) {
+				if f.number == 1 || f.number == 2 {
+					_, done, err := s.weights(f)
+					return done, err
+				}
+				return false, nil
+			})
+		case 11:
+			if !top {
+				return false, nil
+			}
+			v, done, err := s.value(f)
+			inputs = append(inputs, v)
+			return done, err
+		case 12:
+			if !top {
+				return false, nil
+			}
+			v, done, err := s.value(f)
+			s.graph.Outputs = append(s.graph.Outputs, v)
+			return done, err
+		}
+		return false, nil
+	})
+	if top {
+		// Before IR version 4 initialisers were listed as inputs too.
+		for _, v := range inputs {
+			if !initialisers[v.Name] {
+				s.graph.Inputs = append(s.graph.Inputs, v)
+			}
+		}
+	}
+	return err
+}
+
+func (s *graphReader) node(f field) (bool, error) {
+	s.nodes++
+	if s.nodes > maxNodes {
+		return false, fmt.Errorf("more than %d nodes", maxNodes)
+	}
+	var op Operator
+	done, err := s.sub(f, func(f field) (bool, error) {
+		switch f.number {
+		case 4:
+			return s.str(f, &op.Type)
+		case 7:
+			return s.str(f, &op.Domain)
+		case 5:
+			return s.sub(f, s.attribute)
+		}
+		return false, nil
+	})
+	if op.Domain == "ai.onnx" {
+		op.Domain = ""
+	}
+	s.graph.Operators[op]++
+	if s.calls != nil {
+		s.calls[op] = true
+	}
+	return done, err
+}
+
+func (s *graphReader) attribute(f field) (bool, error) {
+	switch f.number {
+	case 5, 10:
+		_, done, err := s.weights(f)
+		return done, err
+	case 6, 11:
+		if f.wire != wireBytes {
+			return false, errors.New("not an ONNX model")
+		}
+		return true, s.subgraph(s.pos+f.n, false)
+	}
+	return false, nil
+}
+
+// weights reads a TensorProto but for its data.
+func (s *graphReader) weights(f field) (name string, done bool, err error) {
+	external := false
+	location := ""
+	elements, elementType := int64(1), 0
+	done, err = s.sub(f, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			if f.wire == wireVarint {
+				elements = product(elements, f.value)
+				return false, nil
+			}
+			return s.packed(f, func(d uint64) { elements = product(elements, d) })
+		case 2:
+			elementType = int(f.value)
+		case 8:
+			return s.str(f, &name)
+		case 13:
+			var key, value string
+			done, err := s.sub(f, func(f field) (bool, error) {
+				switch f.number {
+				case 1:
+					return s.str(f, &key)
+				case 2:
+					return s.str(f, &value)
+				}
+				return false, nil
+			})
+			if key == "location" {
+				location = value
+			}
+			return done, err
+		case 14:
+			external = f.value == 1
+		}
+		return false, nil
+	})
+	if external || location != "" {
+		s.external[location] = true
+	}
+	size := int64(1)
+	if t := dtypeOfONNX(elementType); t.Size() > 0 {
+		size = int64(t.Size())
+	}
+	s.graph.WeightBytes = min(s.graph.WeightBytes+product(elements, uint64(size)), 1<<60)
+	return name, done, err
+}
+
+func product(a int64, b uint64) int64 {
+	if b > 1<<40 || (b > 0 && a > (1<<60)/int64(b)) {
+		return 1 << 60
+	}
+	return a * int64(b)
+}
+
+// packed reads packed varints.
+func (s *graphReader) packed(f field, each func(uint64)) (bool, error) {
+	end := s.pos + f.n
+	for s.pos < end {
+		v, err := s.varint()
+		if err != nil {
+			return true, err
+		}
+		each(v)
+	}
+	return true, nil
+}
+
+func (s *graphReader) value(f field) (Value, bool, error) {
+	v := Value{Kind: "tensor"}
+	done, err := s.sub(f, func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			return s.str(f, &v.Name)
+		case 2:
+			return s.sub(f, func(f field) (bool, error) {
+				switch f.number {
+				case 1:
+					return s.sub(f, s.tensorType(&v))
+				case 4:
+					v.Kind = "sequence"
+				case 5:
+					v.Kind = "map"
+				case 8:
+					v.Kind = "sparse"
+				case 9:
+					v.Kind = "optional"
+				}
+				return false, nil
+			})
+		}
+		return false, nil
+	})
+	return v, done, err
+}
+
+func (s *graphReader) tensorType(v *Value) func(field) (bool, error) {
+	return func(f field) (bool, error) {
+		switch f.number {
+		case 1:
+			v.DType = dtypeOfONNX(int(f.value))
+		case 2:
+			v.Shape, v.Symbols = tensor.Shape{}, []string{}
+			return s.sub(f, func(f field) (bool, error) {
+				if f.number != 1 {
+					return false, nil
+				}
+				extent, symbol := int64(-1), ""
+				done, err := s.sub(f, func(f field) (bool, error) {
+					switch f.number {
+					case 1:
+						extent = int64(f.value)
+					case 2:
+						return s.str(f, &symbol)
+					}
+					return false, nil
+				})
+				if extent < 0 {
+					extent = -1
+				}
+				v.Shape = append(v.Shape, extent)
+				v.Symbols = append(v.Symbols, symbol)
+				if len(v.Shape) > 64 {
+					return done, errors.New("a tensor of more than 64 axes")
+				}
+				return done, err
+			})
+		}
+		return false, nil
+	}
+}
+
+// dtypeOfONNX maps onnx.TensorProto.DataType.
+func dtypeOfONNX(t int) tensor.DType {
+	switch t {
+	case 1:
+		return tensor.Float32
+	case 2:
+		return tensor.Uint8
+	case 3:
+		return tensor.Int8
+	case 4:
+		return tensor.Uint16
+	case 5:
+		return tensor.Int16
+	case 6:
+		return tensor.Int32
+	case 7:
+		return tensor.Int64
+	case 8:
+		return tensor.String
+	case 9:
+		return tensor.Bool
+	case 10:
+		return tensor.Float16
+	case 11:
+		return tensor.Float64
+	case 12:
+		return tensor.Uint32
+	case 13:
+		return tensor.Uint64
+	case 16:
+		return tensor.BFloat16
+	}
+	return tensor.Invalid
+}

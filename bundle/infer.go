@@ -1,0 +1,207 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// Guess is one inferred part of a manifest, for people to check.
+type Guess struct {
+	// Field is the manifest's field, such as "graphs.model.file".
+	Field string
+	// Why tells what the guess rests on.
+	Why string
+	// Files are files that the guess read and the bundle must keep.
+	Files []string
+}
+
+// infer makes the manifest of a directory that has none: one ONNX file, with a
+// tokenizer.json where it reads token ids, named columns where each input is
+// one, or bare tensors.
+func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
+	file, err := onlyGraph(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := dir.Open(file)
+	if err != nil {
+		return nil, nil, invalid(file, "%v", cause(err))
+	}
+	defer f.Close()
+	g, err := ReadGraph(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}}
+	guesses := []Guess{{Field: "graphs.model.file", Why: "the only .onnx file"}}
+	guesses = append(guesses, inferAxes(m.Graphs["model"], g)...)
+	switch {
+	case hasInput(g, "input_ids") && exists(dir, "tokenizer.json"):
+		guesses = append(guesses, inferText(dir, m)...)
+	case allColumns(g):
+		guesses = append(guesses, inferRow(m, g)...)
+	}
+	return m, guesses, nil
+}
+
+func onlyGraph(dir fs.FS) (string, error) {
+	var found []string
+	for _, pattern := range []string{"*.onnx", "onnx/*.onnx"} {
+		names, err := fs.Glob(dir, pattern)
+		if err != nil {
+			return "", invalid("graphs", "%v", cause(err))
+		}
+		found = append(found, names...)
+		if len(found) > 0 {
+			break
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", invalid("graphs", "there is neither a %s nor an .onnx file", ManifestFile)
+	case 1:
+		return found[0], nil
+	}
+	sort.Strings(found)
+	return "", invalid("graphs", "there is no %s and more than one graph: %s", ManifestFile, strings.Join(found, ", "))
+}
+
+func exists(dir fs.FS, name string) bool {
+	_, err := fs.Stat(dir, name)
+	return err == nil
+}
+
+func hasInput(g *Graph, name string) bool {
+	_, ok := g.Input(name)
+	return ok
+}
+
+// inferAxes finds axes that differ from item to item: symbolic axes beyond the
+// first of token inputs, and the outputs' axes of the same symbol.
+func inferAxes(m *bundlev1.Graph, g *Graph) []Guess {
+	var guesses []Guess
+	symbol := ""
+	for _, v := range g.Inputs {
+		switch v.Name {
+		case "input_ids", "attention_mask", "token_type_ids", "position_ids":
+		default:
+			continue
+		}
+		if len(v.Shape) != 2 || v.Shape[1] != -1 {
+			continue
+		}
+		if m.Inputs == nil {
+			m.Inputs = map[string]*bundlev1.Port{}
+		}
+		axis := int32(1)
+		m.Inputs[v.Name] = &bundlev1.Port{SequenceAxis: &axis}
+		guesses = append(guesses, Guess{Field: "graphs.model.inputs." + v.Name, Why: "token inputs are [batch, sequence]"})
+		if v.Symbols[1] != "" {
+			symbol = v.Symbols[1]
+		}
+	}
+	for _, v := range g.Outputs {
+		for i := 1; i < len(v.Symbols); i++ {
+			if symbol != "" && v.Symbols[i] == symbol {
+				if m.Outputs == nil {
+					m.Outputs = map[string]*bundlev1.Port{}
+				}
+				axis := int32(i)
+				m.Outputs[v.Name] = &bundlev1.Port{SequenceAxis: &axis}
+				guesses = append(guesses, Guess{Field: "graphs.model.outputs." + v.Name, Why: fmt.Sprintf("its axis %d has the inputs' symbol %q", i, symbol)})
+				break
+			}
+		}
+	}
+	return guesses
+}
+
+// inferText takes the length from config.json and tokenizer_config.json as
+// Hugging Face writes them.
+func inferText(dir fs.FS, m *bundlev1.Manifest) []Guess {
+	const usual = 512
+	length, why := int64(usual), "no configuration gives a length"
+	var files []string
+	var config struct {
+		MaxPositions int64  `json:"max_position_embeddings"`
+		PadID        *int64 `json:"pad_token_id"`
+		Type         string `json:"model_type"`
+	}
+	if readJSON(dir, "config.json", &config) && config.MaxPositions > 1 {
+		length, why = config.MaxPositions, "max_position_embeddings of config.json"
+		// RoBERTa counts positions from pad_token_id + 1.
+		if strings.Contains(config.Type, "roberta") && config.PadID != nil && *config.PadID+1 < length {
+			length -= *config.PadID + 1
+			why += ", less pad_token_id + 1"
+		}
+		files = append(files, "config.json")
+	}
+	var tok struct {
+		MaxLength float64 `json:"model_max_length"` // 1e30 when unset
+	}
+	if readJSON(dir, "tokenizer_config.json", &tok) && tok.MaxLength >= 2 && tok.MaxLength < float64(length) {
+		length, why = int64(tok.MaxLength), "model_max_length of tokenizer_config.json"
+		files = append(files, "tokenizer_config.json")
+	}
+	m.Preprocessing = &bundlev1.Manifest_Text{Text: &bundlev1.Text{Tokenizer: "tokenizer.json", MaxLength: int32(min(max(length, 2), 1<<20))}}
+	return []Guess{
+		{Field: "text.tokenizer", Why: "a tokenizer.json lies beside a graph that reads input_ids"},
+		{Field: "text.max_length", Why: why, Files: files},
+	}
+}
+
+func readJSON(dir fs.FS, name string, into any) bool {
+	text, err := fs.ReadFile(dir, name)
+	return err == nil && len(text) < maxManifest && json.Unmarshal(text, into) == nil
+}
+
+// allColumns tells whether every input is one column [N] or [N,1].
+func allColumns(g *Graph) bool {
+	for _, v := range g.Inputs {
+		column := len(v.Shape) == 1 || (len(v.Shape) == 2 && v.Shape[1] == 1)
+		if v.Kind != "tensor" || !column || v.Shape[0] != -1 || featureType(v.DType) == 0 {
+			return false
+		}
+	}
+	return len(g.Inputs) > 0
+}
+
+func featureType(d tensor.DType) bundlev1.FeatureType {
+	switch {
+	case d.IsFloat():
+		return bundlev1.FeatureType_FEATURE_TYPE_FLOAT
+	case d == tensor.Bool:
+		return bundlev1.FeatureType_FEATURE_TYPE_BOOL
+	case d == tensor.String:
+		return bundlev1.FeatureType_FEATURE_TYPE_STRING
+	case d == tensor.Invalid:
+		return bundlev1.FeatureType_FEATURE_TYPE_UNSPECIFIED
+	}
+	return bundlev1.FeatureType_FEATURE_TYPE_INT
+}
+
+func inferRow(m *bundlev1.Manifest, g *Graph) []Guess {
+	row := &bundlev1.Row{}
+	for _, v := range g.Inputs {
+		row.Features = append(row.Features, &bundlev1.Feature{Name: v.Name, Type: featureType(v.DType)})
+	}
+	m.Preprocessing = &bundlev1.Manifest_Row{Row: row}
+	guesses := []Guess{{Field: "row.features", Why: "every input is one column"}}
+	for _, v := range g.Outputs {
+		if (v.Name == "probabilities" || v.Name == "output_probability") && v.DType.IsFloat() && len(v.Shape) == 2 && v.Shape[1] == 2 {
+			m.Heads = map[string]*bundlev1.Head{"probability": {
+				Source: Source{"model", v.Name}.String(),
+				Kind:   &bundlev1.Head_Probability{Probability: &bundlev1.Probability{Column: 1}},
+			}}
+			guesses = append(guesses, Guess{Field: "heads.probability", Why: fmt.Sprintf("%q has two columns; the second is taken for the event", path.Base(v.Name))})
+		}
+	}
+	return guesses
+}
