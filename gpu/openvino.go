@@ -1,0 +1,112 @@
+package gpu
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// openVINOProvider is Intel's plugin.
+type openVINOProvider struct {
+	devices map[string]openVINODevice // by Device.ID
+	once    sync.Once
+}
+
+type openVINODevice struct {
+	handle ort.EpDevice
+	name   string // OpenVINO's own: "CPU"
+}
+
+const (
+	openVINOName         = "OpenVINOExecutionProvider"
+	openVINORegistration = "scry-openvino"
+)
+
+// openOpenVINO registers the plugin and lists its devices. Only the CPU is
+// offered: no OpenVINO GPU or NPU has been tested.
+func openOpenVINO(c Config) []*device {
+	id := OpenVINO + ":" + CPU
+	unavailable := func(reason string) []*device {
+		return []*device{{Device: Device{ID: id, Provider: OpenVINO, Name: cpuName(), Reason: reason}}}
+	}
+	if c.OpenVINO == "" {
+		return unavailable("the OpenVINO plugin is not installed or not configured")
+	}
+	if _, err := os.Stat(c.OpenVINO); err != nil {
+		return unavailable("the OpenVINO plugin library is missing")
+	}
+	err := keepSignals(func() error {
+		return ort.RegisterExecutionProviderLibrary(openVINORegistration, c.OpenVINO)
+	})
+	if err != nil {
+		return unavailable("the OpenVINO plugin cannot be registered: " + sanitize(err.Error()))
+	}
+	p := &openVINOProvider{devices: map[string]openVINODevice{}}
+	found, err := ort.GetEpDevices()
+	if err != nil {
+		p.close()
+		return unavailable("the OpenVINO plugin lists no devices: " + sanitize(err.Error()))
+	}
+	for _, handle := range found {
+		if handle.EpName() != openVINOName {
+			continue
+		}
+		if kind, _, name := epDevice(handle); kind == CPU {
+			p.devices[id] = openVINODevice{handle, name}
+		}
+	}
+	if len(p.devices) == 0 {
+		p.close()
+		return unavailable("the OpenVINO plugin does not know this CPU")
+	}
+	d := Device{ID: id, Provider: OpenVINO, Name: cpuName(), Available: true, Precisions: []Precision{F32}}
+	if hasBF16(cpuInfo("flags")) {
+		d.Precisions = append(d.Precisions, BF16)
+	}
+	p.refresh(&d)
+	return []*device{{Device: d, provider: p}}
+}
+
+// hasBF16 tells from the CPU's flags whether bfloat16 is faster than float32
+// and not emulated.
+func hasBF16(flags string) bool {
+	have := strings.Fields(flags)
+	return slices.Contains(have, "amx_bf16") || slices.Contains(have, "avx512_bf16")
+}
+
+func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error) {
+	precision := F32
+	if slices.Contains(d.Precisions, BF16) && spec.Precision.rank() >= BF16.rank() {
+		precision = BF16
+	}
+	at := p.devices[d.ID]
+	// The plugin passes this on to OpenVINO as the device's properties.
+	properties, err := json.Marshal(map[string]map[string]string{
+		at.name: {
+			"INFERENCE_PRECISION_HINT": string(precision),
+			"INFERENCE_NUM_THREADS":    strconv.Itoa(threads),
+			"NUM_STREAMS":              "1",
+		},
+	})
+	if err != nil {
+		return "", err
+	}
+	err = o.AppendExecutionProviderV2([]ort.EpDevice{at.handle}, map[string]string{"load_config": string(properties)})
+	if err != nil {
+		return "", fmt.Errorf("OpenVINO refuses its options: %w", err)
+	}
+	return precision, nil
+}
+
+func (p *openVINOProvider) refresh(d *Device) { d.MemoryTotal, d.MemoryFree = hostMemory() }
+func (p *openVINOProvider) name() string      { return openVINOName }
+
+func (p *openVINOProvider) close() {
+	p.once.Do(func() { _ = ort.UnregisterExecutionProviderLibrary(openVINORegistration) })
+}

@@ -1,0 +1,71 @@
+// The part of ONNX Runtime's C API that the Go binding does not reach: running
+// a session on values that are built and read here, and asking a session and a
+// provider about themselves.
+
+#ifndef SCRY_GPU_ORT_H
+#define SCRY_GPU_ORT_H
+
+#include "onnxruntime_c_api.h"
+
+#define SCRY_MAX_RANK 16
+
+// scry_tensor is one input or output of a run. It lies in C memory; data may
+// point into pinned Go memory (inputs) or into value (outputs).
+typedef struct {
+  int32_t type;  // ONNXTensorElementDataType; -1 for an output that is no tensor
+  int32_t rank;
+  int64_t shape[SCRY_MAX_RANK];
+  void *data;       // elements; for strings the joined bytes of all elements
+  size_t bytes;     // of data
+  size_t *lengths;  // string inputs: bytes of each element
+  size_t elements;  // strings: number of elements
+  OrtValue *value;
+} scry_tensor;
+
+// scry_call is all that one run needs, made once and used again.
+typedef struct {
+  size_t n_inputs, n_outputs;
+  const char **input_names, **output_names;  // shared by all calls of a session
+  scry_tensor *inputs, *outputs;
+  const OrtValue **in_values;
+  OrtValue **out_values;
+} scry_call;
+
+// scry_ort_open finds the API of an ONNX Runtime library that is loaded
+// already. NULL on success, else what is wrong.
+const char *scry_ort_open(const char *path);
+
+scry_call *scry_call_new(size_t n_inputs, const char **input_names, size_t n_outputs, const char **output_names);
+void scry_call_free(scry_call *c);
+
+// scry_call_run creates the input values, runs, and describes the outputs,
+// which stay valid until scry_call_reset.
+OrtStatus *scry_call_run(scry_call *c, OrtSession *s, const OrtRunOptions *o);
+void scry_call_reset(scry_call *c);
+
+// scry_strings copies a string output: all bytes joined, and where each
+// element begins.
+OrtStatus *scry_strings(const OrtValue *v, void *bytes, size_t n_bytes, size_t *offsets, size_t n_offsets);
+
+int scry_error_code(const OrtStatus *s);
+const char *scry_error_message(const OrtStatus *s);
+void scry_release_status(OrtStatus *s);
+
+// scry_value_info describes input or output i of a session. The name belongs
+// to the caller (scry_free_string).
+OrtStatus *scry_session_counts(const OrtSession *s, size_t *inputs, size_t *outputs);
+OrtStatus *scry_value_info(const OrtSession *s, int output, size_t i, char **name, int32_t *onnx_type, int32_t *type,
+                           int32_t *rank, int64_t *shape);
+void scry_free_string(char *s);
+
+// scry_assigned_nodes counts the nodes of a session by whether the provider
+// runs them.
+OrtStatus *scry_assigned_nodes(const OrtSession *s, const char *provider, size_t *on, size_t *all);
+
+void scry_cancel_load(OrtSessionOptions *o);
+
+// Kind and name of the hardware behind a plugin's device; type is an
+// OrtHardwareDeviceType.
+void scry_ep_device(const OrtEpDevice *d, int32_t *type, const char **vendor, const char **ov_device);
+
+#endif

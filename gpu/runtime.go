@@ -1,0 +1,426 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// Config says where the libraries are. FindRuntime fills it from a folder.
+type Config struct {
+	// Library is the path of libonnxruntime.so. Its CUDA provider, if any, is
+	// looked for beside it.
+	Library string
+	// OpenVINO is the path of the OpenVINO plugin library; empty means not used.
+	OpenVINO string
+	// NVIDIA is the folder of the CUDA libraries, as pip's nvidia-* packages lay
+	// them out (DIR/*/lib/*.so*); empty means the system's own.
+	NVIDIA string
+	// ThreadsPerRun that a run uses on a CPU when its Spec says nothing; 0 means
+	// as many as this process may use.
+	ThreadsPerRun int
+	// Logger receives what is worth knowing about providers; nil means none.
+	Logger *slog.Logger
+}
+
+// FindRuntime looks for the libraries in dir as set-up unpacks them:
+// onnxruntime/libonnxruntime.so*, openvino/<plugin>, nvidia/*/lib. Fields of
+// what is not there stay empty.
+func FindRuntime(dir string) Config {
+	var c Config
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	c.Library = newest(filepath.Join(dir, "onnxruntime", "libonnxruntime.so*"))
+	c.OpenVINO = newest(filepath.Join(dir, "openvino", "libonnxruntime_providers_openvino_plugin.so"))
+	if found, _ := filepath.Glob(filepath.Join(dir, "nvidia", "*", "lib")); len(found) > 0 {
+		c.NVIDIA = filepath.Join(dir, "nvidia")
+	}
+	return c
+}
+
+// newest returns the last of the files that a pattern names, which for
+// libraries is the one of the full version.
+func newest(pattern string) string {
+	found, _ := filepath.Glob(pattern)
+	if len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
+}
+
+// Runtime is the opened ONNX Runtime with its providers. It is safe for
+// concurrent use.
+type Runtime struct {
+	config Config
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	devices  []*device             // fixed after Open but for the fields that say so
+	sessions map[*session]struct{} // guarded by mu
+	closed   bool                  // guarded by mu
+	loads    sync.WaitGroup        // loads in progress; Add only under mu while not closed
+}
+
+// device is a Device and what its provider needs to use it.
+type device struct {
+	Device
+	provider provider
+	failed   string // guarded by Runtime.mu: why it was given up after Open
+}
+
+// provider places graphs on the devices of one kind.
+type provider interface {
+	// options adds the provider to the options of a session on d, and returns
+	// the precision that it will use.
+	options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error)
+	// refresh brings the memory figures of d up to date.
+	refresh(d *Device)
+	// name is ONNX Runtime's name of the provider.
+	name() string
+	close()
+}
+
+// open is held by the one Runtime of this process: ONNX Runtime's environment
+// is global.
+var open sync.Mutex
+
+// Open loads ONNX Runtime and its providers. There can be one Runtime in a
+// process at a time: a second Open fails until Close. What an optional provider
+// lacks is no error but the Reason of its devices; errors wrap ErrLibrary.
+func Open(c Config) (*Runtime, error) {
+	if !open.TryLock() {
+		return nil, fmt.Errorf("%w: it is open already in this process", ErrLibrary)
+	}
+	r, err := openRuntime(c)
+	if err != nil {
+		open.Unlock()
+		return nil, err
+	}
+	return r, nil
+}
+
+func openRuntime(c Config) (*Runtime, error) {
+	if c.Library == "" {
+		return nil, fmt.Errorf("%w: no library is configured", ErrLibrary)
+	}
+	if _, err := os.Stat(c.Library); err != nil {
+		return nil, fmt.Errorf("%w: there is no file %s", ErrLibrary, filepath.Base(c.Library))
+	}
+	if err := checkBinding(); err != nil {
+		return nil, err
+	}
+	if c.ThreadsPerRun <= 0 {
+		c.ThreadsPerRun = runtime.GOMAXPROCS(0)
+	}
+	log := c.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	// Read by the library when it creates its environment; DisableTelemetry
+	// would come after the first event.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLibrary, err)
+	}
+	// First, because it pins the library: an environment that is closed later
+	// must not unload it under threads that are still ending.
+	if err := openAPI(c.Library); err != nil {
+		return nil, err
+	}
+	ort.SetSharedLibraryPath(c.Library)
+	// Its messages go to standard error and may quote inputs: what matters comes
+	// back as a status.
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
+	}
+	if err := ort.DisableTelemetry(); err != nil {
+		_ = ort.DestroyEnvironment()
+		return nil, fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
+	}
+
+	r := &Runtime{config: c, log: log, sessions: map[*session]struct{}{}}
+	r.devices = append(r.devices, openCUDA(c)...)
+	r.devices = append(r.devices, openOpenVINO(c)...)
+	r.devices = append(r.devices, openCPU()...)
+	for _, d := range r.devices {
+		log.Info("device", "id", d.ID, "name", d.Name, "available", d.Available, "reason", d.Reason)
+	}
+	return r, nil
+}
+
+// Version is ONNX Runtime's own, such as "1.31.1".
+func (r *Runtime) Version() string { return ort.GetVersion() }
+
+// Devices lists every known device, those that cannot be used with the reason.
+func (r *Runtime) Devices() []Device {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Device, len(r.devices))
+	for i, d := range r.devices {
+		out[i] = d.Device
+		if d.failed != "" {
+			out[i].Available, out[i].Reason = false, d.failed
+		}
+		if out[i].Available && !r.closed {
+			d.provider.refresh(&out[i])
+		}
+	}
+	return out
+}
+
+// Close closes the sessions that are still open, waiting for their runs, and
+// then ONNX Runtime. Further calls do nothing.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	r.mu.Unlock()
+	r.loads.Wait()
+
+	r.mu.Lock()
+	rest := make([]*session, 0, len(r.sessions))
+	for s := range r.sessions {
+		rest = append(rest, s)
+	}
+	r.mu.Unlock()
+	var errs []error
+	for _, s := range rest {
+		errs = append(errs, s.Close())
+	}
+	closed := map[provider]bool{}
+	for _, d := range r.devices {
+		if d.provider != nil && !closed[d.provider] {
+			closed[d.provider] = true
+			d.provider.close()
+		}
+	}
+	errs = append(errs, ort.DestroyEnvironment())
+	open.Unlock()
+	return errors.Join(errs...)
+}
+
+func (r *Runtime) forget(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s)
+}
+
+// noteFailure gives a device up when msg says that it cannot recover.
+func (r *Runtime) noteFailure(id, msg string) {
+	if !lostContext.MatchString(msg) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.devices {
+		if d.ID == id && d.failed == "" {
+			d.failed = "the device failed and this process cannot use it any more: " + sanitize(msg)
+			r.log.Error("device lost", "id", id, "reason", d.failed)
+		}
+	}
+}
+
+// Load implements Loader.
+func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil, fmt.Errorf("gpu: %w", ErrClosed)
+	}
+	r.loads.Add(1)
+	r.mu.Unlock()
+	defer r.loads.Done()
+
+	if spec.Precision == "" {
+		spec.Precision = F32
+	}
+	if spec.Precision.rank() < 0 {
+		return nil, fmt.Errorf("%w: no precision %q", ErrModel, spec.Precision)
+	}
+	need, err := EstimateBytes(spec.Path)
+	if err != nil {
+		return nil, err
+	}
+	candidates, unknown := r.candidates(spec)
+	var skipped []string
+	if len(unknown) > 0 {
+		skipped = append(skipped, "no device "+strings.Join(unknown, ", "))
+	}
+	var last error
+	for _, d := range candidates {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if reason := r.unusable(d); reason != "" {
+			skipped = append(skipped, d.ID+": "+reason)
+			continue
+		}
+		s, err := r.loadOn(ctx, d, spec, need)
+		if err == nil {
+			s.placement.FallbackReason = strings.Join(skipped, "; ")
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		last = err
+		skipped = append(skipped, d.ID+": "+err.Error())
+	}
+	if last != nil {
+		if before := skipped[:len(skipped)-1]; len(before) > 0 {
+			return nil, fmt.Errorf("%w (before that, %s)", last, strings.Join(before, "; "))
+		}
+		return nil, last
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNoDevice, strings.Join(skipped, "; "))
+}
+
+// candidates are the devices of the spec in order of preference, each once,
+// and the entries that name none.
+func (r *Runtime) candidates(spec Spec) (out []*device, unknown []string) {
+	order := spec.Devices
+	if len(order) == 0 {
+		order = []string{CUDA, CPU}
+		if spec.AllowOpenVINO {
+			order = []string{CUDA, OpenVINO, CPU}
+		}
+	}
+	seen := map[string]bool{}
+	for _, want := range order {
+		found := false
+		for _, d := range r.devices {
+			if d.ID != want && d.Provider != want {
+				continue
+			}
+			found = true
+			if !seen[d.ID] {
+				seen[d.ID] = true
+				out = append(out, d)
+			}
+		}
+		if !found {
+			unknown = append(unknown, want)
+		}
+	}
+	return out, unknown
+}
+
+func (r *Runtime) unusable(d *device) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d.failed != "" {
+		return d.failed
+	}
+	return d.Reason
+}
+
+// loadOn creates the session on one device. need is the estimate of its memory
+// in bytes.
+func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, need int64) (*session, error) {
+	start := time.Now()
+	now := d.Device
+	d.provider.refresh(&now)
+	free := now.MemoryFree
+	if d.Provider == CUDA && spec.MemoryLimit > 0 {
+		free = min(free, spec.MemoryLimit)
+	}
+	if free > 0 && need > free {
+		return nil, &MemoryError{Device: d.ID, Needed: need, Available: free}
+	}
+	threads := spec.Threads
+	if threads <= 0 {
+		threads = r.config.ThreadsPerRun
+	}
+	options, err := sessionOptions(threads)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = options.Destroy() }()
+	precision, err := d.provider.options(options, d, spec, threads)
+	if err != nil {
+		return nil, loadError(d.ID, err.Error())
+	}
+
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		cancelLoad(options)
+		close(ended)
+	})
+	var raw *ort.DynamicAdvancedSession
+	create := func() (err error) {
+		raw, err = ort.NewDynamicAdvancedSession(spec.Path, nil, nil, options)
+		return err
+	}
+	if d.Provider == CUDA {
+		err = keepSignals(create)
+	} else {
+		err = create()
+	}
+	if !stop() {
+		<-ended // it uses options
+	}
+	if err != nil {
+		return nil, loadError(d.ID, err.Error())
+	}
+	s, err := newSession(r, raw, spec.Outputs)
+	if err != nil {
+		return nil, err
+	}
+	s.placement = Placement{Provider: d.Provider, Device: d.ID, Precision: precision, LoadTime: time.Since(start)}
+	if d.Provider != CUDA {
+		s.placement.Threads = threads
+	}
+	if d.Provider != CPU {
+		on, all := assignedNodes(s.handle, d.provider.name())
+		s.placement.NodesOnDevice, s.placement.Nodes = on, all
+	}
+	r.mu.Lock()
+	r.sessions[s] = struct{}{}
+	r.mu.Unlock()
+	if s.placement.Nodes > 0 && s.placement.NodesOnDevice == 0 {
+		_ = s.Close()
+		return nil, fmt.Errorf("%w: it runs none of the graph's operators", ErrModel)
+	}
+	return s, nil
+}
+
+// sessionOptions are those that all providers share.
+func sessionOptions(threads int) (*ort.SessionOptions, error) {
+	o, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrModel, sanitize(err.Error()))
+	}
+	err = errors.Join(
+		o.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
+		o.SetExecutionMode(ort.ExecutionModeSequential),
+		o.SetIntraOpNumThreads(threads),
+		o.SetInterOpNumThreads(1),
+		o.SetLogSeverityLevel(ort.LoggingLevelFatal),
+		// A pattern is kept for every shape that was ever seen: with texts of all
+		// lengths that only grows.
+		o.SetMemPattern(false),
+		// Idle threads of ONNX Runtime must not take the CPU from Go's.
+		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+		o.AddSessionConfigEntry("session.inter_op.allow_spinning", "0"),
+		// Weights are allocated by themselves, not rounded up by the arena.
+		o.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
+		o.AddSessionConfigEntry("session.record_ep_graph_assignment_info", "1"),
+	)
+	if err != nil {
+		_ = o.Destroy()
+		return nil, fmt.Errorf("%w: %s", ErrModel, sanitize(err.Error()))
+	}
+	return o, nil
+}
