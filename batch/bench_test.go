@@ -1,0 +1,126 @@
+package batch
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+)
+
+// device takes about as long as a 3-layer network on a tiny row.
+func device(d time.Duration) RunFunc[int, int] {
+	return func(_ context.Context, b *Batch[int, int]) error {
+		spin(d + d*time.Duration(len(b.Items))/16)
+		copy(b.Outputs, b.Items)
+		return nil
+	}
+}
+
+func spin(d time.Duration) {
+	for from := time.Now(); time.Since(from) < d; {
+	}
+}
+
+// BenchmarkLone is the overhead of a queue for one caller and a run of no time.
+func BenchmarkLone(b *testing.B) {
+	for name, cfg := range map[string]Config{
+		"inline":  {Costs: []Cost{{Shape{Rows: 1}, time.Microsecond}}},
+		"handoff": {Inline: -1},
+	} {
+		b.Run(name, func(b *testing.B) {
+			q, _ := New(cfg, echo)
+			defer q.Close()
+			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+			defer cancel()
+			items := []Item[int]{{Value: 1}}
+			b.ReportAllocs()
+			for b.Loop() {
+				q.Do(ctx, Call{}, items)
+			}
+		})
+	}
+}
+
+// BenchmarkCallers is the throughput of a tiny run under 64 closed-loop
+// callers, beside the usual way: a goroutine that takes requests from a
+// channel.
+func BenchmarkCallers(b *testing.B) {
+	const callers, run = 64, 6 * time.Microsecond
+	b.Run("queue", func(b *testing.B) {
+		q, _ := New(Config{MaxRows: 64, Costs: []Cost{{Shape{Rows: 1}, run}}}, device(run))
+		defer q.Close()
+		b.ReportAllocs()
+		closedLoop(b, callers, func(ctx context.Context, i int) int {
+			items := [1]Item[int]{{Value: i}}
+			return q.Do(ctx, Call{}, items[:])[0].Value
+		})
+		b.ReportMetric(float64(q.Stats().Items)/float64(q.Stats().Runs), "items/run")
+	})
+	b.Run("channel", func(b *testing.B) {
+		type request struct {
+			in  int
+			out chan int
+		}
+		requests := make(chan request, 1024)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			d := device(run)
+			var batch Batch[int, int]
+			var waiting []request
+			for r := range requests {
+				waiting = append(waiting[:0], r)
+			gather:
+				for len(waiting) < 64 {
+					select {
+					case r, ok := <-requests:
+						if !ok {
+							break gather
+						}
+						waiting = append(waiting, r)
+					default:
+						break gather
+					}
+				}
+				batch.Items = batch.Items[:0]
+				for _, r := range waiting {
+					batch.Items = append(batch.Items, r.in)
+				}
+				batch.Outputs = make([]int, len(batch.Items))
+				d(context.Background(), &batch)
+				for i, r := range waiting {
+					r.out <- batch.Outputs[i]
+				}
+			}
+		})
+		b.ReportAllocs()
+		closedLoop(b, callers, func(ctx context.Context, i int) int {
+			r := request{i, make(chan int, 1)}
+			requests <- r
+			select {
+			case v := <-r.out:
+				return v
+			case <-ctx.Done():
+				return -1
+			}
+		})
+		close(requests)
+		wg.Wait()
+	})
+}
+
+func closedLoop(b *testing.B, callers int, do func(context.Context, int) int) {
+	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+	defer cancel()
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for c := range callers {
+		wg.Go(func() {
+			for i := c; i < b.N; i += callers {
+				if do(ctx, i) != i {
+					b.Error("wrong answer")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

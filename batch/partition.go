@@ -1,0 +1,140 @@
+package batch
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// limits bound one batch.
+type limits struct {
+	rows, items int
+	cost        int64   // 0: no bound
+	padding     float64 // largest share of padded cells
+}
+
+// partition chooses, among waiting tickets of one kind, the batch to run now.
+// Its scratch is reused from call to call.
+//
+// Tickets of one length, or of none, fill the batch in order of urgency, up to
+// the number of rows that the cost table says is done at the best rate. Mixed
+// lengths are sorted by length and cut into the consecutive groups that take
+// the least time in sum (the dynamic programming of TurboTransformers, Fang et
+// al., PPoPP 2021, section 5); the group of the most urgent ticket is the
+// batch. No group takes longer than its nearest deadline allows.
+type partition struct {
+	costs    *costTable
+	rowSteps []int
+
+	sorted []*ticket
+	best   []float64 // best[j]: least time for the j shortest
+	from   []int     // from[j]: where the last group of that solution starts
+}
+
+// choose returns the batch: a part of ts, with the lead ts[0] always in it. ts
+// is in order of urgency and is not changed; the result is valid until the
+// next call. Every ticket alone is within the limits.
+func (p *partition) choose(ts []*ticket, lim limits, now instant) []*ticket {
+	p.sorted = p.sorted[:0]
+	if uniform(ts) {
+		p.sorted = packed(p.sorted, ts, lim)
+		return p.sorted[:p.fill(p.sorted, now)]
+	}
+
+	lead := ts[0]
+	p.sorted = append(p.sorted, ts...)
+	slices.SortStableFunc(p.sorted, func(a, b *ticket) int { return cmp.Compare(a.length, b.length) })
+	i, j := p.cut(lim, now, lead)
+	group := p.sorted[i:j]
+	at := slices.Index(group, lead)
+	group[0], group[at] = group[at], group[0]
+	return group
+}
+
+func uniform(ts []*ticket) bool {
+	for _, t := range ts {
+		if t.length != ts[0].length {
+			return false
+		}
+	}
+	return true
+}
+
+// packed appends to dst the tickets that fit into one batch, first come first.
+func packed(dst, ts []*ticket, lim limits) []*ticket {
+	rows, cost := 0, int64(0)
+	for i, t := range ts {
+		if i > 0 && (rows+t.rows > lim.rows || lim.cost > 0 && cost+t.cost > lim.cost) {
+			continue
+		}
+		rows += t.rows
+		cost += t.cost
+		dst = append(dst, t)
+		if rows >= lim.rows || len(dst) == lim.items {
+			break
+		}
+	}
+	return dst
+}
+
+// fill returns how many of ts, which have one length and fit into one batch,
+// are done at the best rate.
+func (p *partition) fill(ts []*ticket, now instant) int {
+	known := p.costs.known()
+	best, bestRate := 1, 0.0
+	rows, slack := 0, never
+	for n, t := range ts {
+		rows += t.rows
+		slack = min(slack, t.deadline-now)
+		ns := p.costs.at(p.step(rows), t.column, t.length)
+		if known && n > 0 && time.Duration(ns) > slack {
+			break
+		}
+		if rate := float64(rows) / ns; rate >= bestRate {
+			best, bestRate = n+1, rate
+		}
+	}
+	return best
+}
+
+func (p *partition) step(rows int) int { return stepUp(p.rowSteps, rows) }
+
+// cut returns the bounds in p.sorted of the lead's group.
+func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
+	n := len(p.sorted)
+	p.best = slices.Grow(p.best[:0], n+1)[:n+1]
+	p.from = slices.Grow(p.from[:0], n+1)[:n+1]
+	p.best[0] = 0
+	known := p.costs.known()
+	for j := 1; j <= n; j++ {
+		last := p.sorted[j-1]
+		p.best[j] = math.Inf(1)
+		rows, cells, cost, slack := 0, 0, int64(0), never
+		for i := j - 1; i >= 0; i-- {
+			t := p.sorted[i]
+			rows += t.rows
+			cells += t.rows * t.length
+			cost += t.cost
+			slack = min(slack, t.deadline-now)
+			ns := p.costs.at(p.step(rows), last.column, last.length)
+			if i < j-1 {
+				// All of these only grow worse with more tickets.
+				if rows > lim.rows || j-i > lim.items || lim.cost > 0 && cost > lim.cost ||
+					float64(rows*last.length-cells) > lim.padding*float64(rows*last.length) ||
+					known && time.Duration(ns) > slack {
+					break
+				}
+			}
+			if sum := p.best[i] + ns; sum < p.best[j] {
+				p.best[j], p.from[j] = sum, i
+			}
+		}
+	}
+	at := slices.Index(p.sorted, lead)
+	j := n
+	for p.from[j] > at {
+		j = p.from[j]
+	}
+	return p.from[j], j
+}

@@ -1,0 +1,229 @@
+package batch
+
+import (
+	"hash/maphash"
+	"time"
+)
+
+// scheduler decides: what may wait, what runs next, and how long it will take.
+// It is pure (time comes in as an argument) and not safe for concurrent use.
+type scheduler struct {
+	cfg   Config // with defaults
+	costs *costTable
+	lanes lanes
+	part  partition
+
+	considered []*ticket
+	refused    []*ticket
+
+	// running counts the runs under way, lastRun is when one last ended.
+	running int
+	lastRun instant
+
+	// Runs under load: nanoseconds per unit of cost, and per run. 0: unknown.
+	pace, spell float64
+}
+
+// staleAfter is how long a device must be idle for predictions to refuse
+// nothing: a bad measurement would otherwise shut the queue for ever, since
+// only a run corrects it.
+const staleAfter = time.Second
+
+func newScheduler(cfg Config) *scheduler {
+	costs := newCostTable(&cfg)
+	s := &scheduler{
+		cfg:     cfg,
+		costs:   costs,
+		part:    partition{costs: costs, rowSteps: cfg.RowSteps},
+		lastRun: -staleAfter,
+	}
+	s.lanes.weights = cfg.Weights
+	s.lanes.seed = maphash.MakeSeed()
+	return s
+}
+
+// fits reports whether a batch may hold the item, alone.
+func (s *scheduler) fits(rows, length int, cost int64) bool {
+	return rows >= 1 && rows <= s.cfg.MaxRows && length >= 0 && cost >= 0 &&
+		(s.cfg.MaxCost == 0 || cost <= s.cfg.MaxCost)
+}
+
+// shape returns what a batch is padded to, and its real rows.
+func (s *scheduler) shape(batch []*ticket) (sh Shape, rows int) {
+	for _, t := range batch {
+		rows += t.rows
+		sh.Length = max(sh.Length, t.length)
+	}
+	sh.Rows = s.part.step(rows)
+	return sh, rows
+}
+
+// joins reports whether a batch may hold all of ts, which wait nowhere. It is
+// the quick way of a caller who found a slot free.
+func (s *scheduler) joins(ts []*ticket) bool {
+	if len(ts) > s.cfg.MaxItems {
+		return false
+	}
+	rows, length, cells, cost := 0, 0, 0, int64(0)
+	for _, t := range ts {
+		if t.kind != ts[0].kind {
+			return false
+		}
+		rows += t.rows
+		length = max(length, t.length)
+		cells += t.rows * t.length
+		cost += t.cost
+	}
+	return rows <= s.cfg.MaxRows && (s.cfg.MaxCost == 0 || cost <= s.cfg.MaxCost) &&
+		float64(rows*length-cells) <= s.cfg.MaxPadding*float64(rows*length)
+}
+
+// next takes the batch to run now out of what waits, nil if nothing does, and
+// in refused the items whose deadline passed or can no longer be met.
+// freeSlots, at least 1, is how many slots could share the work. Both results
+// are valid until the next call.
+func (s *scheduler) next(now instant, freeSlots int) (batch, refused []*ticket) {
+	s.considered, s.refused = s.considered[:0], s.refused[:0]
+	if s.lanes.tickets == 0 {
+		return nil, nil
+	}
+	lim := limits{s.cfg.MaxRows, s.cfg.MaxItems, s.cfg.MaxCost, s.cfg.MaxPadding}
+	if freeSlots > 1 {
+		lim.rows = min(lim.rows, (s.lanes.rows+freeSlots-1)/freeSlots)
+	}
+
+	s.lanes.rewind()
+	rows, plain := 0, true
+	for seen := 0; seen < s.cfg.Lookahead; {
+		t := s.lanes.next()
+		if t == nil {
+			break
+		}
+		if s.late(t, now) {
+			s.lanes.pick(t, false)
+			s.refused = append(s.refused, t)
+			continue
+		}
+		seen++
+		if len(s.considered) > 0 && (t.kind != s.considered[0].kind || t.alone) {
+			continue
+		}
+		s.considered = append(s.considered, t)
+		rows += t.rows
+		plain = plain && t.length == 0
+		if t.alone || plain && rows >= s.cfg.MaxRows {
+			break // more would change nothing
+		}
+	}
+	if len(s.considered) > 0 {
+		batch = s.part.choose(s.considered, lim, now)
+		for _, t := range batch {
+			s.lanes.pick(t, true)
+		}
+	}
+	s.lanes.commit()
+	return batch, s.refused
+}
+
+func (s *scheduler) stale(now instant) bool {
+	return s.running == 0 && now-s.lastRun >= staleAfter
+}
+
+// late reports that a waiting item cannot be answered in time, even at once.
+func (s *scheduler) late(t *ticket, now instant) bool {
+	if t.deadline == never {
+		return false
+	}
+	return t.deadline <= now || t.deadline-now < s.alone(t.rows, t.length) && !s.stale(now)
+}
+
+// alone predicts the run of an item by itself.
+func (s *scheduler) alone(rows, length int) time.Duration {
+	return s.costs.predict(Shape{s.part.step(rows), length})
+}
+
+// learn takes in a run that succeeded. loaded says that work was left waiting
+// when it began.
+func (s *scheduler) learn(sh Shape, cost int64, took time.Duration, loaded bool) {
+	s.costs.observe(sh, float64(took))
+	if cost <= 0 || took <= 0 {
+		return
+	}
+	pace := float64(took) / float64(cost)
+	switch {
+	case loaded && s.pace == 0:
+		s.pace, s.spell = pace, float64(took)
+	case loaded:
+		// Weighed by cost: a run of one short item says little of the rate.
+		const decay = 1.0 / 16
+		s.spell += (float64(took) - s.spell) * decay
+		w := decay * min(2, float64(took)/s.spell)
+		s.pace += (pace - s.pace) * w
+	case s.pace > 0 && pace < s.pace:
+		s.pace += (pace - s.pace) / 16
+	}
+}
+
+// drainTime predicts how long the slots take for work of that cost; 0 if
+// unknown.
+func (s *scheduler) drainTime(cost int64) time.Duration {
+	return time.Duration(s.pace * float64(cost) / float64(s.cfg.Slots))
+}
+
+// demand is what a call asks for.
+type demand struct {
+	rows     int
+	cost     int64
+	alone    time.Duration // predicted run of its costliest item by itself
+	priority int
+	tenant   string
+	due      instant
+	deadline instant
+}
+
+// admit reports why a call may not wait, nil if it may. busy is the time until
+// the first slot frees.
+func (s *scheduler) admit(d demand, now instant, busy time.Duration) error {
+	if d.rows > s.cfg.MaxQueuedRows || s.cfg.MaxQueuedCost > 0 && d.cost > s.cfg.MaxQueuedCost {
+		return ErrTooLarge
+	}
+	if s.lanes.rows+d.rows > s.cfg.MaxQueuedRows ||
+		s.cfg.MaxQueuedCost > 0 && s.lanes.cost+d.cost > s.cfg.MaxQueuedCost {
+		return &FullError{s.lanes.rows, s.cfg.MaxQueuedRows, s.retryAfter(d)}
+	}
+	if d.deadline == never || s.stale(now) {
+		return nil
+	}
+	remaining := d.deadline - now
+	// The first sum counts everything as ahead; only if that is too late is
+	// it worth while to look at who really is.
+	predicted := s.completion(d, s.lanes.cost, busy)
+	if predicted > remaining {
+		predicted = s.completion(d, s.lanes.ahead(d.cost, d.priority, d.tenant, d.due), busy)
+	}
+	if predicted > remaining {
+		return &DeadlineError{Predicted: predicted, Remaining: remaining}
+	}
+	return nil
+}
+
+func (s *scheduler) completion(d demand, ahead int64, busy time.Duration) time.Duration {
+	if ahead == 0 {
+		return busy + max(d.alone, s.drainTime(d.cost))
+	}
+	return busy + s.drainTime(ahead+d.cost) + max(d.alone, time.Duration(s.spell))
+}
+
+// retryAfter estimates when so much will have left the queue that the call
+// fits.
+func (s *scheduler) retryAfter(d demand) time.Duration {
+	const least, most, unknown = time.Millisecond, 30 * time.Second, 100 * time.Millisecond
+	if s.pace == 0 || s.lanes.rows == 0 {
+		return unknown
+	}
+	share := float64(s.lanes.rows+d.rows-s.cfg.MaxQueuedRows) / float64(s.lanes.rows)
+	if s.cfg.MaxQueuedCost > 0 {
+		share = max(share, float64(s.lanes.cost+d.cost-s.cfg.MaxQueuedCost)/float64(max(s.lanes.cost, 1)))
+	}
+	return min(most, max(least, time.Duration(float64(s.drainTime(s.lanes.cost))*share)))
+}
