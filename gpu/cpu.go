@@ -21,6 +21,11 @@ func (cpuProvider) options(o *ort.SessionOptions, _ *device, _ Spec, _ int) (Pre
 	return F32, o.SetCpuMemArena(true)
 }
 
+func (cpuProvider) refuses(*modelFile) string { return "" }
+
+// need: weights plus the copies of some of them that are packed for the kernels.
+func (cpuProvider) need(m *modelFile) int64 { return m.weights + m.weights/4 }
+
 func (cpuProvider) refresh(d *Device) { d.MemoryTotal, d.MemoryFree = hostMemory() }
 func (cpuProvider) name() string      { return "CPUExecutionProvider" }
 func (cpuProvider) close()            {}

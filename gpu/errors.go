@@ -94,7 +94,9 @@ var (
 	position = regexp.MustCompile(`(?:/[\w.+-]+)+\.(?:cc|cpp|cxx|h|hpp|cu|cuh):\d+ [^\n]*?\) ?(?:const )?(?:\[with [^\]]*\] ?)?`)
 	source   = regexp.MustCompile(`(?:(?:/|\b)[\w.+-]+)*[\w.+-]+\.(?:cc|cpp|cxx|h|hpp|cu|cuh):\d+:?`)
 	filePath = regexp.MustCompile(`(^|[\s"'\[(=:])(?:~|\.{1,2})?/(?:[^\s"'\])/]+/)*[^\s"'\]),;/]+`)
-	spaces   = regexp.MustCompile(`\s+`)
+	// OpenVINO's assertions: "Exception from … Check 'C++' failed at … ".
+	assertion = regexp.MustCompile(`(?:Exception from )*(?:\S+ )?Check '[^']*' failed at(?: \(path\):?)?`)
+	spaces    = regexp.MustCompile(`\s+`)
 )
 
 const maxMessage = 400
@@ -102,7 +104,8 @@ const maxMessage = 400
 // sanitize keeps the sentence of an ONNX Runtime message that helps a caller
 // and drops host paths, source positions and stack texts.
 func sanitize(msg string) string {
-	for _, mark := range []string{"Stacktrace:", "stacktrace:", "\nStack", "==== backtrace"} {
+	// The CUDA provider adds "; GPU=0 ; hostname=… ; file=… ; line=…".
+	for _, mark := range []string{"Stacktrace:", "stacktrace:", "\nStack", "==== backtrace", "; GPU="} {
 		if at := strings.Index(msg, mark); at >= 0 {
 			msg = msg[:at]
 		}
@@ -111,6 +114,7 @@ func sanitize(msg string) string {
 	msg = position.ReplaceAllString(msg, "")
 	msg = source.ReplaceAllString(msg, "")
 	msg = filePath.ReplaceAllString(msg, "${1}(path)")
+	msg = assertion.ReplaceAllString(msg, "")
 	msg = strings.TrimSpace(spaces.ReplaceAllString(msg, " "))
 	if len(msg) > maxMessage {
 		msg = strings.ToValidUTF8(msg[:maxMessage], "") + "…"

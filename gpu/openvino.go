@@ -104,6 +104,25 @@ func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, 
 	return precision, nil
 }
 
+// refuses: OpenVINO takes a loop as one operator, which cannot be terminated,
+// takes an input of unknown rank for a scalar, and corrupts memory with tensors
+// of strings (plugin 1.8.1).
+func (p *openVINOProvider) refuses(m *modelFile) string {
+	switch {
+	case m.loops:
+		return "a graph with loops could not be terminated there"
+	case m.norank:
+		return "an input of unknown rank does not run there"
+	case m.text:
+		return "a graph with strings or classical learning does not run there"
+	}
+	return ""
+}
+
+// need: ONNX Runtime's weights, the plugin's copy of the model, and OpenVINO's
+// own packed weights.
+func (p *openVINOProvider) need(m *modelFile) int64 { return 2*m.weights + m.weights/8 + m.inline }
+
 func (p *openVINOProvider) refresh(d *Device) { d.MemoryTotal, d.MemoryFree = hostMemory() }
 func (p *openVINOProvider) name() string      { return openVINOName }
 

@@ -83,6 +83,10 @@ type provider interface {
 	// options adds the provider to the options of a session on d, and returns
 	// the precision that it will use.
 	options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error)
+	// refuses says why m must not run on the provider; empty when it may.
+	refuses(m *modelFile) string
+	// need estimates the memory that loading m takes, in bytes of d's memory.
+	need(m *modelFile) int64
 	// refresh brings the memory figures of d up to date.
 	refresh(d *Device)
 	// name is ONNX Runtime's name of the provider.
@@ -249,7 +253,7 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 	if spec.Precision.rank() < 0 {
 		return nil, fmt.Errorf("%w: no precision %q", ErrModel, spec.Precision)
 	}
-	need, err := EstimateBytes(spec.Path)
+	file, err := readModelFile(spec.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +271,7 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 			skipped = append(skipped, d.ID+": "+reason)
 			continue
 		}
-		s, err := r.loadOn(ctx, d, spec, need)
+		s, err := r.loadOn(ctx, d, spec, file)
 		if err == nil {
 			s.placement.FallbackReason = strings.Join(skipped, "; ")
 			return s, nil
@@ -326,17 +330,19 @@ func (r *Runtime) unusable(d *device) string {
 	return d.Reason
 }
 
-// loadOn creates the session on one device. need is the estimate of its memory
-// in bytes.
-func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, need int64) (*session, error) {
+// loadOn creates the session on one device.
+func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelFile) (*session, error) {
 	start := time.Now()
+	if why := d.provider.refuses(file); why != "" {
+		return nil, fmt.Errorf("%w: %s", ErrModel, why)
+	}
 	now := d.Device
 	d.provider.refresh(&now)
 	free := now.MemoryFree
 	if d.Provider == CUDA && spec.MemoryLimit > 0 {
 		free = min(free, spec.MemoryLimit)
 	}
-	if free > 0 && need > free {
+	if need := d.provider.need(file); free > 0 && need > free {
 		return nil, &MemoryError{Device: d.ID, Needed: need, Available: free}
 	}
 	threads := spec.Threads
