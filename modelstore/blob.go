@@ -1,0 +1,154 @@
+package modelstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/scry-ml/scry/modelstore/fsys"
+)
+
+// blobDir is the part of the store that is files: blobs, partial files, working
+// directories. It knows nothing of the catalogue.
+type blobDir struct {
+	fs  fsys.FS
+	dir string
+}
+
+// hashBuffer is how much is read at a time while hashing and copying.
+const hashBuffer = 1 << 20
+
+func (b blobDir) blobs() string               { return filepath.Join(b.dir, "blobs", "sha256") }
+func (b blobDir) blob(digest string) string   { return filepath.Join(b.blobs(), digest) }
+func (b blobDir) uploads() string             { return filepath.Join(b.dir, "uploads") }
+func (b blobDir) uploadDir(id string) string  { return filepath.Join(b.uploads(), id) }
+func (b blobDir) partial(id, d string) string { return filepath.Join(b.uploadDir(id), d) }
+func (b blobDir) live() string                { return filepath.Join(b.dir, "live") }
+
+// stored tells whether a blob of the size is there. It does not read it.
+func (b blobDir) stored(digest string, size int64) (bool, error) {
+	info, err := b.fs.Stat(b.blob(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, ioError("looking for a blob", err)
+	}
+	return info.Mode().IsRegular() && info.Size() == size, nil
+}
+
+func (b blobDir) makeUploadDir(id string) error {
+	return ioError("opening a partial file", fsys.MkdirAll(b.fs, b.uploadDir(id), 0o700))
+}
+
+// adopt makes a whole partial file a blob. When it returns nil the blob is
+// durable. ErrDigestMismatch leaves the partial file where it is, as every
+// other error does.
+func (b blobDir) adopt(ctx context.Context, id, digest string, size int64) error {
+	name := b.partial(id, digest)
+	f, err := b.fs.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) // created if it has no bytes
+	if err != nil {
+		return ioError("storing a blob", err)
+	}
+	defer f.Close() //nolint:errcheck // synced below
+	if err := f.Sync(); err != nil {
+		return ioError("storing a blob", err)
+	}
+	if err := check(ctx, f, digest, size); err != nil {
+		return err
+	}
+	if err := b.fs.Rename(name, b.blob(digest)); err != nil {
+		return ioError("storing a blob", err)
+	}
+	return b.sync()
+}
+
+// sync makes the names of all blobs durable.
+func (b blobDir) sync() error {
+	return ioError("storing blobs", b.fs.SyncDir(b.blobs()))
+}
+
+// verify reads a blob against its digest. A blob that is not as it should be is
+// put into quarantine, so that the next upload of the content replaces it, and
+// the error is ErrCorrupt.
+func (b blobDir) verify(ctx context.Context, digest string, size int64) error {
+	f, err := b.fs.OpenFile(b.blob(digest), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("blob %s is missing: %w", digest, ErrCorrupt)
+	}
+	if err != nil {
+		return ioError("reading a blob", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	err = check(ctx, f, digest, size)
+	if errors.Is(err, ErrDigestMismatch) {
+		if err := b.quarantine(digest); err != nil {
+			return err
+		}
+		return fmt.Errorf("blob %s: %w", digest, ErrCorrupt)
+	}
+	return err
+}
+
+func (b blobDir) quarantine(digest string) error {
+	if err := b.fs.Rename(b.blob(digest), filepath.Join(b.dir, "quarantine", digest)); err != nil {
+		return ioError("putting a blob into quarantine", err)
+	}
+	return b.sync()
+}
+
+// check reads a file from its start and compares size and digest.
+func check(ctx context.Context, f fsys.File, digest string, size int64) error {
+	h := sha256.New()
+	n, err := copyContext(ctx, h, io.NewSectionReader(f, 0, size+1))
+	if err != nil {
+		return ioError("reading a blob", err)
+	}
+	if n != size || hex.EncodeToString(h.Sum(nil)) != digest {
+		return ErrDigestMismatch
+	}
+	return nil
+}
+
+// copyContext copies until the end of r or of the context.
+func copyContext(ctx context.Context, w io.Writer, r io.Reader) (n int64, err error) {
+	buffer := make([]byte, hashBuffer)
+	for {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		read, err := r.Read(buffer)
+		if read > 0 {
+			if _, err := w.Write(buffer[:read]); err != nil {
+				return n, err
+			}
+			n += int64(read)
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// clearLive removes the working directories that an earlier process left.
+func (b blobDir) clearLive() error {
+	entries, err := b.fs.ReadDir(b.live())
+	if err != nil {
+		return ioError("clearing working directories", err)
+	}
+	for _, e := range entries {
+		if err := fsys.RemoveAll(b.fs, filepath.Join(b.live(), e.Name())); err != nil {
+			return ioError("clearing working directories", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package modelstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// CommitUpload makes an upload a version. It is idempotent: a second commit of
+// the upload, also one that runs at the same time, answers as the first did.
+// If the model already holds the same files under the same paths, that version
+// is the answer and created is false. When it returns, the version is on the
+// disk. ErrNotFound, ErrExpired, ErrIncomplete, ErrDigestMismatch, ErrRejected;
+// after each of these, and after ErrDiskFull, no version was made and the
+// upload is as it was.
+func (s *Store) CommitUpload(ctx context.Context, id string) (v Version, created bool, err error) {
+	unlock, err := s.keys.lock(ctx, "upload/"+id)
+	if err != nil {
+		return Version{}, false, err
+	}
+	defer unlock()
+	u, err := s.upload(ctx, id)
+	if err != nil {
+		return Version{}, false, err
+	}
+	if u.Version == 0 {
+		if err := s.complete(ctx, u); err != nil {
+			return Version{}, false, err
+		}
+		if err := s.makeVersion(ctx, &u); err != nil {
+			return Version{}, false, err
+		}
+		s.dropPartials(id)
+		s.notify(u.Model)
+	}
+	v, err = s.GetVersion(ctx, u.Model, u.Version)
+	return v, u.created, err
+}
+
+// complete sees to it that every file of an upload is a durable blob with the
+// right bytes.
+func (s *Store) complete(ctx context.Context, u uploadRow) error {
+	var missing []string
+	checked := map[string]bool{} // digest → it is a good blob
+	for _, f := range u.Files {
+		good, done := checked[f.SHA256]
+		if !done {
+			err := s.completeFile(ctx, u.ID, f)
+			if err != nil && !errors.Is(err, ErrIncomplete) {
+				return err
+			}
+			good = err == nil
+			checked[f.SHA256] = good
+		}
+		if !good {
+			missing = append(missing, f.Path)
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return &IncompleteError{Paths: missing}
+	}
+	// A blob may have come from another upload a moment ago: this commit relies
+	// on nobody else's sync.
+	return s.blobs.sync()
+}
+
+func (s *Store) completeFile(ctx context.Context, id string, f FileProgress) error {
+	key := "file/" + id + "/" + f.SHA256
+	unlock, err := s.keys.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	stored, err := s.blobs.stored(f.SHA256, f.Size)
+	if err != nil {
+		return err
+	}
+	if stored {
+		err := s.blobs.verify(ctx, f.SHA256, f.Size)
+		if errors.Is(err, ErrCorrupt) {
+			s.cfg.Logger.Error("a stored blob is corrupt and must be sent again", "sha256", f.SHA256)
+			return ErrIncomplete
+		}
+		return err
+	}
+	if w := s.endWriter(key); w != nil {
+		w.flush(ErrSuperseded)
+		f.Offset = w.durable
+	}
+	if f.Offset < f.Size {
+		return ErrIncomplete
+	}
+	if f.Size == 0 { // nothing was ever sent, so there is no directory yet
+		if err := s.blobs.makeUploadDir(id); err != nil {
+			return err
+		}
+	}
+	return s.adopt(ctx, id, f.File)
+}
+
+// makeVersion probes the files and writes the version into the catalogue. It
+// sets u.Version and u.created.
+func (s *Store) makeVersion(ctx context.Context, u *uploadRow) error {
+	probed, err := s.probe(ctx, u)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, "committing an upload", func(q *sql.Tx) error {
+		now := s.now()
+		u.created = false
+		var err error
+		u.Version, err = versionWithDigest(ctx, q, u.Model, u.digest)
+		if errors.Is(err, ErrNotFound) {
+			u.created = true
+			u.Version, err = s.insertVersion(ctx, q, u, probed, now)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `UPDATE uploads SET number = ?, created = ?, expires_at = ? WHERE id = ?`,
+			u.Version, u.created, s.expiry(), u.ID)
+		return err
+	})
+}
+
+// probe asks Config.Probe about an upload's files, unless the same content is
+// a version already.
+func (s *Store) probe(ctx context.Context, u *uploadRow) (Probed, error) {
+	if s.cfg.Probe == nil {
+		return Probed{}, nil
+	}
+	err := s.view(ctx, "committing an upload", func(q *sql.Tx) error {
+		_, err := versionWithDigest(ctx, q, u.Model, u.digest)
+		return err
+	})
+	if !errors.Is(err, ErrNotFound) {
+		return Probed{}, err
+	}
+	dir, err := s.blobs.layOut(ctx, u.files(), false) // complete has just read every byte
+	if err != nil {
+		return Probed{}, err
+	}
+	probed, err := s.cfg.Probe(ctx, dir)
+	if removeErr := s.blobs.removeLive(dir); removeErr != nil {
+		s.cfg.Logger.Warn("a probe's directory could not be removed", "error", removeErr)
+	}
+	switch {
+	case err == nil:
+		return probed, nil
+	case ctx.Err() != nil: // the probe was cut short, which says nothing of the bundle
+		return Probed{}, ctx.Err()
+	}
+	return Probed{}, fmt.Errorf("%w: %w", ErrRejected, err)
+}
+
+func versionWithDigest(ctx context.Context, q *sql.Tx, model, digest string) (number int64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT number FROM versions WHERE model = ? AND digest = ?`, model, digest).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return number, err
+}
+
+func (s *Store) insertVersion(ctx context.Context, q *sql.Tx, u *uploadRow, probed Probed, now int64) (number int64, err error) {
+	var known bool
+	if err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM models WHERE name = ?)`, u.Model).Scan(&known); err != nil {
+		return 0, err
+	}
+	if !known {
+		etag, err := next(ctx, q, u.Model, "model")
+		if err != nil {
+			return 0, err
+		}
+		if _, err := q.ExecContext(ctx, `
+			INSERT INTO models (name, description, labels, etag, created_at, updated_at)
+			VALUES (?, '', '{}', ?, ?, ?)`, u.Model, etag, now, now); err != nil {
+			return 0, err
+		}
+	}
+	if number, err = next(ctx, q, u.Model, "version"); err != nil {
+		return 0, err
+	}
+	var size int64
+	for _, f := range u.Files {
+		size += f.Size
+	}
+	found := probed.Verification
+	if math.IsNaN(found.MaxDifference) { // the database would read it as NULL
+		found.MaxDifference = math.Inf(1)
+	}
+	manifest := probed.Manifest
+	if manifest == nil {
+		manifest = []byte{}
+	}
+	if _, err := q.ExecContext(ctx, `
+		INSERT INTO versions (model, number, digest, size, manifest, samples, max_difference, output, precision_name, created_at, created_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		u.Model, number, u.digest, size, manifest, found.Samples, found.MaxDifference, found.Output, found.Precision, now, u.CreatedBy); err != nil {
+		return 0, err
+	}
+	_, err = q.ExecContext(ctx, `
+		INSERT INTO version_files (model, number, path, sha256, size)
+		SELECT ?, ?, path, sha256, size FROM upload_files WHERE upload = ?`, u.Model, number, u.ID)
+	return number, err
+}
