@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -91,9 +90,9 @@ func cudaProviderLibrary(c Config) string {
 }
 
 func (p *cudaProvider) options(o *ort.SessionOptions, d *device, spec Spec, _ int) (Precision, error) {
-	precision, tf32 := F32, "0"
-	if slices.Contains(d.Precisions, TF32) && spec.Precision.rank() >= TF32.rank() {
-		precision, tf32 = TF32, "1"
+	precision, tf32 := d.Coarsest(spec.Precision), "0"
+	if precision == TF32 {
+		tf32 = "1"
 	}
 	set := map[string]string{
 		"device_id": strconv.Itoa(p.index[d.ID]),

@@ -54,8 +54,25 @@ const (
 	BF16 Precision = "bf16" // 7-bit mantissa: OpenVINO on CPUs with AMX or AVX512-BF16
 )
 
-// rank orders precisions from exact to coarse.
-func (p Precision) rank() int { return slices.Index([]Precision{F32, TF32, BF16}, p) }
+// rank orders precisions from exact to coarse; -1 for an unknown one.
+func (p Precision) rank() int {
+	if p == "" {
+		p = F32
+	}
+	return slices.Index([]Precision{F32, TF32, BF16}, p)
+}
+
+// Coarsest returns the precision that the device uses where the caller admits
+// as coarse a one as the argument.
+func (d Device) Coarsest(admitted Precision) Precision {
+	best := F32
+	for _, p := range d.Precisions {
+		if p.rank() <= admitted.rank() && p.rank() > best.rank() {
+			best = p
+		}
+	}
+	return best
+}
 
 // Spec says what to load and where it may run.
 type Spec struct {
@@ -80,6 +97,36 @@ type Spec struct {
 	// MemoryLimit bounds the device memory of the session in bytes (CUDA: its
 	// arena). 0 means what the device has.
 	MemoryLimit int64
+}
+
+// Candidates returns the devices that the spec names, in its order of
+// preference and each once, and the names that stand for no device.
+func (s Spec) Candidates(devices []Device) (out []Device, unknown []string) {
+	order := s.Devices
+	if len(order) == 0 {
+		order = []string{CUDA, CPU}
+		if s.AllowOpenVINO {
+			order = []string{CUDA, OpenVINO, CPU}
+		}
+	}
+	seen := map[string]bool{}
+	for _, want := range order {
+		found := false
+		for _, d := range devices {
+			if d.ID != want && d.Provider != want {
+				continue
+			}
+			found = true
+			if !seen[d.ID] {
+				seen[d.ID] = true
+				out = append(out, d)
+			}
+		}
+		if !found {
+			unknown = append(unknown, want)
+		}
+	}
+	return out, unknown
 }
 
 // Placement says where a session runs.

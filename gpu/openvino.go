@@ -81,10 +81,7 @@ func hasBF16(flags string) bool {
 }
 
 func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error) {
-	precision := F32
-	if slices.Contains(d.Precisions, BF16) && spec.Precision.rank() >= BF16.rank() {
-		precision = BF16
-	}
+	precision := d.Coarsest(spec.Precision)
 	at := p.devices[d.ID]
 	// The plugin passes this on to OpenVINO as the device's properties.
 	properties, err := json.Marshal(map[string]map[string]string{

@@ -247,23 +247,26 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 	r.mu.Unlock()
 	defer r.loads.Done()
 
-	if spec.Precision == "" {
-		spec.Precision = F32
-	}
 	if spec.Precision.rank() < 0 {
-		return nil, fmt.Errorf("%w: no precision %q", ErrModel, spec.Precision)
+		return nil, fmt.Errorf("%w: there is no precision %q", ErrModel, spec.Precision)
 	}
 	file, err := readModelFile(spec.Path)
 	if err != nil {
 		return nil, err
 	}
-	candidates, unknown := r.candidates(spec)
+	known := make([]Device, len(r.devices))
+	byID := map[string]*device{}
+	for i, d := range r.devices {
+		known[i], byID[d.ID] = d.Device, d
+	}
+	candidates, unknown := spec.Candidates(known)
 	var skipped []string
 	if len(unknown) > 0 {
 		skipped = append(skipped, "no device "+strings.Join(unknown, ", "))
 	}
 	var last error
-	for _, d := range candidates {
+	for _, c := range candidates {
+		d := byID[c.ID]
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -289,36 +292,6 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 		return nil, last
 	}
 	return nil, fmt.Errorf("%w: %s", ErrNoDevice, strings.Join(skipped, "; "))
-}
-
-// candidates are the devices of the spec in order of preference, each once,
-// and the entries that name none.
-func (r *Runtime) candidates(spec Spec) (out []*device, unknown []string) {
-	order := spec.Devices
-	if len(order) == 0 {
-		order = []string{CUDA, CPU}
-		if spec.AllowOpenVINO {
-			order = []string{CUDA, OpenVINO, CPU}
-		}
-	}
-	seen := map[string]bool{}
-	for _, want := range order {
-		found := false
-		for _, d := range r.devices {
-			if d.ID != want && d.Provider != want {
-				continue
-			}
-			found = true
-			if !seen[d.ID] {
-				seen[d.ID] = true
-				out = append(out, d)
-			}
-		}
-		if !found {
-			unknown = append(unknown, want)
-		}
-	}
-	return out, unknown
 }
 
 func (r *Runtime) unusable(d *device) string {
