@@ -1,0 +1,285 @@
+package clienttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
+	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
+)
+
+// scoring gives a row the probability 1 − exp(−sum of its numbers / 100), and the
+// numbers as reasons. A row with a feature "fail" fails.
+type scoring struct {
+	scoringv1.UnimplementedScoringServiceServer
+	server *Server
+}
+
+func (s *scoring) Score(_ context.Context, r *scoringv1.ScoreRequest) (*scoringv1.ScoreResponse, error) {
+	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	if t := r.GetTable(); t != nil {
+		s.server.count("Score", int(t.GetRows()))
+		return &scoringv1.ScoreResponse{Table: scoreTable(t, served)}, nil
+	}
+	s.server.count("Score", len(r.GetInstances()))
+	resp := &scoringv1.ScoreResponse{}
+	for i, instance := range r.GetInstances() {
+		resp.Results = append(resp.Results, score(int64(i), instance, r.GetOptions(), served))
+	}
+	return resp, nil
+}
+
+func (s *scoring) StreamScore(call grpc.BidiStreamingServer[scoringv1.StreamScoreRequest, scoringv1.StreamScoreResponse]) error {
+	var options *scoringv1.ScoreOptions
+	var served *servingv1.ServedBy
+	for index := int64(0); ; {
+		r, err := call.Recv()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if served == nil {
+			options = r.GetOptions()
+			if _, served, err = s.server.store.route("scoring", r.GetModel(), r.GetVersion()); err != nil {
+				return err
+			}
+		}
+		s.server.count("StreamScore", len(r.GetInstances()))
+		resp := &scoringv1.StreamScoreResponse{}
+		for _, instance := range r.GetInstances() {
+			resp.Results = append(resp.Results, score(index, instance, options, served))
+			index++
+		}
+		if err := call.Send(resp); err != nil {
+			return err
+		}
+	}
+}
+
+func score(index int64, instance *scoringv1.Instance, options *scoringv1.ScoreOptions, served *servingv1.ServedBy) *scoringv1.ScoreResult {
+	result := &scoringv1.ScoreResult{Id: instance.GetId(), Index: index}
+	fields := instance.GetFeatures().GetFields()
+	if _, fails := fields["fail"]; fails {
+		result.Error = status.Convert(Error(codes.InvalidArgument, "FEATURE_INVALID",
+			fmt.Sprintf(`instances[%d].features["fail"]: not a number`, index))).Proto()
+		return result
+	}
+	sum := 0.0
+	var reasons []*scoringv1.Reason
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch v := fields[name].GetKind().(type) {
+		case *structpb.Value_NumberValue:
+			sum += v.NumberValue
+			reasons = append(reasons, &scoringv1.Reason{Feature: name, Code: strings.ToUpper(name), Text: name + " counts", Contribution: v.NumberValue / 100})
+		case *structpb.Value_NullValue, nil:
+			result.Warnings = append(result.Warnings, &servingv1.Warning{
+				Code: servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, Field: fmt.Sprintf("instances[%d].features[%q]", index, name), Message: "missing",
+			})
+		}
+	}
+	slices.SortStableFunc(reasons, func(a, b *scoringv1.Reason) int {
+		return -int(math.Copysign(1, math.Abs(a.Contribution)-math.Abs(b.Contribution)))
+	})
+	p := 1 - math.Exp(-sum/100)
+	percentile := math.Round(100 * p)
+	band := "low"
+	if p >= 0.5 {
+		band = "high"
+	}
+	result.Heads = map[string]*scoringv1.Head{"churn": {Kind: &scoringv1.Head_Probability{Probability: &scoringv1.Probability{
+		Event: "churn", Probability: p, RawScore: sum, Threshold: 0.5, Predicted: p >= 0.5, Percentile: &percentile, Band: band,
+		Reasons: reasons[:min(len(reasons), int(options.GetReasons()))],
+	}}}}
+	result.PredictionId = fmt.Sprintf("p%d", index)
+	result.ServedBy = []*servingv1.ServedBy{served}
+	return result
+}
+
+// scoreTable gives a row the first column's number as its probability.
+func scoreTable(t *scoringv1.Table, served *servingv1.ServedBy) *scoringv1.TableResult {
+	return &scoringv1.TableResult{
+		Rows: t.GetRows(), Ids: t.GetIds(), PredictionId: "t", ServedBy: []*servingv1.ServedBy{served},
+		Heads: map[string]*scoringv1.HeadColumns{"churn": {Kind: &scoringv1.HeadColumns_Probability{Probability: &scoringv1.ProbabilityColumns{
+			Event: "churn", Threshold: 0.5, Probability: t.GetColumns()[0].GetDoubles().GetValues(),
+		}}}},
+	}
+}
+
+// sentiment finds a text with "good" or "хорош" positive, with "bad" or "плох"
+// negative, and any other neutral. An empty text fails.
+type sentiment struct {
+	sentimentv1.UnimplementedSentimentServiceServer
+	server *Server
+}
+
+func (s *sentiment) AnalyzeText(_ context.Context, r *sentimentv1.AnalyzeTextRequest) (*sentimentv1.AnalyzeTextResponse, error) {
+	served, err := s.served(r.GetModels())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("AnalyzeText", len(r.GetTexts()))
+	resp := &sentimentv1.AnalyzeTextResponse{}
+	for i, t := range r.GetTexts() {
+		resp.Results = append(resp.Results, analyzeText(int64(i), t, served))
+	}
+	return resp, nil
+}
+
+func (s *sentiment) served(models []*sentimentv1.FeatureModel) (*servingv1.ServedBy, error) {
+	var name, version string
+	for _, m := range models {
+		name, version = m.GetModel(), m.GetVersion()
+	}
+	_, served, err := s.server.store.route("sentiment", name, version)
+	return served, err
+}
+
+func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.StreamAnalyzeTextRequest, sentimentv1.StreamAnalyzeTextResponse]) error {
+	var served *servingv1.ServedBy
+	for index := int64(0); ; {
+		r, err := call.Recv()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if served == nil {
+			if served, err = s.served(r.GetModels()); err != nil {
+				return err
+			}
+		}
+		s.server.count("StreamAnalyzeText", len(r.GetTexts()))
+		resp := &sentimentv1.StreamAnalyzeTextResponse{}
+		for _, t := range r.GetTexts() {
+			resp.Results = append(resp.Results, analyzeText(index, t, served))
+			index++
+		}
+		if err := call.Send(resp); err != nil {
+			return err
+		}
+	}
+}
+
+func analyzeText(index int64, t *sentimentv1.TextItem, served *servingv1.ServedBy) *sentimentv1.TextResult {
+	text := strings.ToLower(t.GetText() + string(t.GetTextBytes()))
+	result := &sentimentv1.TextResult{Id: t.GetId(), Index: index}
+	if text == "" {
+		result.Error = invalidItem(fmt.Sprintf("texts[%d].text: empty", index))
+		return result
+	}
+	sentiment := &sentimentv1.Sentiment{Polarity: sentimentv1.Polarity_POLARITY_NEUTRAL, Positive: 0.05, Neutral: 0.9, Negative: 0.05}
+	switch {
+	case strings.Contains(text, "good") || strings.Contains(text, "хорош"):
+		sentiment = &sentimentv1.Sentiment{Polarity: sentimentv1.Polarity_POLARITY_POSITIVE, Positive: 0.9, Neutral: 0.08, Negative: 0.02}
+	case strings.Contains(text, "bad") || strings.Contains(text, "плох"):
+		sentiment = &sentimentv1.Sentiment{Polarity: sentimentv1.Polarity_POLARITY_NEGATIVE, Positive: 0.03, Neutral: 0.07, Negative: 0.9}
+	}
+	sentiment.Score = sentiment.Positive - sentiment.Negative
+	result.Sentiment = sentiment
+	result.PredictionId = fmt.Sprintf("p%d", index)
+	result.ServedBy = []*servingv1.ServedBy{served}
+	result.Tokens = int32(len(strings.Fields(text)) + 2)
+	return result
+}
+
+// images takes what begins as a PNG or JPEG does for a shirt.
+type images struct {
+	imageanalysisv1.UnimplementedImageAnalysisServiceServer
+	server *Server
+}
+
+func (s *images) served(models []*imageanalysisv1.FeatureModel) (*servingv1.ServedBy, error) {
+	var name, version string
+	for _, m := range models {
+		name, version = m.GetModel(), m.GetVersion()
+	}
+	_, served, err := s.server.store.route("image_labels", name, version)
+	return served, err
+}
+
+func (s *images) AnalyzeImages(_ context.Context, r *imageanalysisv1.AnalyzeImagesRequest) (*imageanalysisv1.AnalyzeImagesResponse, error) {
+	served, err := s.served(r.GetModels())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("AnalyzeImages", len(r.GetImages()))
+	resp := &imageanalysisv1.AnalyzeImagesResponse{}
+	for i, image := range r.GetImages() {
+		resp.Results = append(resp.Results, analyzeImage(int64(i), image, r.GetOptions(), served))
+	}
+	return resp, nil
+}
+
+func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysisv1.StreamAnalyzeImagesRequest, imageanalysisv1.StreamAnalyzeImagesResponse]) error {
+	var served *servingv1.ServedBy
+	var options *imageanalysisv1.ImageOptions
+	for index := int64(0); ; {
+		r, err := call.Recv()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if served == nil {
+			options = r.GetOptions()
+			if served, err = s.served(r.GetModels()); err != nil {
+				return err
+			}
+		}
+		s.server.count("StreamAnalyzeImages", len(r.GetImages()))
+		resp := &imageanalysisv1.StreamAnalyzeImagesResponse{}
+		for _, image := range r.GetImages() {
+			resp.Results = append(resp.Results, analyzeImage(index, image, options, served))
+			index++
+		}
+		if err := call.Send(resp); err != nil {
+			return err
+		}
+	}
+}
+
+func analyzeImage(index int64, image *imageanalysisv1.ImageItem, options *imageanalysisv1.ImageOptions, served *servingv1.ServedBy) *imageanalysisv1.ImageResult {
+	result := &imageanalysisv1.ImageResult{Id: image.GetId(), Index: index}
+	switch {
+	case bytes.HasPrefix(image.GetContent(), []byte("\x89PNG")):
+		result.Info = &imageanalysisv1.ImageInfo{Format: "png", Width: 640, Height: 480}
+	case bytes.HasPrefix(image.GetContent(), []byte("\xff\xd8\xff")):
+		result.Info = &imageanalysisv1.ImageInfo{Format: "jpeg", Width: 640, Height: 480}
+	default:
+		result.Error = invalidItem(fmt.Sprintf("images[%d].content: not a JPEG, PNG, WebP or GIF picture", index))
+		return result
+	}
+	labels := []*imageanalysisv1.Label{{Name: "jersey", Score: 0.75}, {Name: "cardigan", Score: 0.125}, {Name: "suit", Score: 0.0625}}
+	if n := int(options.GetMaxLabels()); n > 0 {
+		labels = labels[:min(n, len(labels))]
+	}
+	result.Labels = []*imageanalysisv1.LabelSet{
+		{Head: "clothing", Labels: []*imageanalysisv1.Label{{Name: "T-shirt", Score: 0.875}}},
+		{Head: "imagenet", Labels: labels},
+	}
+	result.PredictionId = fmt.Sprintf("p%d", index)
+	result.ServedBy = []*servingv1.ServedBy{served}
+	return result
+}
+
+func invalidItem(message string) *spb.Status {
+	return status.Convert(Error(codes.InvalidArgument, "ITEM_INVALID", message)).Proto()
+}
