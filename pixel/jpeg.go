@@ -21,7 +21,8 @@ type jpegFile struct {
 	adobe       int // transform of the Adobe marker, -1 without one
 	orientation int
 	scans       int
-	firstScan   int // offset of the first SOS marker
+	firstScan   int  // offset of the first SOS marker
+	complete    bool // the end marker is there
 }
 
 // jpegComponent is one channel of the frame: its identifier and its sampling
@@ -59,6 +60,7 @@ func openJPEG(data []byte) (container, error) {
 			if f.scans == 0 {
 				return nil, fmt.Errorf("%w: JPEG without a scan", ErrCorrupt)
 			}
+			f.complete = true
 			return f, nil
 		}
 		if marker <= 0x01 || marker >= 0xd0 && marker <= 0xd8 { // stuffed zero, TEM, RST, SOI: no segment
@@ -105,7 +107,7 @@ func openJPEG(data []byte) (container, error) {
 	if f.scans == 0 {
 		return nil, fmt.Errorf("%w: JPEG ends before its first scan", ErrTruncated)
 	}
-	return f, nil // without an end: decode finds out how much is missing
+	return f, nil
 }
 
 func (f *jpegFile) readFrame(b []byte) error {
@@ -200,6 +202,9 @@ func (f *jpegFile) decode(ctx context.Context, dst *RGB) error {
 		r = newReader(ctx, f.data[:f.firstScan], adobeRaw, f.data[f.firstScan:])
 	}
 	img, err := jpeg.Decode(r)
+	if err != nil && !f.complete {
+		return fmt.Errorf("%w: %w", ErrTruncated, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,8 @@ func open(data []byte) (container, error) {
 
 // DecodeConfig reads the headers only. It allocates next to nothing, whatever
 // size they claim; ask Limits.Check before trusting it.
-func DecodeConfig(data []byte) (Info, error) {
+func DecodeConfig(data []byte) (info Info, err error) {
+	defer recoverPanic(&err)
 	c, err := open(data)
 	if err != nil {
 		return Info{}, err
@@ -200,21 +201,11 @@ func Decode(ctx context.Context, data []byte, limits Limits) (*RGB, Info, error)
 }
 
 // decodeInto is Decode into a buffer.
-func decodeInto(ctx context.Context, data []byte, limits Limits, buf *buffer) (img *RGB, info Info, err error) {
-	limits = limits.withDefaults()
-	if len(data) > limits.MaxBytes {
-		return nil, Info{}, fmt.Errorf("%w: %d bytes of data, the limit is %d", ErrTooLarge, len(data), limits.MaxBytes)
+func decodeInto(ctx context.Context, data []byte, limits Limits, buf *buffer) (_ *RGB, info Info, err error) {
+	defer recoverPanic(&err)
+	if limit := limits.withDefaults().MaxBytes; len(data) > limit {
+		return nil, Info{}, fmt.Errorf("%w: %d bytes of data, the limit is %d", ErrTooLarge, len(data), limit)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, Info{}, err
-	}
-	// The formats' decoders see hostile data all day; should one of them fall
-	// over, it costs this picture and no more.
-	defer func() {
-		if r := recover(); r != nil {
-			img, err = nil, fmt.Errorf("%w: decoder failed: %v", ErrCorrupt, r)
-		}
-	}()
 	c, err := open(data)
 	if err != nil {
 		return nil, Info{}, err
@@ -223,21 +214,38 @@ func decodeInto(ctx context.Context, data []byte, limits Limits, buf *buffer) (i
 	if err := limits.Check(info); err != nil {
 		return nil, info, err
 	}
+	img, err := render(ctx, c, buf)
+	return img, info, err
+}
+
+// render decodes into a buffer and orients.
+func render(ctx context.Context, c container, buf *buffer) (_ *RGB, err error) {
+	defer recoverPanic(&err)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	info := c.info()
 	w, h := info.Width, info.Height
 	if info.Orientation >= 5 { // stored lying on its side
 		w, h = h, w
 	}
-	img = buf.rgb(w, h)
-	if err := c.decode(ctx, img); err != nil {
-		if ctx.Err() != nil {
-			return nil, info, ctx.Err()
-		}
-		return nil, info, classify(err)
+	img := buf.rgb(w, h)
+	err = c.decode(ctx, img)
+	if ctx.Err() != nil { // the cause of err, if there is one
+		return nil, ctx.Err()
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, info, err
+	if err != nil {
+		return nil, classify(err)
 	}
-	return orient(img, info.Orientation), info, nil
+	return orient(img, info.Orientation), nil
+}
+
+// recoverPanic turns a panic into an error. The formats' decoders see hostile
+// data all day; should one of them fall over, it costs this picture, no more.
+func recoverPanic(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w: decoder failed: %v", ErrCorrupt, r)
+	}
 }
 
 // classify gives an error of a format's decoder its place among ours.

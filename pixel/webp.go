@@ -40,6 +40,9 @@ func openWebP(data []byte) (container, error) {
 			f.orientation = exifOrientation(body)
 		case f.frame != nil: // further frames
 		case chunks.kind == "VP8X":
+			if chunks.cut {
+				return nil, fmt.Errorf("%w: WebP ends within its header", ErrTruncated)
+			}
 			if len(body) < 10 {
 				return nil, fmt.Errorf("%w: short WebP header", ErrCorrupt)
 			}
