@@ -92,10 +92,10 @@ var (
 	// "/onnxruntime_src/onnxruntime/core/framework/x.cc:368 void* onnxruntime::f(size_t, bool) "
 	// before a message: a source position and the C++ function that spoke.
 	position = regexp.MustCompile(`(?:/[\w.+-]+)+\.(?:cc|cpp|cxx|h|hpp|cu|cuh):\d+ [^\n]*?\) ?(?:const )?(?:\[with [^\]]*\] ?)?`)
-	source   = regexp.MustCompile(`(?:(?:/|\b)[\w.+-]+)*[\w.+-]+\.(?:cc|cpp|cxx|h|hpp|cu|cuh):\d+:?`)
+	source   = regexp.MustCompile(`[\w./+-]*\.(?:cc|cpp|cxx|h|hpp|cu|cuh):\d+:?`)
 	filePath = regexp.MustCompile(`(^|[\s"'\[(=:])(?:~|\.{1,2})?/(?:[^\s"'\])/]+/)*[^\s"'\]),;/]+`)
 	// OpenVINO's assertions: "Exception from … Check 'C++' failed at … ".
-	assertion = regexp.MustCompile(`(?:Exception from )*(?:\S+ )?Check '[^']*' failed at(?: \(path\):?)?`)
+	assertion = regexp.MustCompile(`(?:Exception from )*Check '[^']*' failed at(?: \(path\):?)?`)
 	spaces    = regexp.MustCompile(`\s+`)
 )
 
@@ -114,8 +114,8 @@ func sanitize(msg string) string {
 	msg = position.ReplaceAllString(msg, "")
 	msg = source.ReplaceAllString(msg, "")
 	msg = filePath.ReplaceAllString(msg, "${1}(path)")
-	msg = assertion.ReplaceAllString(msg, "")
-	msg = strings.TrimSpace(spaces.ReplaceAllString(msg, " "))
+	msg = spaces.ReplaceAllString(msg, " ")
+	msg = strings.TrimSpace(assertion.ReplaceAllString(msg, ""))
 	if len(msg) > maxMessage {
 		msg = strings.ToValidUTF8(msg[:maxMessage], "") + "…"
 	}
