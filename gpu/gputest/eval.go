@@ -17,22 +17,23 @@ type operator func(n node, in []tensor.Tensor) (tensor.Tensor, error)
 
 // operators that the fake knows, beside Loop.
 var operators = map[string]operator{
-	"Add":          binary(func(a, b float64) float64 { return a + b }),
-	"Sub":          binary(func(a, b float64) float64 { return a - b }),
-	"Mul":          binary(func(a, b float64) float64 { return a * b }),
-	"Div":          binary(func(a, b float64) float64 { return a / b }),
-	"Greater":      greater,
-	"Relu":         unary(func(a float64) float64 { return max(a, 0) }),
-	"Sigmoid":      unary(func(a float64) float64 { return 1 / (1 + math.Exp(-a)) }),
-	"Identity":     func(_ node, in []tensor.Tensor) (tensor.Tensor, error) { return in[0], nil },
-	"Cast":         cast,
-	"MatMul":       matmul,
-	"ReduceSum":    reduce(0, func(a, b float64) float64 { return a + b }),
-	"ReduceMax":    reduce(math.Inf(-1), math.Max),
-	"Expand":       expand,
-	"Compress":     compress,
-	"Gather":       gather,
-	"LabelEncoder": labelEncoder,
+	"Add":             binary(func(a, b float64) float64 { return a + b }),
+	"Sub":             binary(func(a, b float64) float64 { return a - b }),
+	"Mul":             binary(func(a, b float64) float64 { return a * b }),
+	"Div":             binary(func(a, b float64) float64 { return a / b }),
+	"Greater":         greater,
+	"Relu":            unary(func(a float64) float64 { return max(a, 0) }),
+	"Sigmoid":         unary(func(a float64) float64 { return 1 / (1 + math.Exp(-a)) }),
+	"Identity":        func(_ node, in []tensor.Tensor) (tensor.Tensor, error) { return in[0], nil },
+	"Cast":            cast,
+	"MatMul":          matmul,
+	"ReduceSum":       reduce(0, func(a, b float64) float64 { return a + b }),
+	"ReduceMax":       reduce(math.Inf(-1), math.Max),
+	"Expand":          expand,
+	"Compress":        compress,
+	"ConstantOfShape": zeros,
+	"Gather":          gather,
+	"LabelEncoder":    labelEncoder,
 }
 
 // evaluate runs steps over values, which holds the inputs and receives every
@@ -304,6 +305,20 @@ func expand(_ node, in []tensor.Tensor) (tensor.Tensor, error) {
 		return like, err
 	}
 	return fromNumbers(in[0].DType, v, shape)
+}
+
+// zeros makes a float32 tensor of the shape that its input tells.
+func zeros(_ node, in []tensor.Tensor) (tensor.Tensor, error) {
+	shape := tensor.Shape(slices.Clone(tensor.View[int64](in[0])))
+	n, err := shape.Elements()
+	if err != nil {
+		return tensor.Tensor{}, fmt.Errorf("%w: %w", gpu.ErrRun, err)
+	}
+	const limit = 1 << 30
+	if n > limit {
+		return tensor.Tensor{}, &gpu.MemoryError{Device: gpu.CPU, Needed: 4 * int64(n), Available: limit}
+	}
+	return fromNumbers(tensor.Float32, make([]float64, n), shape)
 }
 
 // compress keeps the rows whose condition is true.

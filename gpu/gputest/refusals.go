@@ -82,6 +82,24 @@ func (s suite) wrongValues(t *testing.T) {
 	near(t, "y", out[0], of(t, []float32{18, 19, 0, 1}, 1, 2, 2), s.Tolerance)
 }
 
+// outOfMemory asks for more than any machine has, and then for a little.
+func (s suite) outOfMemory(t *testing.T) {
+	grow := s.load(t, "grow")
+	if grow.Placement().Provider == gpu.OpenVINO {
+		t.Skip("OpenVINO answers with an empty tensor when a shape is beyond memory")
+	}
+	_, err := grow.Run(t.Context(), []tensor.Tensor{of(t, []int64{1 << 42}, 1)})
+	if !errors.Is(err, gpu.ErrOutOfMemory) {
+		t.Errorf("16 TiB: %v, want ErrOutOfMemory", err)
+	}
+	noSecrets(t, err)
+	var memory *gpu.MemoryError
+	if errors.As(err, &memory) && memory.Needed != 0 && memory.Needed < 1<<44 {
+		t.Errorf("16 TiB are told as %d bytes", memory.Needed)
+	}
+	same(t, "y", run(t, grow, of(t, []int64{3}, 1))[0], of(t, []float32{0, 0, 0}, 3))
+}
+
 func (s suite) badModels(t *testing.T) {
 	whole, err := graphs.ReadFile("testdata/matmul.onnx")
 	if err != nil {

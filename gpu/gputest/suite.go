@@ -92,6 +92,7 @@ func Run(t *testing.T, target Target) {
 		{"WrongInputs", s.wrongInputs},
 		{"WrongValues", s.wrongValues},
 		{"InputsAreOnlyRead", s.inputsAreOnlyRead},
+		{"OutOfMemory", s.outOfMemory},
 		{"BadModels", s.badModels},
 		{"Sequences", s.sequences},
 		{"Terminate", s.terminate},

@@ -104,6 +104,10 @@ save("loop", [h.make_node("Loop", ["n", "go", "start"], ["v"], body=body)],
      [value("n", T.INT64, []), value("step", T.FLOAT, [1])], [value("v", T.FLOAT, [1])],
      [const("go", np.array(True)), const("start", np.zeros(1, np.float32))])
 
+# As many zeros as asked for: memory can run out.
+save("grow", [h.make_node("ConstantOfShape", ["shape"], ["y"])], [value("shape", T.INT64, [1])],
+     [value("y", T.FLOAT, ["n"])])
+
 # scikit-learn's default classifier output: a sequence of maps.
 label_map = h.make_map_type_proto(T.STRING, h.make_tensor_type_proto(T.FLOAT, []))
 save("zipmap",
