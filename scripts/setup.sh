@@ -59,12 +59,12 @@ rebuild_weights() {
   [ -f "$stamp" ] && [ "$(weights_state)" = "$(cat "$stamp")" ] && return
   make_venv
   .venv/bin/python scripts/models/efficientnet.py --out models/products || die "models/products was not rebuilt"
-  [ ! -f scripts/models/encoder.py ] || .venv/bin/python scripts/models/encoder.py --out models/sentiment || die "models/sentiment was not rebuilt"
+  .venv/bin/python scripts/models/encoder.py --out models/sentiment || die "models/sentiment was not rebuilt"
   weights_state >"$stamp"
 }
 
 weights_state() {
-  sha256sum scripts/models/efficientnet.py scripts/models/encoder.py scripts/setup/requirements.txt 2>/dev/null || true
+  sha256sum scripts/models/efficientnet.py scripts/models/encoder.py scripts/setup/requirements.txt
   stat --format '%n %s %Y' models/products/efficientnet-lite0.onnx models/sentiment/encoder.onnx \
     models/sentiment/tokenizer.json 2>/dev/null || true
 }
