@@ -4,9 +4,11 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"time"
 
+	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/bundle"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
 	"github.com/scry-ml/scry/tensor"
@@ -15,6 +17,10 @@ import (
 // ErrInput is wrapped by every error about an item that the model cannot take.
 // The error is an *InputError where a field is to blame.
 var ErrInput = errors.New("invalid input")
+
+// ErrOutput is wrapped by every error about a model's output that cannot be
+// answered, such as NaN where a probability should be.
+var ErrOutput = errors.New("unusable model output")
 
 // InputError names the part of the item that is to blame.
 type InputError struct {
@@ -91,3 +97,29 @@ type Identity struct {
 
 // Warning is a remark on an item.
 type Warning = servingv1.Warning
+
+// Row returns one row of a table as an item of its own, sharing memory.
+func (it Item) Row(row int) (Item, error) {
+	out := Item{Inputs: make([]tensor.Tensor, len(it.Inputs)), Rows: 1, Length: it.Length}
+	for i, t := range it.Inputs {
+		var err error
+		if out.Inputs[i], err = t.Slice(int64(row), int64(row+1)); err != nil {
+			return Item{}, err
+		}
+	}
+	return out, nil
+}
+
+// Overload tells an error that concerns the whole call, because the server has
+// no room or no time for it, from one that concerns an item.
+func Overload(err error) bool {
+	for _, is := range []error{
+		batch.ErrFull, batch.ErrDeadline, batch.ErrClosed,
+		context.DeadlineExceeded, context.Canceled,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/pixel"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// Limits bound what an item may cost before it reaches a model. A zero field
+// stands for its default.
+type Limits struct {
+	// TextBytes of one text; default 1 MiB.
+	TextBytes int
+	// Image bounds one picture.
+	Image pixel.Limits
+}
+
+// DefaultTextBytes is the default of Limits.TextBytes.
+const DefaultTextBytes = 1 << 20
+
+// Pipeline turns what callers send into the inputs of one bundle. It is safe
+// for concurrent use.
+type Pipeline struct {
+	bundle *bundle.Bundle
+	limits Limits
+	row    *rowPlan
+	text   *textPlan
+	image  *imagePlan
+}
+
+// New loads what a bundle's preprocessing needs. Errors wrap
+// bundle.ErrInvalid.
+func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
+	if limits.TextBytes == 0 {
+		limits.TextBytes = DefaultTextBytes
+	}
+	if n := b.Manifest.GetLimits().GetMaxItemBytes(); n > 0 {
+		limits.TextBytes = int(min(n, int64(limits.TextBytes)))
+		bytes := limits.Image.MaxBytes
+		if bytes == 0 {
+			bytes = pixel.DefaultMaxBytes
+		}
+		limits.Image.MaxBytes = int(min(n, int64(bytes)))
+	}
+	p := &Pipeline{bundle: b, limits: limits}
+	var err error
+	switch b.Manifest.GetPreprocessing().(type) {
+	case *bundlev1.Manifest_Row:
+		p.row, err = newRowPlan(b)
+	case *bundlev1.Manifest_Text:
+		p.text, err = newTextPlan(b)
+	case *bundlev1.Manifest_Image:
+		p.image, err = newImagePlan(b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Bundle returns the bundle.
+func (p *Pipeline) Bundle() *bundle.Bundle { return p.bundle }
+
+// PadValue returns what the padding of an input's sequence axis is filled with.
+func (p *Pipeline) PadValue(input string) float64 {
+	for _, g := range p.bundle.Manifest.GetGraphs() {
+		if port := g.GetInputs()[input]; port.GetPadValue() != 0 {
+			return port.GetPadValue()
+		}
+	}
+	if p.text != nil && input == p.text.ids {
+		return float64(p.text.padID)
+	}
+	return 0
+}
+
+// Golden maps the input of a golden sample.
+func (p *Pipeline) Golden(ctx context.Context, g *bundlev1.Golden) (Item, error) {
+	switch in := g.GetInput().(type) {
+	case *bundlev1.Golden_Features:
+		item, _, err := p.Row(in.Features)
+		return item, err
+	case *bundlev1.Golden_Text:
+		t, err := p.Text(in.Text)
+		return t.Item, err
+	case *bundlev1.Golden_Image:
+		data, err := fs.ReadFile(p.bundle.FS, in.Image)
+		if err != nil {
+			return Item{}, fmt.Errorf("%w: golden picture cannot be read", bundle.ErrInvalid)
+		}
+		picture, err := p.Image(ctx, data)
+		return picture.Item, err
+	case *bundlev1.Golden_Tensors:
+		return p.tensors(in.Tensors)
+	}
+	return Item{}, errors.New("a golden sample without input")
+}
+
+// tensors maps named values to inputs by the types that the graph declares.
+func (p *Pipeline) tensors(t *bundlev1.Tensors) (Item, error) {
+	inputs := p.bundle.Inputs()
+	item := Item{Inputs: make([]tensor.Tensor, len(inputs)), Rows: 1}
+	for i, v := range inputs {
+		values, ok := t.GetInputs()[v.Name]
+		if !ok {
+			return Item{}, &InputError{Field: fmt.Sprintf("tensors.inputs[%q]", v.Name), Reason: "INPUT_MISSING", Message: "the graph needs it"}
+		}
+		n := len(values.GetValues())
+		if v.DType == tensor.String {
+			n = len(values.GetStrings())
+		}
+		shape, err := fill(v, values.GetShape(), n)
+		if err == nil {
+			item.Inputs[i], err = tensor.New(v.DType, shape...)
+		}
+		if err == nil {
+			if have, _ := shape.Elements(); have != n {
+				err = fmt.Errorf("%w: %d values for shape %v", tensor.ErrShape, n, shape)
+			}
+		}
+		if err != nil {
+			return Item{}, &InputError{Field: fmt.Sprintf("tensors.inputs[%q]", v.Name), Reason: "INPUT_SHAPE", Message: err.Error()}
+		}
+		if v.DType == tensor.String {
+			copy(item.Inputs[i].Strings, values.GetStrings())
+			continue
+		}
+		for k, x := range values.GetValues() {
+			switch {
+			case v.DType.IsFloat():
+				putFloat(item.Inputs[i], k, x)
+			case v.DType == tensor.Bool:
+				putBool(item.Inputs[i], k, x != 0)
+			default:
+				putInt(item.Inputs[i], k, int64(x))
+			}
+		}
+		if len(shape) > 0 {
+			item.Rows = int(shape[0])
+		}
+	}
+	return item, nil
+}
+
+// fill completes a declared shape: axis 0 is one item, and one other free axis
+// takes what is left of n elements.
+func fill(v bundle.Value, given []int64, n int) (tensor.Shape, error) {
+	if len(given) > 0 {
+		return append(tensor.Shape{}, given...), nil
+	}
+	shape := append(tensor.Shape{}, v.Shape...)
+	free, known := -1, int64(1)
+	for axis, d := range shape {
+		switch {
+		case d >= 0:
+			known *= d
+		case axis == 0:
+			shape[0] = 1
+		case free < 0:
+			free = axis
+		default:
+			return nil, fmt.Errorf("%w: %v has several free axes, so the sample must give its shape", tensor.ErrShape, v.Shape)
+		}
+	}
+	if free >= 0 {
+		if known == 0 || int64(n)%known != 0 {
+			return nil, fmt.Errorf("%w: %d values for shape %v", tensor.ErrShape, n, v.Shape)
+		}
+		shape[free] = int64(n) / known
+	}
+	return shape, nil
+}

@@ -1,0 +1,163 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/scry-ml/scry/bundle"
+	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
+	"github.com/scry-ml/scry/tensor"
+	"github.com/scry-ml/scry/tokenizer"
+)
+
+// textPlan is the preprocessing of texts.
+type textPlan struct {
+	tok    *tokenizer.Tokenizer
+	prefix string
+	max    int // tokens, special ones included
+	inputs []bundle.Value
+	ids    string // names of the inputs; empty = none
+	mask   string
+	types  string
+	padID  int32
+}
+
+func newTextPlan(b *bundle.Bundle) (*textPlan, error) {
+	t := b.Manifest.GetText()
+	f, err := b.FS.Open(t.GetTokenizer())
+	if err != nil {
+		return nil, fmt.Errorf("%w: text.tokenizer: it cannot be read", bundle.ErrInvalid)
+	}
+	defer f.Close()
+	p := &textPlan{prefix: t.GetPrefix(), max: int(t.GetMaxLength()), inputs: b.Inputs()}
+	if p.tok, err = tokenizer.Load(f); err != nil {
+		return nil, fmt.Errorf("%w: text.tokenizer: %w", bundle.ErrInvalid, err)
+	}
+	p.ids, p.mask, p.types = b.TextInputs()
+	if pad, ok := p.tok.Padding(); ok {
+		p.padID = pad.ID
+	} else {
+		for _, name := range []string{"[PAD]", "<pad>"} {
+			if id, ok := p.tok.TokenToID(name); ok {
+				p.padID = id
+				break
+			}
+		}
+	}
+	if special := p.tok.SpecialTokens(false); p.max <= special {
+		return nil, fmt.Errorf("%w: text.max_length: %d leaves no room beside %d special tokens", bundle.ErrInvalid, p.max, special)
+	}
+	return p, nil
+}
+
+// PreparedText is a tokenised text.
+type PreparedText struct {
+	Item Item
+	// Tokens that the model reads, special ones included.
+	Tokens   int
+	Warnings []*Warning
+}
+
+// Text tokenises a text, its prefix put before it. Invalid UTF-8 is replaced by
+// U+FFFD by the WHATWG rules, with a warning; a text of more tokens than the
+// model takes loses its end, with a warning; one of white space only gets a
+// warning. An empty text and one beyond Limits.TextBytes are an *InputError.
+func (p *Pipeline) Text(text string) (PreparedText, error) {
+	if p.text == nil {
+		return PreparedText{}, fmt.Errorf("%w: the model takes no texts", ErrInput)
+	}
+	switch {
+	case text == "":
+		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_EMPTY", Message: "is empty"}
+	case len(text) > p.limits.TextBytes:
+		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", len(text), p.limits.TextBytes)}
+	}
+	var out PreparedText
+	text, repaired := tokenizer.Repair(text)
+	if repaired {
+		out.warn(servingv1.WarningCode_WARNING_CODE_TEXT_REPAIRED, "invalid UTF-8 was replaced by U+FFFD")
+	}
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) }) < 0 {
+		out.warn(servingv1.WarningCode_WARNING_CODE_EMPTY_INPUT, "holds nothing but white space")
+	}
+	if p.text.prefix != "" {
+		text = p.text.prefix + text
+	}
+	// One token more than the model takes tells a text that fits from one that
+	// does not.
+	ids, err := p.text.tok.AppendIDs(make([]int32, 0, len(text)/3+8), text, tokenizer.Options{MaxLength: p.text.max + 1})
+	if err == nil && len(ids) > p.text.max {
+		out.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads the first %d tokens", p.text.max))
+		ids, err = p.text.tok.AppendIDs(ids[:0], text, tokenizer.Options{MaxLength: p.text.max})
+	}
+	switch {
+	case errors.Is(err, tokenizer.ErrUnknownToken), errors.Is(err, tokenizer.ErrTooLong):
+		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_UNREADABLE", Message: err.Error()}
+	case err != nil:
+		return PreparedText{}, err
+	}
+	out.Tokens = len(ids)
+	out.Item, err = p.text.item(ids, 1)
+	return out, err
+}
+
+func (t *PreparedText) warn(code servingv1.WarningCode, message string) {
+	t.Warnings = append(t.Warnings, &Warning{Code: code, Field: "text", Message: message})
+}
+
+// item lays ids out as inputs of so many equal rows.
+func (t *textPlan) item(ids []int32, rows int) (Item, error) {
+	item := Item{Inputs: make([]tensor.Tensor, len(t.inputs)), Rows: rows, Length: len(ids)}
+	for i, v := range t.inputs {
+		out, err := tensor.New(v.DType, int64(rows), int64(len(ids)))
+		if err != nil {
+			return Item{}, err
+		}
+		for row := range rows {
+			at := row * len(ids)
+			switch v.Name {
+			case t.ids:
+				putInts(out, at, ids)
+			case t.mask:
+				for k := range ids {
+					putInt(out, at+k, 1)
+				}
+			}
+		}
+		item.Inputs[i] = out
+	}
+	return item, nil
+}
+
+func putInts(t tensor.Tensor, at int, values []int32) {
+	if t.DType == tensor.Int32 {
+		copy(tensor.View[int32](t)[at:], values)
+		return
+	}
+	out := tensor.View[int64](t)[at : at+len(values)]
+	for i, v := range values {
+		out[i] = int64(v)
+	}
+}
+
+// synthetic makes up texts of so many tokens, of ids within the vocabulary.
+func (t *textPlan) synthetic(rows, length int) (Item, error) {
+	ids := make([]int32, min(length, t.max))
+	size := max(t.tok.VocabSize(), 1)
+	for i := range ids {
+		// A stride that shares no factor with a usual vocabulary visits it all.
+		ids[i] = int32((i*7919 + 101) % size)
+	}
+	return t.item(ids, rows)
+}
+
+// Vocabulary returns the number of token ids, 0 for a bundle without
+// tokenizer.
+func (p *Pipeline) Vocabulary() int {
+	if p.text == nil {
+		return 0
+	}
+	return p.text.tok.VocabSize()
+}

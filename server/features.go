@@ -1,0 +1,58 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+)
+
+// grouping says which model answers which feature of a call.
+type grouping[F comparable] struct {
+	defaults map[F]string
+	named    map[F]part[F]
+}
+
+// part is one model's features of a call.
+type part[F comparable] struct {
+	model, version string
+	features       []F
+}
+
+// name notes entry i of a request's models.
+func (g *grouping[F]) name(i int, feature F, asked []F, model, version string) error {
+	field := fmt.Sprintf("models[%d].feature", i)
+	if !slices.Contains(asked, feature) {
+		return failed(codes.InvalidArgument, "FEATURE_NOT_ASKED", field, "names a model for a feature that the call does not ask for")
+	}
+	if _, twice := g.named[feature]; twice {
+		return failed(codes.InvalidArgument, "FEATURE_TWICE", field, "names a second model for the feature")
+	}
+	if g.named == nil {
+		g.named = map[F]part[F]{}
+	}
+	g.named[feature] = part[F]{model: model, version: version}
+	return nil
+}
+
+// split joins the features that one model version answers.
+func (g *grouping[F]) split(features []F) ([]part[F], error) {
+	var parts []part[F]
+	for i, f := range features {
+		p, ok := g.named[f]
+		if !ok {
+			model, err := pick("", g.defaults[f], fmt.Sprintf("features[%d]", i))
+			if err != nil {
+				return nil, err
+			}
+			p = part[F]{model: model}
+		}
+		at := slices.IndexFunc(parts, func(q part[F]) bool { return q.model == p.model && q.version == p.version })
+		if at < 0 {
+			parts = append(parts, p)
+			at = len(parts) - 1
+		}
+		parts[at].features = append(parts[at].features, f)
+	}
+	return parts, nil
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/scry-ml/scry/imageanalysis"
+	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
+)
+
+// imageAnalysisService implements scry.imageanalysis.v1.ImageAnalysisService.
+type imageAnalysisService struct {
+	imageanalysisv1.UnimplementedImageAnalysisServiceServer
+	server *Server
+}
+
+// AnalyzeImages implements the RPC of that name.
+func (s *imageAnalysisService) AnalyzeImages(ctx context.Context, req *imageanalysisv1.AnalyzeImagesRequest) (*imageanalysisv1.AnalyzeImagesResponse, error) {
+	results, err := s.analyze(ctx, req, 0)
+	return &imageanalysisv1.AnalyzeImagesResponse{Results: results}, err
+}
+
+// analyze runs the features of each model together, model by model.
+func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1.AnalyzeImagesRequest, first int64) ([]*imageanalysisv1.ImageResult, error) {
+	limits := s.server.cfg.Limits
+	if n := len(req.GetImages()); n > limits.Images {
+		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "images", "%d pictures, the limit is %d; a stream takes more", n, limits.Images)
+	}
+	features := req.GetFeatures()
+	if len(features) == 0 {
+		features = []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS}
+	}
+	models := s.server.cfg.Models
+	groups := grouping[imageanalysisv1.ImageFeature]{
+		defaults: map[imageanalysisv1.ImageFeature]string{
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:    models.ImageLabels,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING: models.ImageEmbedding,
+		},
+	}
+	for i, m := range req.GetModels() {
+		if err := groups.name(i, m.GetFeature(), features, m.GetModel(), m.GetVersion()); err != nil {
+			return nil, err
+		}
+	}
+	parts, err := groups.split(features)
+	if err != nil {
+		return nil, err
+	}
+	results := imageanalysis.NewResults(req.GetImages(), first)
+	errs := make([]error, len(results))
+	for _, p := range parts {
+		v, release, err := s.server.cfg.Manager.Acquire(ctx, p.model, p.version)
+		if err != nil {
+			return nil, err
+		}
+		err = imageanalysis.Analyze(ctx, v, req.GetImages(), p.features, req.GetOptions(), results, errs)
+		release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i, err := range errs {
+		if err != nil {
+			results[i] = &imageanalysisv1.ImageResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: itemStatus(err, "images", i)}
+		}
+	}
+	return results, nil
+}
+
+// StreamAnalyzeImages implements the RPC of that name.
+func (s *imageAnalysisService) StreamAnalyzeImages(stream imageanalysisv1.ImageAnalysisService_StreamAnalyzeImagesServer) error {
+	var head *imageanalysisv1.StreamAnalyzeImagesRequest
+	return pump(stream.Context(), s.server.cfg.Limits.ReadAhead,
+		func() (*imageanalysisv1.StreamAnalyzeImagesRequest, error) {
+			req, err := stream.Recv()
+			if err != nil {
+				return nil, err
+			}
+			if head == nil {
+				head = req
+				return req, nil
+			}
+			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 || req.GetOptions() != nil {
+				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features, models and options belong to the first message of a stream")
+			}
+			req.Features, req.Models, req.Options = head.GetFeatures(), head.GetModels(), head.GetOptions()
+			return req, nil
+		},
+		stream.Send,
+		func(req *imageanalysisv1.StreamAnalyzeImagesRequest) int64 { return int64(len(req.GetImages())) },
+		func(ctx context.Context, first int64, req *imageanalysisv1.StreamAnalyzeImagesRequest) (*imageanalysisv1.StreamAnalyzeImagesResponse, error) {
+			ctx, cancel := s.server.withDeadline(ctx)
+			defer cancel()
+			results, err := s.analyze(ctx, &imageanalysisv1.AnalyzeImagesRequest{Images: req.GetImages(), Features: req.GetFeatures(), Models: req.GetModels(), Options: req.GetOptions()}, first)
+			return &imageanalysisv1.StreamAnalyzeImagesResponse{Results: results}, err
+		})
+}

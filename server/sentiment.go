@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+
+	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
+	"github.com/scry-ml/scry/sentiment"
+)
+
+// sentimentService implements scry.sentiment.v1.SentimentService.
+type sentimentService struct {
+	sentimentv1.UnimplementedSentimentServiceServer
+	server *Server
+}
+
+// AnalyzeText implements the RPC of that name.
+func (s *sentimentService) AnalyzeText(ctx context.Context, req *sentimentv1.AnalyzeTextRequest) (*sentimentv1.AnalyzeTextResponse, error) {
+	results, err := s.analyze(ctx, req, 0)
+	return &sentimentv1.AnalyzeTextResponse{Results: results}, err
+}
+
+// analyze runs the features of each model together, model by model.
+func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.AnalyzeTextRequest, first int64) ([]*sentimentv1.TextResult, error) {
+	limits := s.server.cfg.Limits
+	if n := len(req.GetTexts()); n > limits.Texts {
+		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "texts", "%d texts, the limit is %d; a stream takes more", n, limits.Texts)
+	}
+	features := req.GetFeatures()
+	if len(features) == 0 {
+		features = []sentimentv1.TextFeature{sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT}
+	}
+	models := s.server.cfg.Models
+	groups := grouping[sentimentv1.TextFeature]{
+		defaults: map[sentimentv1.TextFeature]string{
+			sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT: models.Sentiment,
+			sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING: models.TextEmbedding,
+		},
+	}
+	for i, m := range req.GetModels() {
+		if err := groups.name(i, m.GetFeature(), features, m.GetModel(), m.GetVersion()); err != nil {
+			return nil, err
+		}
+	}
+	parts, err := groups.split(features)
+	if err != nil {
+		return nil, err
+	}
+	results := sentiment.NewResults(req.GetTexts(), first)
+	errs := make([]error, len(results))
+	for _, p := range parts {
+		v, release, err := s.server.cfg.Manager.Acquire(ctx, p.model, p.version)
+		if err != nil {
+			return nil, err
+		}
+		err = sentiment.Analyze(ctx, v, req.GetTexts(), p.features, results, errs)
+		release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i, err := range errs {
+		if err != nil {
+			results[i] = &sentimentv1.TextResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: itemStatus(err, "texts", i)}
+		}
+	}
+	return results, nil
+}
+
+// StreamAnalyzeText implements the RPC of that name.
+func (s *sentimentService) StreamAnalyzeText(stream sentimentv1.SentimentService_StreamAnalyzeTextServer) error {
+	var head *sentimentv1.StreamAnalyzeTextRequest
+	return pump(stream.Context(), s.server.cfg.Limits.ReadAhead,
+		func() (*sentimentv1.StreamAnalyzeTextRequest, error) {
+			req, err := stream.Recv()
+			if err != nil {
+				return nil, err
+			}
+			if head == nil {
+				head = req
+				return req, nil
+			}
+			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 {
+				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features and models belong to the first message of a stream")
+			}
+			req.Features, req.Models = head.GetFeatures(), head.GetModels()
+			return req, nil
+		},
+		stream.Send,
+		func(req *sentimentv1.StreamAnalyzeTextRequest) int64 { return int64(len(req.GetTexts())) },
+		func(ctx context.Context, first int64, req *sentimentv1.StreamAnalyzeTextRequest) (*sentimentv1.StreamAnalyzeTextResponse, error) {
+			ctx, cancel := s.server.withDeadline(ctx)
+			defer cancel()
+			results, err := s.analyze(ctx, &sentimentv1.AnalyzeTextRequest{Texts: req.GetTexts(), Features: req.GetFeatures(), Models: req.GetModels()}, first)
+			return &sentimentv1.StreamAnalyzeTextResponse{Results: results}, err
+		})
+}

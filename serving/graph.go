@@ -1,0 +1,329 @@
+package serving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/scry-ml/scry/batch"
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/gpu"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// graph is one graph of a loaded version: its session and the queue before it.
+type graph struct {
+	name    string
+	session gpu.Session
+	sig     gpu.Signature
+	place   gpu.Placement
+	inputs  []axes
+	outputs []axes
+	maxRows int
+	// apart says why items are not joined; empty when they are.
+	apart string
+	queue *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
+}
+
+// Rows of one run when the manifest leaves the choice to the server.
+const (
+	maxRowsHeavy   = 32   // sequences and pictures: more only costs cache
+	maxRowsColumns = 1024 // rows of a table
+	smallGraph     = 1 << 20
+)
+
+// newGraph makes the queue of a loaded session.
+func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, pad func(input string) float64) (*graph, error) {
+	out := &graph{name: name, session: s, sig: s.Signature(), place: s.Placement()}
+	out.apart = apart(m, g)
+	columns := true
+	for _, v := range out.sig.Inputs {
+		port := m.GetInputs()[v.Name]
+		a := axes{sequence: -1, pad: port.GetPadValue()}
+		if port.GetPadValue() == 0 && pad != nil {
+			a.pad = pad(v.Name)
+		}
+		if port.SequenceAxis != nil {
+			a.sequence = int(port.GetSequenceAxis())
+		}
+		if a.sequence == 0 || a.sequence >= len(v.Shape) && v.Shape != nil {
+			return nil, fmt.Errorf("%w: graphs[%q].inputs[%q].sequence_axis: is not an axis after the first", bundle.ErrInvalid, name, v.Name)
+		}
+		if len(v.Shape) > 2 || a.sequence >= 0 || (len(v.Shape) == 2 && v.Shape[1] < 0) {
+			columns = false
+		}
+		out.inputs = append(out.inputs, a)
+	}
+	for _, v := range out.sig.Outputs {
+		port := m.GetOutputs()[v.Name]
+		a := axes{sequence: -1}
+		if port.SequenceAxis != nil {
+			a.sequence = int(port.GetSequenceAxis())
+		}
+		out.outputs = append(out.outputs, a)
+	}
+	out.maxRows = int(m.GetBatching().GetMaxRows())
+	if out.maxRows == 0 {
+		out.maxRows = maxRowsHeavy
+		if columns {
+			out.maxRows = maxRowsColumns
+		}
+	}
+	if out.apart != "" {
+		out.maxRows = 1
+	}
+	// A small graph runs on one thread, as many runs side by side as there are
+	// processors; a large one uses them all for one run.
+	slots := 1
+	if out.place.Threads == 1 {
+		slots = runtime.GOMAXPROCS(0)
+	}
+	cfg := batch.Config{
+		Slots:         slots,
+		MaxRows:       out.maxRows,
+		MaxQueuedRows: max(4096, 16*out.maxRows),
+		Window:        m.GetBatching().GetWindow().AsDuration(),
+	}
+	if out.apart != "" {
+		cfg.MaxItems = 1
+	}
+	var err error
+	if out.queue, err = batch.New(cfg, out.run); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// apart says why items of this graph may not be joined.
+func apart(m *bundlev1.Graph, g *bundle.Graph) string {
+	if m.GetBatching().GetMaxRows() == 1 {
+		return "the manifest says max_rows: 1"
+	}
+	why := func(v bundle.Value, port *bundlev1.Port) string {
+		switch {
+		case port.GetBatchAxis() != 0:
+			return fmt.Sprintf("the batch axis of %q is not 0", v.Name)
+		case v.Shape != nil && len(v.Shape) == 0:
+			return fmt.Sprintf("%q is a scalar", v.Name)
+		case v.Shape != nil && v.Shape[0] >= 0:
+			return fmt.Sprintf("axis 0 of %q is fixed at %d", v.Name, v.Shape[0])
+		}
+		return ""
+	}
+	for _, v := range g.Inputs {
+		if v.Shape == nil {
+			return fmt.Sprintf("the graph declares no shape for %q", v.Name)
+		}
+		if reason := why(v, m.GetInputs()[v.Name]); reason != "" {
+			return reason
+		}
+	}
+	for _, v := range g.Outputs {
+		if reason := why(v, m.GetOutputs()[v.Name]); reason != "" {
+			return reason
+		}
+	}
+	if !m.GetBatching().GetAllowBatchDrift() {
+		for op := range g.Operators {
+			// Its scale is taken over the whole tensor, so an answer would
+			// depend on its neighbours.
+			if op.Type == "DynamicQuantizeLinear" || op.Type == "DynamicQuantizeMatMul" || op.Type == "DynamicQuantizeLSTM" {
+				return op.Type + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
+			}
+		}
+	}
+	return ""
+}
+
+// run computes one batch. It is the queue's RunFunc.
+func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) error {
+	joined := make([]tensor.Tensor, len(g.inputs))
+	parts := make([]tensor.Tensor, len(b.Items))
+	for i, port := range g.inputs {
+		for k, item := range b.Items {
+			parts[k] = item[i]
+		}
+		var err error
+		if joined[i], err = join(parts, port, b.Shape.Rows, b.Shape.Length); err != nil {
+			return err
+		}
+	}
+	outputs, err := g.session.Run(ctx, joined)
+	if err != nil {
+		if len(b.Items) > 1 && !itemsFault(err) {
+			// The device is at fault: running again one by one would only
+			// hold everybody up.
+			for i := range b.Errs {
+				b.Errs[i] = err
+			}
+			return nil
+		}
+		return err
+	}
+	if len(b.Items) == 1 && b.Shape.Rows == b.Rows && b.Shape.Length == lengthOf(b.Items[0], g.inputs) {
+		b.Outputs[0] = outputs
+		return nil
+	}
+	for i, out := range outputs {
+		if len(out.Shape) == 0 || out.Shape[0] != int64(b.Shape.Rows) {
+			return fmt.Errorf("%w: output %q has shape %v for %d rows", gpu.ErrRun, g.sig.Outputs[i].Name, out.Shape, b.Shape.Rows)
+		}
+	}
+	from := 0
+	for k, item := range b.Items {
+		rows := rowsOf(item)
+		length := lengthOf(item, g.inputs)
+		mine := make([]tensor.Tensor, len(outputs))
+		for i, out := range outputs {
+			if mine[i], err = split(out, g.outputs[i], from, rows, length); err != nil {
+				return err
+			}
+		}
+		b.Outputs[k] = mine
+		from += rows
+	}
+	return nil
+}
+
+// itemsFault tells whether an error may be the fault of one item.
+func itemsFault(err error) bool {
+	return errors.Is(err, gpu.ErrInput) || errors.Is(err, gpu.ErrRun)
+}
+
+func rowsOf(inputs []tensor.Tensor) int {
+	for _, t := range inputs {
+		if len(t.Shape) > 0 {
+			return int(t.Shape[0])
+		}
+	}
+	return 1
+}
+
+// item wraps inputs for the queue.
+func (g *graph) item(inputs []tensor.Tensor) batch.Item[[]tensor.Tensor] {
+	return batch.Item[[]tensor.Tensor]{
+		Value:  inputs,
+		Rows:   max(rowsOf(inputs), 1),
+		Length: lengthOf(inputs, g.inputs),
+		Kind:   kindOf(inputs, g.inputs),
+	}
+}
+
+// check refuses inputs that the graph cannot take before they are queued.
+func (g *graph) check(inputs []tensor.Tensor) error { return g.sig.Check(inputs) }
+
+// do runs the inputs of many items and returns outputs, errors and times in
+// their order. An item of more rows than one run holds is cut and put together
+// again.
+func (g *graph) do(ctx context.Context, call batch.Call, inputs [][]tensor.Tensor) []batch.Result[[]tensor.Tensor] {
+	items := make([]batch.Item[[]tensor.Tensor], 0, len(inputs))
+	var pieces []int // pieces[i] is the number of parts of item i; nil when all are 1
+	for i, in := range inputs {
+		rows := rowsOf(in)
+		if rows <= g.maxRows {
+			items = append(items, g.item(in))
+			continue
+		}
+		if pieces == nil {
+			pieces = make([]int, len(inputs))
+			for k := range pieces {
+				pieces[k] = 1
+			}
+		}
+		pieces[i] = 0
+		for from := 0; from < rows; from += g.maxRows {
+			part := make([]tensor.Tensor, len(in))
+			for k, t := range in {
+				part[k] = t
+				if len(t.Shape) > 0 {
+					// The bounds hold by construction.
+					part[k], _ = t.Slice(int64(from), int64(min(from+g.maxRows, rows)))
+				}
+			}
+			items = append(items, g.item(part))
+			pieces[i]++
+		}
+	}
+	results := g.queue.Do(ctx, call, items)
+	if pieces == nil {
+		return results
+	}
+	joined := make([]batch.Result[[]tensor.Tensor], len(inputs))
+	at := 0
+	for i, n := range pieces {
+		joined[i] = together(results[at : at+n])
+		at += n
+	}
+	return joined
+}
+
+// together puts the results of an item's parts into one.
+func together(parts []batch.Result[[]tensor.Tensor]) batch.Result[[]tensor.Tensor] {
+	out := parts[0]
+	for _, p := range parts[1:] {
+		if p.Err != nil && out.Err == nil {
+			out.Err = p.Err
+		}
+		out.Queue = max(out.Queue, p.Queue)
+		out.Compute += p.Compute
+		out.Rows = max(out.Rows, p.Rows)
+	}
+	if out.Err != nil || len(parts) == 1 {
+		return out
+	}
+	out.Value = make([]tensor.Tensor, len(parts[0].Value))
+	for i := range out.Value {
+		tensors := make([]tensor.Tensor, len(parts))
+		for k, p := range parts {
+			tensors[k] = p.Value[i]
+		}
+		if out.Value[i], out.Err = tensor.Concat(tensors...); out.Err != nil {
+			return out
+		}
+	}
+	return out
+}
+
+// close ends the queue, then frees the session.
+func (g *graph) close() error {
+	if g.queue != nil {
+		g.queue.Close()
+	}
+	return g.session.Close()
+}
+
+// precisionName is how answers name a precision.
+func precisionName(p gpu.Precision) string {
+	switch p {
+	case gpu.TF32:
+		return "tf32"
+	case gpu.BF16:
+		return "bf16"
+	}
+	return "fp32"
+}
+
+// precisionOf is how manifests name it.
+func precisionOf(p gpu.Precision) bundlev1.Precision {
+	switch p {
+	case gpu.TF32:
+		return bundlev1.Precision_PRECISION_TF32
+	case gpu.BF16:
+		return bundlev1.Precision_PRECISION_BF16
+	}
+	return bundlev1.Precision_PRECISION_FP32
+}
+
+// average returns the mean of n runs of f.
+func average(n int, f func() error) (time.Duration, error) {
+	start := time.Now()
+	for range n {
+		if err := f(); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start) / time.Duration(n), nil
+}

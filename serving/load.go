@@ -1,0 +1,265 @@
+package serving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/gpu"
+	"github.com/scry-ml/scry/pipeline"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// ErrGolden is wrapped by the error of a version whose answers are further from
+// its golden samples than the manifest allows.
+var ErrGolden = errors.New("golden samples are not met")
+
+// loading is one Load under way.
+type loading struct {
+	dir      string
+	opts     LoadOptions
+	bundle   *bundle.Bundle
+	pipeline *pipeline.Pipeline
+	goldens  []*bundlev1.Golden
+	report   func(Progress)
+}
+
+// place loads a graph where it is to run.
+func (l *loading) place(ctx context.Context, name string) (*graph, error) {
+	m := l.bundle.Manifest.GetGraphs()[name]
+	spec := gpu.Spec{
+		Path:      filepath.Join(l.dir, filepath.FromSlash(m.GetFile())),
+		Outputs:   wanted(l.bundle, l.goldens, name),
+		Threads:   int(m.GetExecution().GetThreads()),
+		Devices:   m.GetExecution().GetDevices(),
+		Precision: gpu.F32,
+	}
+	small := l.bundle.Graphs[name].WeightBytes < smallGraph
+	if small && spec.Threads == 0 {
+		spec.Threads = 1
+	}
+	switch {
+	case l.opts.Device != "":
+		spec.Devices = []string{l.opts.Device}
+	case len(spec.Devices) > 0:
+	case small:
+		// The way to another device costs more than a small graph's work.
+		spec.Devices = []string{gpu.CPU}
+	default:
+		_, _, spec.AllowOpenVINO = l.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16)
+	}
+	for _, p := range []gpu.Precision{gpu.TF32, gpu.BF16} {
+		if _, _, ok := l.bundle.Tolerance(precisionOf(p)); ok {
+			spec.Precision = p
+		}
+	}
+	return l.load(ctx, name, spec)
+}
+
+func (l *loading) load(ctx context.Context, name string, spec gpu.Spec) (*graph, error) {
+	s, err := l.opts.Loader.Load(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline.PadValue)
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// verify runs the golden samples. Where a device other than the CPU is too far
+// off, its graphs fall back to the CPU and are checked again.
+func (l *loading) verify(ctx context.Context, v *Version) error {
+	err := l.golden(ctx, v)
+	if err == nil || !errors.Is(err, ErrGolden) {
+		return err
+	}
+	fell := false
+	for name, g := range v.graphs {
+		if g.place.Provider == gpu.CPU {
+			continue
+		}
+		m := l.bundle.Manifest.GetGraphs()[name]
+		if pinned := m.GetExecution().GetDevices(); len(pinned) > 0 && !contains(pinned, gpu.CPU) {
+			return err
+		}
+		reason := fmt.Sprintf("%s in %s: %v", g.place.Device, precisionName(g.place.Precision), err)
+		if cerr := g.close(); cerr != nil {
+			return cerr
+		}
+		delete(v.graphs, name)
+		onCPU, lerr := l.load(ctx, name, gpu.Spec{
+			Path:    filepath.Join(l.dir, filepath.FromSlash(m.GetFile())),
+			Outputs: wanted(l.bundle, l.goldens, name),
+			Threads: int(m.GetExecution().GetThreads()),
+			Devices: []string{gpu.CPU},
+		})
+		if lerr != nil {
+			return lerr
+		}
+		onCPU.place.FallbackReason = strings.Trim(g.place.FallbackReason+"; "+reason, "; ")
+		v.graphs[name] = onCPU
+		fell = true
+	}
+	if !fell {
+		return err
+	}
+	v.main = nil
+	if err := v.wire(); err != nil {
+		return err
+	}
+	return l.golden(ctx, v)
+}
+
+// golden compares the version's answers with the golden samples, each alone.
+func (l *loading) golden(ctx context.Context, v *Version) error {
+	v.verified = Verification{Precision: precisionName(v.main.place.Precision)}
+	coarsest := gpu.F32
+	for _, g := range v.graphs {
+		if g.place.Precision != gpu.F32 {
+			coarsest = g.place.Precision
+		}
+	}
+	v.verified.Precision = precisionName(coarsest)
+	if len(l.goldens) == 0 {
+		return nil
+	}
+	absolute, relative, admitted := l.bundle.Tolerance(precisionOf(coarsest))
+	if !admitted {
+		return fmt.Errorf("%w: the manifest states no tolerance for %s", ErrGolden, precisionName(coarsest))
+	}
+	for i, sample := range l.goldens {
+		item, err := l.pipeline.Golden(ctx, sample)
+		if err != nil {
+			return fmt.Errorf("golden sample %d: %w", i+1, err)
+		}
+		answer := v.Run(ctx, []pipeline.Item{item})[0]
+		if answer.Err != nil {
+			return fmt.Errorf("golden sample %d: %w", i+1, answer.Err)
+		}
+		for name, want := range sample.GetOutputs() {
+			src, err := bundle.ParseSource(name)
+			if err != nil {
+				return err
+			}
+			got, ok := answer.Outputs.Get(src)
+			if !ok {
+				return fmt.Errorf("%w: sample %d: %s is not computed", ErrGolden, i+1, name)
+			}
+			if err := compare(&v.verified, name, got, want, absolute, relative); err != nil {
+				return fmt.Errorf("%w: sample %d: %w", ErrGolden, i+1, err)
+			}
+		}
+		v.verified.Samples++
+	}
+	return nil
+}
+
+// compare notes the largest difference and fails beyond the tolerance.
+func compare(v *Verification, name string, got tensor.Tensor, want *bundlev1.Values, absolute, relative float64) error {
+	if got.DType == tensor.String {
+		for i, s := range want.GetStrings() {
+			if i >= len(got.Strings) || got.Strings[i] != s {
+				return fmt.Errorf("%s[%d] is another string", name, i)
+			}
+		}
+		if len(want.GetStrings()) != len(got.Strings) {
+			return fmt.Errorf("%s has %d strings, want %d", name, len(got.Strings), len(want.GetStrings()))
+		}
+		return nil
+	}
+	values := float64s(got)
+	if len(values) != len(want.GetValues()) {
+		return fmt.Errorf("%s has %d values, want %d", name, len(values), len(want.GetValues()))
+	}
+	for i, w := range want.GetValues() {
+		off := math.Abs(values[i] - w)
+		if math.IsNaN(w) && math.IsNaN(values[i]) || w == values[i] {
+			off = 0
+		}
+		if off > v.MaxDifference || v.Output == "" || math.IsNaN(off) {
+			v.MaxDifference, v.Output = off, name
+		}
+		if !(off <= absolute+relative*math.Abs(w)) {
+			return fmt.Errorf("%s[%d] is %g, want %g ± %g", name, i, values[i], w, absolute+relative*math.Abs(w))
+		}
+	}
+	return nil
+}
+
+// float64s widens a tensor without going through float32.
+func float64s(t tensor.Tensor) []float64 {
+	if t.DType == tensor.Float64 {
+		return tensor.View[float64](t)
+	}
+	if t.DType == tensor.Int64 {
+		in := tensor.View[int64](t)
+		out := make([]float64, len(in))
+		for i, v := range in {
+			out[i] = float64(v)
+		}
+		return out
+	}
+	in := t.Float32s()
+	out := make([]float64, len(in))
+	for i, v := range in {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// warm runs made-up items of the shapes that requests will have, alone and
+// together, so that no caller pays for a first run and the queues know costs.
+func (l *loading) warm(ctx context.Context, v *Version) error {
+	for _, shape := range l.shapes() {
+		items := make([]pipeline.Item, shape.rows)
+		for i := range items {
+			item, err := l.pipeline.Synthetic(1, shape.length)
+			if err != nil {
+				// A graph whose inputs cannot be made up is warmed by its
+				// golden samples alone.
+				return nil
+			}
+			items[i] = item
+		}
+		for range 2 {
+			for _, a := range v.Run(ctx, items) {
+				if a.Err != nil && ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
+		}
+	}
+	return nil
+}
+
+type warmShape struct{ rows, length int }
+
+// shapes are the classes that are warmed.
+func (l *loading) shapes() []warmShape {
+	t := l.bundle.Manifest.GetText()
+	if t == nil {
+		return []warmShape{{1, 0}, {8, 0}, {maxRowsHeavy, 0}}
+	}
+	var out []warmShape
+	for length := 8; length < int(t.GetMaxLength()); length *= 4 {
+		out = append(out, warmShape{1, length}, warmShape{8, length})
+	}
+	return append(out, warmShape{1, int(t.GetMaxLength())})
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,78 @@
+package serving
+
+import (
+	"sort"
+	"time"
+
+	"github.com/scry-ml/scry/pipeline"
+)
+
+// Status describes a version that is loaded or on its way.
+type Status struct {
+	Identity     pipeline.Identity
+	Routed       bool
+	Progress     Progress
+	Error        error // why loading failed
+	Loaded       time.Time
+	Graphs       []GraphStatus
+	Verification Verification
+}
+
+// GraphStatus describes one graph of a loaded version.
+type GraphStatus struct {
+	Name, Device, Provider, Precision, Fallback string
+	// QueuedRows wait now; ComputedRows and Runs count since the load.
+	QueuedRows, ComputedRows, Runs int64
+	// Refused items found the queue full or their deadline hopeless; Expired
+	// ones ran out of time in the queue.
+	Refused, Expired int64
+	// Apart says why items are not joined; empty when they are.
+	Apart string
+}
+
+// Statuses returns every version that is loaded or on its way, by model and
+// version.
+func (m *Manager) Statuses() []Status {
+	m.mu.Lock()
+	out := make([]Status, 0, len(m.loaded))
+	versions := make([]*Version, 0, len(m.loaded))
+	for k, e := range m.loaded {
+		s := Status{
+			Identity: pipeline.Identity{Model: k.model, Version: k.version},
+			Routed:   m.routes[k.model].Version == k.version,
+			Progress: e.progress,
+			Error:    e.err,
+		}
+		out = append(out, s)
+		versions = append(versions, e.version)
+	}
+	m.mu.Unlock()
+	for i, v := range versions {
+		if v != nil {
+			out[i].Loaded = v.loaded
+			out[i].Verification = v.verified
+			out[i].Graphs = v.graphStatuses()
+		}
+	}
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i].Identity, out[j].Identity
+		return a.Model < b.Model || a.Model == b.Model && a.Version < b.Version
+	})
+	return out
+}
+
+func (v *Version) graphStatuses() []GraphStatus {
+	out := make([]GraphStatus, 0, len(v.steps))
+	for _, s := range v.steps {
+		g := s.graph
+		st := g.queue.Stats()
+		out = append(out, GraphStatus{
+			Name: g.name, Device: g.place.Device, Provider: g.place.Provider,
+			Precision: precisionName(g.place.Precision), Fallback: g.place.FallbackReason,
+			QueuedRows: int64(st.QueuedRows), ComputedRows: int64(st.Rows), Runs: int64(st.Runs),
+			Refused: int64(st.RefusedFull + st.RefusedDeadline), Expired: int64(st.Expired),
+			Apart: g.apart,
+		})
+	}
+	return out
+}
