@@ -23,8 +23,9 @@ import (
 )
 
 var (
-	// ErrFull refuses a call because too much waits already. The error is a
-	// *FullError, which says when to come back.
+	// ErrFull refuses a call because too much waits already, or an item that
+	// had to give way in a full queue. The error is a *FullError, which says
+	// when to come back.
 	ErrFull = errors.New("queue is full")
 	// ErrDeadline refuses an item because its deadline is nearer than its
 	// predicted completion. The error is a *DeadlineError. An item whose
@@ -159,7 +160,7 @@ type Batch[I, O any] struct {
 // contained and treated as a returned *PanicError.
 //
 // ctx is cancelled when the queue is closed or every caller of the batch is
-// gone; it carries no deadline and no values, and must not be kept. RunFunc is
-// called by up to Config.Slots goroutines at once, and must call neither Drain
-// nor Close.
+// gone, and carries no values; that of an inline run is its caller's own. It
+// must not be kept. RunFunc is called by up to Config.Slots goroutines at once,
+// and must call neither Drain nor Close.
 type RunFunc[I, O any] func(ctx context.Context, b *Batch[I, O]) error

@@ -46,6 +46,8 @@ type lane struct {
 	weight float64
 	served float64 // cost ÷ weight
 
+	cost int64 // of what waits
+
 	// waiting is sorted[head:]: usually arrivals append and batches take from
 	// the front, so that neither moves memory.
 	sorted []*ticket
@@ -157,15 +159,16 @@ func (ls *lanes) add(t *ticket, tenant string) {
 		l.served = max(l.served, l.level.clock)
 	}
 	l.insert(t)
-	ls.count(t, 1)
+	ls.count(t, l, 1)
 }
 
 func (ls *lanes) remove(t *ticket) {
+	ls.count(t, t.lane, -1)
 	t.lane.remove(t)
-	ls.count(t, -1)
 }
 
-func (ls *lanes) count(t *ticket, sign int) {
+func (ls *lanes) count(t *ticket, l *lane, sign int) {
+	l.cost += int64(sign) * t.cost
 	ls.tickets += sign
 	ls.rows += sign * t.rows
 	ls.cost += int64(sign) * t.cost
@@ -252,7 +255,7 @@ func (ls *lanes) pick(t *ticket, charged bool) {
 		l.level.clock = max(l.level.clock, l.served)
 		l.served += float64(t.cost) / l.weight
 	}
-	ls.count(t, -1)
+	ls.count(t, t.lane, -1)
 }
 
 // commit ends a selection: what was picked no longer waits.
@@ -299,11 +302,57 @@ func (ls *lanes) ahead(cost int64, priority int, tenant string, due instant) int
 		if l.tenant == tenant {
 			continue
 		}
-		var theirs int64
-		for _, t := range l.waiting() {
-			theirs += t.cost
-		}
-		ahead += min(theirs, int64(float64(own+cost)*l.weight/weight))
+		ahead += min(l.cost, int64(float64(own+cost)*l.weight/weight))
 	}
 	return ahead
+}
+
+// displaced returns waiting tickets that give way to work of the given rows and
+// cost, for a queue that is over its bounds by overRows and overCost with it:
+// the least urgent of lower priorities, then of those tenants of the same
+// priority who hold more than their share. It returns nil if that does not
+// make room enough, and changes nothing.
+func (ls *lanes) displaced(cost int64, priority int, tenant string, overRows int, overCost int64) []*ticket {
+	weight, _ := ls.weight(tenant)
+	share := float64(cost) // of the queue, by weight, once the work is in
+	for _, lv := range ls.levels {
+		for _, l := range lv.lanes {
+			l.cursor, l.tag = len(l.sorted), float64(l.cost)/l.weight
+			if lv.priority == priority && l.tenant == tenant {
+				share += float64(l.cost)
+			}
+		}
+	}
+	share /= weight
+
+	var out []*ticket
+	for _, lv := range slices.Backward(ls.levels) {
+		if lv.priority > priority {
+			break
+		}
+		for overRows > 0 || overCost > 0 {
+			var most *lane
+			for _, l := range lv.lanes {
+				if l.cursor > l.head && (most == nil || l.tag > most.tag) {
+					most = l
+				}
+			}
+			if most == nil {
+				break
+			}
+			most.cursor--
+			t := most.sorted[most.cursor]
+			most.tag -= float64(t.cost) / most.weight
+			if lv.priority == priority && (most.tenant == tenant || most.tag < share) {
+				break
+			}
+			out = append(out, t)
+			overRows -= t.rows
+			overCost -= t.cost
+		}
+	}
+	if overRows > 0 || overCost > 0 {
+		return nil
+	}
+	return out
 }

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// margin is by how much a run may exceed its prediction without making anyone
+// in it late.
+const margin = 1.125
+
 // limits bound one batch.
 type limits struct {
 	rows, items int
@@ -88,7 +92,7 @@ func (p *partition) fill(ts []*ticket, now instant) int {
 		rows += t.rows
 		slack = min(slack, t.deadline-now)
 		ns := p.costs.at(p.step(rows), t.column, t.length)
-		if known && n > 0 && time.Duration(ns) > slack {
+		if known && n > 0 && time.Duration(ns*margin) > slack {
 			break
 		}
 		if rate := float64(rows) / ns; rate >= bestRate {
@@ -122,7 +126,7 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 				// All of these only grow worse with more tickets.
 				if rows > lim.rows || j-i > lim.items || lim.cost > 0 && cost > lim.cost ||
 					float64(rows*last.length-cells) > lim.padding*float64(rows*last.length) ||
-					known && time.Duration(ns) > slack {
+					known && time.Duration(ns*margin) > slack {
 					break
 				}
 			}

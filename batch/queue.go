@@ -93,7 +93,10 @@ type entry[I, O any] struct {
 // Since such a run may take a while to end, values must not be changed after
 // an early return.
 //
-// A call is refused as a whole with ErrFull, ErrDeadline or ErrClosed.
+// A call is refused as a whole with ErrFull, ErrDeadline or ErrClosed. Items
+// that wait are refused with ErrFull later if the queue is full and they have
+// to give way to a higher priority, or to a tenant who holds less than his
+// share of the queue.
 func (q *Queue[I, O]) Do(ctx context.Context, c Call, items []Item[I]) []Result[O] {
 	results := make([]Result[O], len(items))
 	if len(items) == 0 {
@@ -113,7 +116,7 @@ func (q *Queue[I, O]) Do(ctx context.Context, c Call, items []Item[I]) []Result[
 	if s := q.inlineSlot(k); s != nil {
 		q.begin(s, k.tickets, now, true)
 		q.mu.Unlock()
-		q.execute(s)
+		q.execute(ctx, s)
 		answered := k.self[:0]
 		q.mu.Lock()
 		q.finish(s, &answered)
@@ -121,8 +124,10 @@ func (q *Queue[I, O]) Do(ctx context.Context, c Call, items []Item[I]) []Result[
 		q.mu.Unlock()
 		notify(&answered)
 	} else {
-		err := q.enqueue(k, d, now)
+		var displaced []*call[I, O]
+		err := q.enqueue(k, d, now, &displaced)
 		q.mu.Unlock()
+		notify(&displaced)
 		if err != nil {
 			q.recycle(k)
 			return refuseAll(results, err)
@@ -153,7 +158,7 @@ func (q *Queue[I, O]) Check(ctx context.Context, c Call, rows int, cost int64) e
 	if q.state != open {
 		return ErrClosed
 	}
-	err := q.sched.admit(d, now, q.busyFor(now))
+	_, err := q.sched.admit(d, now, q.busyFor(now))
 	q.countRefusal(err, 1)
 	return err
 }
@@ -178,7 +183,8 @@ func (q *Queue[I, O]) Drain(ctx context.Context) error {
 }
 
 // Close stops accepting, answers everything that waits or runs with ErrClosed,
-// cancels the runs, and returns when they have ended. It may be called again.
+// cancels the runs, and returns when they have ended; it waits for inline runs,
+// which are short, without cancelling them. It may be called again.
 func (q *Queue[I, O]) Close() {
 	q.mu.Lock()
 	if q.state == closed {
@@ -200,8 +206,10 @@ func (q *Queue[I, O]) Close() {
 	for _, s := range q.slots {
 		s.cancel(ErrClosed)
 		for _, e := range s.entries {
-			e.call.held = true
-			q.fail(e, ErrClosed, &answered)
+			if !e.answered {
+				e.call.held = true
+				q.fail(e, ErrClosed, &answered)
+			}
 		}
 	}
 	idle := q.whenIdle()
@@ -225,7 +233,7 @@ func (q *Queue[I, O]) Costs() []Cost {
 
 // prepare fills k with the items and returns what they ask for.
 func (q *Queue[I, O]) prepare(ctx context.Context, k *call[I, O], c Call, items []Item[I], now instant) demand {
-	d := q.demandOf(ctx, c, now)
+	d, most := q.demandOf(ctx, c, now), int64(0)
 	if cap(k.entries) < len(items) {
 		k.entries = make([]entry[I, O], len(items))
 		k.tickets = make([]*ticket, 0, len(items))
@@ -258,7 +266,9 @@ func (q *Queue[I, O]) prepare(ctx context.Context, k *call[I, O], c Call, items 
 		k.tickets = append(k.tickets, &e.ticket)
 		d.rows += rows
 		d.cost += cost
+		most = max(most, cost)
 	}
+	d.rest = d.cost - most
 	k.pending = len(k.tickets)
 	return d
 }
@@ -292,17 +302,25 @@ func (q *Queue[I, O]) inlineSlot(k *call[I, O]) *slot[I, O] {
 	return s
 }
 
-// enqueue lets a call wait, or says why it may not.
-func (q *Queue[I, O]) enqueue(k *call[I, O], d demand, now instant) error {
+// enqueue lets a call wait, or says why it may not. Calls that are complete
+// because they gave way to it are appended to answered.
+func (q *Queue[I, O]) enqueue(k *call[I, O], d demand, now instant, answered *[]*call[I, O]) error {
 	if q.state != open {
 		return ErrClosed
 	}
 	for _, t := range k.tickets {
 		d.alone = max(d.alone, q.sched.alone(t.rows, t.length))
 	}
-	if err := q.sched.admit(d, now, q.busyFor(now)); err != nil {
+	displaced, err := q.sched.admit(d, now, q.busyFor(now))
+	if err != nil {
 		q.countRefusal(err, len(k.tickets))
 		return err
+	}
+	for _, t := range displaced {
+		e := t.owner.(*entry[I, O])
+		e.result.Queue = now - e.arrived
+		q.fail(e, q.sched.full(t.rows, t.cost), answered)
+		q.sched.lanes.remove(t)
 	}
 	if q.cfg.Window > 0 {
 		if q.sched.lanes.tickets == 0 {

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	config slots=1 rows=8 ...      see configure
 //	device fixed=1ms cell=100us    a run takes fixed + cell × padded rows × padded length
 //	at 0ms call a deadline=50ms    items: n=2 rows=1 length=16 cost=7 kind=1 priority=1 tenant=x,
-//	                               and what the run does with them: bad, panic, err, hang
+//	                               and what the run does with them: bad, panic, err, hang, slow
 //	at 3ms cancel a                also: drain, close, stats
 //	----
 //	the runs and answers, in order of time
@@ -178,6 +178,8 @@ func (p *player) run(ctx context.Context, b *Batch[work, string]) error {
 			panic("boom")
 		case "err":
 			b.Errs[i] = errors.New("item error")
+		case "slow":
+			time.Sleep(2 * time.Second)
 		case "hang":
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -236,7 +238,7 @@ func (p *player) call(name string, options []string) {
 			var done context.CancelFunc
 			ctx, done = context.WithTimeout(ctx, p.duration(v))
 			cancel = both(cancel, done)
-		case "bad", "panic", "err", "hang":
+		case "bad", "panic", "err", "hang", "slow":
 			item.Value.behaviour = k
 		default:
 			p.t.Fatalf("option %q", o)

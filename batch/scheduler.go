@@ -24,6 +24,12 @@ type scheduler struct {
 	pace, spell float64
 }
 
+// reserve is how many runs under load are kept free between the predicted
+// start of an item and its deadline, for its own run and for what the
+// prediction misses: TestOverload loses goodput with fewer and with more. It
+// is the same for long and short items, so that overload refuses them alike.
+const reserve = 5
+
 // staleAfter is how long a device must be idle for predictions to refuse
 // nothing: a bad measurement would otherwise shut the queue for ever, since
 // only a run corrects it.
@@ -159,8 +165,9 @@ func (s *scheduler) learn(sh Shape, cost int64, took time.Duration, loaded bool)
 		s.spell += (float64(took) - s.spell) * decay
 		w := decay * min(2, float64(took)/s.spell)
 		s.pace += (pace - s.pace) * w
-	case s.pace > 0 && pace < s.pace:
-		s.pace += (pace - s.pace) / 16
+	case s.pace > 0:
+		s.spell += min(0, (float64(took)-s.spell)/16)
+		s.pace += min(0, (pace-s.pace)/16)
 	}
 }
 
@@ -174,56 +181,60 @@ func (s *scheduler) drainTime(cost int64) time.Duration {
 type demand struct {
 	rows     int
 	cost     int64
-	alone    time.Duration // predicted run of its costliest item by itself
+	rest     int64         // cost without the costliest item
+	alone    time.Duration // predicted run of the costliest item by itself
 	priority int
 	tenant   string
 	due      instant
 	deadline instant
 }
 
-// admit reports why a call may not wait, nil if it may. busy is the time until
-// the first slot frees.
-func (s *scheduler) admit(d demand, now instant, busy time.Duration) error {
+// admit reports why a call may not wait, nil if it may, and then which waiting
+// tickets have to leave for it. busy is the time until the first slot frees.
+func (s *scheduler) admit(d demand, now instant, busy time.Duration) (displaced []*ticket, err error) {
 	if d.rows > s.cfg.MaxQueuedRows || s.cfg.MaxQueuedCost > 0 && d.cost > s.cfg.MaxQueuedCost {
-		return ErrTooLarge
+		return nil, ErrTooLarge
 	}
-	if s.lanes.rows+d.rows > s.cfg.MaxQueuedRows ||
-		s.cfg.MaxQueuedCost > 0 && s.lanes.cost+d.cost > s.cfg.MaxQueuedCost {
-		return &FullError{s.lanes.rows, s.cfg.MaxQueuedRows, s.retryAfter(d)}
+	if d.deadline != never && !s.stale(now) {
+		remaining := d.deadline - now
+		// The first sum counts everything as ahead; only if that is too late
+		// is it worth while to look at who really is.
+		predicted := s.completion(d, s.lanes.cost, busy)
+		if predicted > remaining {
+			predicted = s.completion(d, s.lanes.ahead(d.cost, d.priority, d.tenant, d.due), busy)
+		}
+		if predicted > remaining {
+			return nil, &DeadlineError{Predicted: predicted, Remaining: remaining}
+		}
 	}
-	if d.deadline == never || s.stale(now) {
-		return nil
+	overRows := s.lanes.rows + d.rows - s.cfg.MaxQueuedRows
+	overCost := int64(0)
+	if s.cfg.MaxQueuedCost > 0 {
+		overCost = s.lanes.cost + d.cost - s.cfg.MaxQueuedCost
 	}
-	remaining := d.deadline - now
-	// The first sum counts everything as ahead; only if that is too late is
-	// it worth while to look at who really is.
-	predicted := s.completion(d, s.lanes.cost, busy)
-	if predicted > remaining {
-		predicted = s.completion(d, s.lanes.ahead(d.cost, d.priority, d.tenant, d.due), busy)
+	if overRows > 0 || overCost > 0 {
+		displaced = s.lanes.displaced(d.cost, d.priority, d.tenant, overRows, overCost)
+		if displaced == nil {
+			return nil, s.full(overRows, overCost)
+		}
 	}
-	if predicted > remaining {
-		return &DeadlineError{Predicted: predicted, Remaining: remaining}
+	return displaced, nil
+}
+
+// full is the refusal of work that would put the queue so far over its bounds.
+func (s *scheduler) full(overRows int, overCost int64) error {
+	const least, most, unknown = time.Millisecond, 30 * time.Second, 100 * time.Millisecond
+	hint := unknown
+	if s.pace > 0 && s.lanes.rows > 0 {
+		share := max(float64(overRows)/float64(s.lanes.rows), float64(overCost)/float64(max(s.lanes.cost, 1)))
+		hint = min(most, max(least, time.Duration(float64(s.drainTime(s.lanes.cost))*share)))
 	}
-	return nil
+	return &FullError{s.lanes.rows, s.cfg.MaxQueuedRows, hint}
 }
 
 func (s *scheduler) completion(d demand, ahead int64, busy time.Duration) time.Duration {
 	if ahead == 0 {
 		return busy + max(d.alone, s.drainTime(d.cost))
 	}
-	return busy + s.drainTime(ahead+d.cost) + max(d.alone, time.Duration(s.spell))
-}
-
-// retryAfter estimates when so much will have left the queue that the call
-// fits.
-func (s *scheduler) retryAfter(d demand) time.Duration {
-	const least, most, unknown = time.Millisecond, 30 * time.Second, 100 * time.Millisecond
-	if s.pace == 0 || s.lanes.rows == 0 {
-		return unknown
-	}
-	share := float64(s.lanes.rows+d.rows-s.cfg.MaxQueuedRows) / float64(s.lanes.rows)
-	if s.cfg.MaxQueuedCost > 0 {
-		share = max(share, float64(s.lanes.cost+d.cost-s.cfg.MaxQueuedCost)/float64(max(s.lanes.cost, 1)))
-	}
-	return min(most, max(least, time.Duration(float64(s.drainTime(s.lanes.cost))*share)))
+	return busy + s.drainTime(ahead+d.rest) + max(d.alone, reserve*time.Duration(s.spell))
 }

@@ -26,8 +26,8 @@ type slot[I, O any] struct {
 	predictedEnd instant
 	cost         int64
 	inline       bool
-	loaded       bool // more waited when the run began
-	ctx          context.Context
+	loaded       bool            // more waited when the run began
+	ctx          context.Context // of runs by the loop; cancelled by Close or the last caller to leave
 	cancel       context.CancelCauseFunc
 }
 
@@ -49,7 +49,7 @@ func (q *Queue[I, O]) loop(s *slot[I, O]) {
 		for q.form(s, &answered) {
 			q.mu.Unlock()
 			notify(&answered)
-			q.execute(s)
+			q.execute(s.ctx, s)
 			q.mu.Lock()
 			q.finish(s, &answered)
 		}
@@ -81,7 +81,7 @@ func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 			select {
 			case <-e.call.gone:
 				e.result.Queue = now - e.arrived
-				q.fail(e, context.Canceled, answered)
+				q.fail(e, context.Canceled, answered) // what is overdue was refused above
 			default:
 				kept = append(kept, t)
 			}
@@ -125,20 +125,23 @@ func (q *Queue[I, O]) begin(s *slot[I, O], tickets []*ticket, now instant, inlin
 }
 
 // execute runs the batch of s, without the mutex.
-func (q *Queue[I, O]) execute(s *slot[I, O]) {
+func (q *Queue[I, O]) execute(ctx context.Context, s *slot[I, O]) {
 	from := q.now()
-	s.err = q.contain(s)
+	s.err = q.contain(ctx, s)
 	s.took = q.now() - from
+	if s.err != nil && ctx.Err() != nil {
+		s.err = context.Cause(ctx) // however the run says it
+	}
 }
 
-func (q *Queue[I, O]) contain(s *slot[I, O]) (err error) {
+func (q *Queue[I, O]) contain(ctx context.Context, s *slot[I, O]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
 	b, n := &s.batch, len(s.batch.Items)
-	err = q.run(s.ctx, b)
+	err = q.run(ctx, b)
 	if err == nil && (len(b.Outputs) != n || len(b.Errs) != n) {
 		err = fmt.Errorf("batch: run of %d items left %d outputs and %d errors", n, len(b.Outputs), len(b.Errs))
 	}

@@ -68,6 +68,8 @@ func (q *Queue[I, O]) countEnd(err error) {
 		st.OK++
 	case errors.Is(err, ErrDeadline):
 		st.RefusedDeadline++
+	case errors.Is(err, ErrFull):
+		st.RefusedFull++
 	case errors.Is(err, ErrClosed):
 		st.Closed++
 	case errors.Is(err, context.DeadlineExceeded):
