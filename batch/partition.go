@@ -34,6 +34,7 @@ type partition struct {
 	sorted []*ticket
 	best   []float64 // best[j]: least time for the j shortest
 	from   []int     // from[j]: where the last group of that solution starts
+	prices []float64 // by rows, at one length
 }
 
 // choose returns the batch: a part of ts, with the lead ts[0] always in it. ts
@@ -110,30 +111,39 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 	p.best = slices.Grow(p.best[:0], n+1)[:n+1]
 	p.from = slices.Grow(p.from[:0], n+1)[:n+1]
 	p.best[0] = 0
+	maxCost := lim.cost
+	if maxCost == 0 {
+		maxCost = math.MaxInt64
+	}
 	known := p.costs.known()
+	length := -1
 	for j := 1; j <= n; j++ {
 		last := p.sorted[j-1]
-		p.best[j] = math.Inf(1)
-		rows, cells, cost, slack := 0, 0, int64(0), never
-		for i := j - 1; i >= 0; i-- {
+		if last.length != length {
+			length = last.length
+			p.price(lim.rows, last)
+		}
+		rows, cells, cost, slack := last.rows, last.rows*length, last.cost, last.deadline
+		best, from := p.best[j-1]+p.prices[rows], j-1
+		for i := j - 2; i >= 0 && j-i <= lim.items; i-- {
 			t := p.sorted[i]
 			rows += t.rows
 			cells += t.rows * t.length
 			cost += t.cost
-			slack = min(slack, t.deadline-now)
-			ns := p.costs.at(p.step(rows), last.column, last.length)
-			if i < j-1 {
-				// All of these only grow worse with more tickets.
-				if rows > lim.rows || j-i > lim.items || lim.cost > 0 && cost > lim.cost ||
-					float64(rows*last.length-cells) > lim.padding*float64(rows*last.length) ||
-					known && time.Duration(ns*margin) > slack {
-					break
-				}
+			slack = min(slack, t.deadline)
+			// Each of these only grows worse with more tickets.
+			if rows > lim.rows || cost > maxCost || float64(rows*length-cells) > lim.padding*float64(rows*length) {
+				break
 			}
-			if sum := p.best[i] + ns; sum < p.best[j] {
-				p.best[j], p.from[j] = sum, i
+			ns := p.prices[rows]
+			if known && instant(ns*margin) > slack-now {
+				break
+			}
+			if sum := p.best[i] + ns; sum < best {
+				best, from = sum, i
 			}
 		}
+		p.best[j], p.from[j] = best, from
 	}
 	at := slices.Index(p.sorted, lead)
 	j := n
@@ -141,4 +151,21 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 		j = p.from[j]
 	}
 	return p.from[j], j
+}
+
+// price fills p.prices with the nanoseconds of a run by its rows, at the
+// length of t; a ticket alone may have more rows than a batch is meant to have
+// now.
+func (p *partition) price(most int, t *ticket) {
+	for _, u := range p.sorted {
+		most = max(most, u.rows)
+	}
+	p.prices = slices.Grow(p.prices[:0], most+1)[:most+1]
+	for rows := 1; rows <= most; {
+		padded := p.step(rows)
+		ns := p.costs.at(padded, t.column, t.length)
+		for ; rows <= min(padded, most); rows++ {
+			p.prices[rows] = ns
+		}
+	}
 }
