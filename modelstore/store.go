@@ -32,6 +32,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -274,6 +275,9 @@ func newID() string { return strings.ToLower(rand.Text()) }
 // withoutPath takes the host's path out of a file-system error.
 func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok { // of a rename too
 		return fmt.Errorf("%s: %w", e.Op, e.Err)
 	}
 	return err

@@ -83,7 +83,7 @@ func (s *Store) OpenUploadFile(ctx context.Context, upload, digest string, offse
 	return w, nil
 }
 
-// open opens the partial file and cuts it to what is known to be durable.
+// open opens the partial file, to go on behind what is known to be durable.
 func (w *FileWriter) open() error {
 	b := w.store.blobs
 	if err := b.makeUploadDir(w.upload); err != nil {
@@ -97,10 +97,7 @@ func (w *FileWriter) open() error {
 	info, err := f.Stat()
 	if err == nil {
 		w.durable = min(w.durable, info.Size())
-		w.offset = w.durable
-		err = f.Truncate(w.durable)
-	}
-	if err == nil {
+		w.offset = w.durable // what lies behind will be written over
 		err = b.fs.SyncDir(b.uploadDir(w.upload))
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ var ErrLocked = errors.New("file is locked by another process")
 // where those apply.
 type FS interface {
 	// OpenFile takes the flags of package os: one of O_RDONLY and O_RDWR, with
-	// any of O_CREATE, O_EXCL and O_TRUNC.
+	// O_CREATE, and O_EXCL beside it.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	Mkdir(name string, perm fs.FileMode) error
 	// Rename replaces newName if it is there.
@@ -52,7 +52,6 @@ type File interface {
 	io.Seeker
 	io.Closer
 	Stat() (fs.FileInfo, error)
-	Truncate(size int64) error
 	// Sync makes the file's bytes and size durable, not its name.
 	Sync() error
 }

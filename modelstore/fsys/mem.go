@@ -37,7 +37,7 @@ type Mem struct {
 // Op describes an operation that changes something, as a fault sees it.
 type Op struct {
 	Index int    // from 1, since the file system was made
-	Kind  string // "create", "write", "truncate", "sync", "mkdir", "rename", "link", "remove", "syncdir"
+	Kind  string // "create", "write", "sync", "mkdir", "rename", "link", "remove", "syncdir"
 	Name  string
 	Size  int // bytes, of a write
 }
@@ -160,7 +160,7 @@ func (m *Mem) begin(kind, name string, size int) error {
 }
 
 func split(name string) []string {
-	name = filepath.ToSlash(filepath.Clean(name))
+	name = filepath.ToSlash(filepath.Clean("/" + name))
 	return strings.FieldsFunc(name, func(r rune) bool { return r == '/' })
 }
 
@@ -230,9 +230,6 @@ func (m *Mem) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 		}
 		n = &node{mode: perm, modified: time.Now()}
 		dir.names[base] = n
-	}
-	if flag&os.O_TRUNC != 0 {
-		n.data = nil
 	}
 	return &memFile{fs: m, node: n, name: name, epoch: m.epoch, writable: flag&os.O_RDWR != 0}, nil
 }

@@ -109,19 +109,6 @@ func (f *memFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-func (f *memFile) Truncate(size int64) error {
-	if err := f.fs.begin("truncate", f.name, 0); err != nil {
-		return err
-	}
-	return f.use("truncate", func() error {
-		if grow := size - int64(len(f.node.data)); grow > 0 {
-			f.node.data = append(f.node.data, make([]byte, grow)...)
-		}
-		f.node.data = f.node.data[:size:size]
-		return nil
-	})
-}
-
 func (f *memFile) Sync() error {
 	if err := f.fs.begin("sync", f.name, 0); err != nil {
 		return err
