@@ -188,7 +188,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := call.Recv(); client.ReasonOf(err) != "MODEL_NOT_FOUND" {
+	if _, err := call.Recv(); client.ReasonOf(err) != "NOT_FOUND" {
 		t.Errorf("a stream gives %v", err)
 	}
 }

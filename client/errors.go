@@ -25,7 +25,7 @@ type Error struct {
 	Code codes.Code
 	// Message is for people.
 	Message string
-	// Reason is the stable name of what went wrong, such as "MODEL_NOT_FOUND";
+	// Reason is the stable name of what went wrong, such as "OFFSET_MISMATCH";
 	// empty when the server gave none.
 	Reason string
 	// Metadata belongs to the reason.

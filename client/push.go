@@ -33,6 +33,12 @@ type PushOptions struct {
 	// Patience is how long Push tries to go on after the connection is lost
 	// before it gives up; 0 = 1 min.
 	Patience time.Duration
+	// Resume is the id of an upload that was begun before and not committed. It
+	// is taken up if the store still has it and it is of the same files; else a
+	// new one is begun.
+	Resume string
+	// Begun is told the upload's id before the first byte is sent, for Resume.
+	Begun func(uploadID string)
 	// Progress is told what is being done, by one goroutine at a time. It should
 	// return soon.
 	Progress func(Progress)
@@ -76,8 +82,9 @@ type Progress struct {
 
 // Push makes the files of fsys a new version of a model. It computes their
 // digests, sends the bytes that the store lacks, and commits. A lost connection
-// is taken up where it broke off; the same Push again, also by another process,
-// sends only what is missing. The same content again is the same version.
+// is taken up where it broke off. A Push that was given up can be taken up by
+// another, see Resume; files that were sent as a whole are not sent again in any
+// case. The same content again is the same version.
 func (c *Client) Push(ctx context.Context, fsys fs.FS, o PushOptions) (*PushResult, error) {
 	if o.Model == "" {
 		return nil, errors.New("client: push without a model's name")
@@ -86,11 +93,10 @@ func (c *Client) Push(ctx context.Context, fsys fs.FS, o PushOptions) (*PushResu
 	if err != nil {
 		return nil, err
 	}
-	created, err := c.ModelStore().CreateUpload(ctx, &modelstorev1.CreateUploadRequest{Model: o.Model, Files: files})
+	upload, err := c.begin(ctx, files, &o)
 	if err != nil {
 		return nil, err
 	}
-	upload := created.GetUpload()
 	sent, err := c.send(ctx, fsys, upload, &o)
 	if err != nil {
 		return nil, err
@@ -119,6 +125,43 @@ func (c *Client) Push(ctx context.Context, fsys fs.FS, o PushOptions) (*PushResu
 		result.Route = activated.GetRoute()
 	}
 	return result, nil
+}
+
+// begin takes an upload up, or creates one.
+func (c *Client) begin(ctx context.Context, files []*modelstorev1.File, o *PushOptions) (*modelstorev1.Upload, error) {
+	if o.Resume != "" {
+		known, err := c.ModelStore().GetUpload(ctx, &modelstorev1.GetUploadRequest{UploadId: o.Resume})
+		switch {
+		case err == nil && known.GetUpload().GetVersion() == 0 && sameFiles(known.GetUpload(), o.Model, files):
+			return known.GetUpload(), nil
+		case err != nil && CodeOf(err) != codes.NotFound:
+			return nil, err
+		}
+	}
+	created, err := c.ModelStore().CreateUpload(ctx, &modelstorev1.CreateUploadRequest{Model: o.Model, Files: files})
+	if err != nil {
+		return nil, err
+	}
+	if o.Begun != nil {
+		o.Begun(created.GetUpload().GetUploadId())
+	}
+	return created.GetUpload(), nil
+}
+
+func sameFiles(u *modelstorev1.Upload, model string, files []*modelstorev1.File) bool {
+	if u.GetModel() != model || len(u.GetFiles()) != len(files) {
+		return false
+	}
+	digests := make(map[string]string, len(files))
+	for _, f := range files {
+		digests[f.GetPath()] = f.GetSha256()
+	}
+	for _, p := range u.GetFiles() {
+		if digests[p.GetFile().GetPath()] != p.GetFile().GetSha256() {
+			return false
+		}
+	}
+	return true
 }
 
 // WaitLoaded waits until a version (a number, an alias, "latest", or empty for

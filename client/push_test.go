@@ -123,20 +123,33 @@ func TestPushIsTakenUpByAnotherProcess(t *testing.T) {
 	c := s.Dial(t)
 	content := files{"a.onnx": large(6 << 20)}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := c.Push(ctx, content.fs(), client.PushOptions{Model: "m", Progress: func(p client.Progress) {
-		if p.Phase == client.PhaseTransfer && p.Done > 4<<20 {
-			cancel()
-		}
-	}})
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("a cancelled push gives %v", err)
+	begun := ""
+	_, err := c.Push(ctx, content.fs(), client.PushOptions{
+		Model: "m",
+		Begun: func(id string) { begun = id },
+		Progress: func(p client.Progress) {
+			if p.Phase == client.PhaseTransfer && p.Done > 4<<20 {
+				cancel()
+			}
+		},
+	})
+	if !errors.Is(err, context.Canceled) || begun == "" {
+		t.Fatalf("a cancelled push of upload %q gives %v", begun, err)
 	}
-	r, err := c.Push(t.Context(), content.fs(), client.PushOptions{Model: "m"})
+	// An upload of other files, or one that is gone, is left alone.
+	for _, resume := range []string{begun, "gone"} {
+		other, err := c.Push(t.Context(), files{"a.onnx": large(1 << 20)}.fs(), client.PushOptions{Model: "other", Resume: resume})
+		if err != nil || other.Version.GetSizeBytes() != 1<<20 {
+			t.Errorf("other files with Resume %q: %v", resume, err)
+		}
+	}
+	again := ""
+	r, err := c.Push(t.Context(), content.fs(), client.PushOptions{Model: "m", Resume: begun, Begun: func(id string) { again = id }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Sent >= 6<<20 || r.Sent == 0 {
-		t.Errorf("the second push sent %d bytes", r.Sent)
+	if r.Sent >= 6<<20 || r.Sent == 0 || again != "" {
+		t.Errorf("the second push sent %d bytes, in upload %q", r.Sent, again)
 	}
 }
 

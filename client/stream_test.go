@@ -95,7 +95,7 @@ func TestStreamErrors(t *testing.T) {
 	req := &imageanalysisv1.AnalyzeImagesRequest{}
 
 	_, err := last(c.StreamAnalyzeImages(t.Context(), req, slices.Values([]*imageanalysisv1.ImageItem{png})))
-	if client.ReasonOf(err) != "MODEL_NOT_FOUND" {
+	if client.ReasonOf(err) != "NOT_FOUND" {
 		t.Errorf("without a model: %v", err)
 	}
 	withModels(t, c)

@@ -166,10 +166,10 @@ func resumable(err error) bool {
 		return true
 	}
 	switch CodeOf(err) {
-	case codes.Unavailable, codes.Aborted, codes.OutOfRange:
+	case codes.Unavailable, codes.Aborted:
 		return true
 	}
-	return false
+	return ReasonOf(err) == "OFFSET_MISMATCH"
 }
 
 // skip moves a file to an offset.

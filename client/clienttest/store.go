@@ -31,8 +31,9 @@ type store struct {
 	modelstorev1.UnimplementedModelStoreServiceServer
 	server *Server
 
-	mu       sync.Mutex // guards the rest
-	blobs    map[string][]byte
+	mu       sync.Mutex        // guards the rest
+	blobs    map[string][]byte // by sha256
+	parts    map[string][]byte // what is not complete, by upload and sha256
 	uploads  map[string]*modelstorev1.Upload
 	models   map[string]*model
 	received int64
@@ -48,7 +49,7 @@ type model struct {
 
 func newStore(server *Server) *store {
 	return &store{
-		server: server, blobs: make(map[string][]byte),
+		server: server, blobs: make(map[string][]byte), parts: make(map[string][]byte),
 		uploads: make(map[string]*modelstorev1.Upload), models: make(map[string]*model),
 	}
 }
@@ -74,23 +75,29 @@ func (s *store) CreateUpload(_ context.Context, r *modelstorev1.CreateUploadRequ
 // refresh sets what is stored of an upload's files.
 func (s *store) refresh(u *modelstorev1.Upload) {
 	for _, p := range u.Files {
-		p.Offset = int64(len(s.blobs[p.GetFile().GetSha256()]))
+		if _, complete := s.blobs[p.GetFile().GetSha256()]; complete || p.GetFile().GetSize() == 0 {
+			p.Offset = p.GetFile().GetSize()
+		} else {
+			p.Offset = int64(len(s.parts[partKey(u.GetUploadId(), p.GetFile().GetSha256())]))
+		}
 	}
 }
+
+func partKey(upload, digest string) string { return upload + "/" + digest }
 
 func (s *store) UploadFile(call grpc.ClientStreamingServer[modelstorev1.UploadFileRequest, modelstorev1.UploadFileResponse]) error {
 	first, err := call.Recv()
 	if err != nil {
 		return err
 	}
-	digest := first.GetSha256()
+	digest, key := first.GetSha256(), partKey(first.GetUploadId(), first.GetSha256())
 	size, err := s.begin(first)
 	if err != nil {
 		return err
 	}
 	bytes := 0
 	for m := first; ; {
-		stored := s.write(digest, m.GetChunk())
+		stored := s.write(key, m.GetChunk())
 		bytes += len(m.GetChunk())
 		if stored > size {
 			return status.Error(codes.InvalidArgument, "more bytes than announced")
@@ -104,11 +111,14 @@ func (s *store) UploadFile(call grpc.ClientStreamingServer[modelstorev1.UploadFi
 	s.server.count("UploadFile", bytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	content := s.blobs[digest]
+	content := s.parts[key]
 	complete := int64(len(content)) == size
-	if sum := sha256.Sum256(content); complete && hex.EncodeToString(sum[:]) != digest {
-		delete(s.blobs, digest)
-		return Error(codes.DataLoss, "DIGEST_MISMATCH", "sha256 does not match")
+	if complete {
+		delete(s.parts, key)
+		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != digest {
+			return Error(codes.InvalidArgument, "DIGEST_MISMATCH", "sha256 does not match")
+		}
+		s.blobs[digest] = content
 	}
 	return call.SendAndClose(&modelstorev1.UploadFileResponse{Offset: int64(len(content)), Complete: complete})
 }
@@ -123,8 +133,8 @@ func (s *store) begin(first *modelstorev1.UploadFileRequest) (int64, error) {
 	}
 	for _, p := range u.GetFiles() {
 		if p.GetFile().GetSha256() == first.GetSha256() {
-			if stored := int64(len(s.blobs[first.GetSha256()])); stored != first.GetOffset() {
-				return 0, Error(codes.OutOfRange, "OFFSET_MISMATCH", fmt.Sprintf("%d bytes are stored", stored))
+			if stored := int64(len(s.parts[partKey(u.GetUploadId(), first.GetSha256())])); stored != first.GetOffset() {
+				return 0, Error(codes.FailedPrecondition, "OFFSET_MISMATCH", fmt.Sprintf("%d bytes are stored", stored))
 			}
 			return p.GetFile().GetSize(), nil
 		}
@@ -132,16 +142,16 @@ func (s *store) begin(first *modelstorev1.UploadFileRequest) (int64, error) {
 	return 0, notFound("no such file in the upload")
 }
 
-func (s *store) write(digest string, chunk []byte) int64 {
+func (s *store) write(key string, chunk []byte) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blobs[digest] = append(s.blobs[digest], chunk...)
+	s.parts[key] = append(s.parts[key], chunk...)
 	s.received += int64(len(chunk))
 	if s.drop > 0 && s.received >= s.drop {
 		s.drop = 0
 		s.server.DropConnections()
 	}
-	return int64(len(s.blobs[digest]))
+	return int64(len(s.parts[key]))
 }
 
 func (s *store) GetUpload(_ context.Context, r *modelstorev1.GetUploadRequest) (*modelstorev1.GetUploadResponse, error) {
@@ -243,7 +253,7 @@ func (s *store) CancelUpload(_ context.Context, r *modelstorev1.CancelUploadRequ
 func (s *store) model(name string) (*model, error) {
 	m, ok := s.models[name]
 	if !ok {
-		return nil, Error(codes.NotFound, "MODEL_NOT_FOUND", fmt.Sprintf("no model %q", name))
+		return nil, Error(codes.NotFound, "NOT_FOUND", fmt.Sprintf("no model %q", name))
 	}
 	return m, nil
 }
@@ -281,7 +291,7 @@ func (s *store) find(name, version string) (*model, *modelstorev1.Version, error
 	var number int64
 	switch {
 	case version == "" && m.route() == nil:
-		return nil, nil, Error(codes.FailedPrecondition, "NO_ROUTE", fmt.Sprintf("model %q has no route, so a call must name a version", name))
+		return nil, nil, Error(codes.FailedPrecondition, "NO_ACTIVE_VERSION", fmt.Sprintf("model %q has no route, so a call must name a version", name))
 	case version == "":
 		number = m.route().GetEntries()[0].GetVersion()
 	case version == "latest":
@@ -296,7 +306,7 @@ func (s *store) find(name, version string) (*model, *modelstorev1.Version, error
 			return m, v, nil
 		}
 	}
-	return nil, nil, Error(codes.NotFound, "VERSION_NOT_FOUND", fmt.Sprintf("model %q has no version %q", name, version))
+	return nil, nil, Error(codes.NotFound, "NOT_FOUND", fmt.Sprintf("model %q has no version %q", name, version))
 }
 
 func (s *store) GetModel(_ context.Context, r *modelstorev1.GetModelRequest) (*modelstorev1.GetModelResponse, error) {
@@ -342,7 +352,7 @@ func (s *store) DeleteModel(_ context.Context, r *modelstorev1.DeleteModelReques
 		return nil, err
 	}
 	if m.route() != nil && !r.GetForce() {
-		return nil, Error(codes.FailedPrecondition, "ROUTED", "in use: routed")
+		return nil, Error(codes.FailedPrecondition, "VERSION_ROUTED", "in use: routed")
 	}
 	delete(s.models, r.GetModel())
 	return &modelstorev1.DeleteModelResponse{}, nil
@@ -402,7 +412,7 @@ func (s *store) DeleteVersion(_ context.Context, r *modelstorev1.DeleteVersionRe
 		return nil, err
 	}
 	if d := m.describeVersion(v); d.GetRouted() || len(d.GetAliases()) > 0 {
-		return nil, Error(codes.FailedPrecondition, "VERSION_IN_USE", fmt.Sprintf("version %d is routed or aliased", v.GetVersion()))
+		return nil, Error(codes.FailedPrecondition, "VERSION_ROUTED", fmt.Sprintf("version %d is routed or aliased", v.GetVersion()))
 	}
 	m.versions = slices.DeleteFunc(m.versions, func(o *modelstorev1.Version) bool { return o == v })
 	return &modelstorev1.DeleteVersionResponse{}, nil
@@ -473,7 +483,7 @@ func (s *store) DeleteAlias(_ context.Context, r *modelstorev1.DeleteAliasReques
 		return nil, err
 	}
 	if m.aliases[r.GetAlias()] == nil {
-		return nil, Error(codes.NotFound, "ALIAS_NOT_FOUND", fmt.Sprintf("no alias %q", r.GetAlias()))
+		return nil, Error(codes.NotFound, "NOT_FOUND", fmt.Sprintf("no alias %q", r.GetAlias()))
 	}
 	delete(m.aliases, r.GetAlias())
 	return &modelstorev1.DeleteAliasResponse{}, nil
