@@ -111,21 +111,17 @@ func clamp(v int32) byte {
 	return byte(v)
 }
 
-// ycbcr converts one pixel by JFIF's matrix in 16-bit fixed point.
-func ycbcr(y, cb, cr byte) (r, g, b byte) {
-	l := int32(y)
-	u, v := int32(cb)-128, int32(cr)-128
-	return clamp(l + (91881*v+1<<15)>>16),
-		clamp(l + (-22554*u-46802*v+1<<15)>>16),
-		clamp(l + (116130*u+1<<15)>>16)
-}
-
+// ycbcrRow converts by JFIF's matrix, in libjpeg's fixed point of 16 bits.
 func ycbcrRow(dst, y, cb, cr []byte) {
+	const half = 1 << 15
 	cb, cr = cb[:len(y)], cr[:len(y)]
 	dst = dst[:3*len(y)]
 	for i, l := range y {
+		l, u, v := int32(l), int32(cb[i])-128, int32(cr[i])-128
 		d := dst[3*i : 3*i+3 : 3*i+3]
-		d[0], d[1], d[2] = ycbcr(l, cb[i], cr[i])
+		d[0] = clamp(l + (91881*v+half)>>16)
+		d[1] = clamp(l + (half-22554*u-46802*v)>>16)
+		d[2] = clamp(l + (116130*u+half)>>16)
 	}
 }
 
@@ -173,11 +169,10 @@ func cmykRow(dst, c, m, y, k []byte) {
 // ycckRow is cmykRow for inks that have been through the YCbCr transform,
 // which inverts them once more.
 func ycckRow(dst, y, cb, cr, k []byte) {
+	ycbcrRow(dst, y, cb, cr)
 	for i, white := range k {
-		c, m, y := ycbcr(y[i], cb[i], cr[i])
-		dst[3*i] = paper(c, white)
-		dst[3*i+1] = paper(m, white)
-		dst[3*i+2] = paper(y, white)
+		d := dst[3*i : 3*i+3 : 3*i+3]
+		d[0], d[1], d[2] = paper(d[0], white), paper(d[1], white), paper(d[2], white)
 	}
 }
 

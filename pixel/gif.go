@@ -114,7 +114,8 @@ func (f *gifFile) info() Info {
 	return Info{Format: GIF, Width: f.w, Height: f.h, Orientation: 1, Memory: rgbMemory(pixels, 1) + 64*int64(f.w)}
 }
 
-func (f *gifFile) decode(ctx context.Context, dst *RGB) error {
+func (f *gifFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
+	dst := buf.rgb(f.w, f.h)
 	// Around the frame the screen shows the transparent colour, or colour 0.
 	if f.fw != f.w || f.fh != f.h {
 		ground := f.palette[max(f.transparent, 0)]
@@ -142,11 +143,11 @@ func (f *gifFile) decode(ctx context.Context, dst *RGB) error {
 	for _, pass := range passes {
 		for y := pass[0]; y < f.fh; y += pass[1] {
 			if err := readRow(y); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return dst, nil
 }
 
 // gifReader joins the bodies of the sub-blocks in b, up to the empty one that

@@ -285,7 +285,8 @@ func TestLimits(t *testing.T) {
 	if err := (Limits{MaxSide: 100, MaxPixels: 5000, MaxMemory: 1000}).Check(info); err != nil {
 		t.Error(err)
 	}
-	// An everyday photograph of 48 MP fits the defaults, progressive or not.
+	// A photograph of 48 MP fits the defaults, but not with the coefficients of a
+	// progressive one at full chroma.
 	for _, sof := range []byte{0xc0, 0xc2} {
 		if info, err := DecodeConfig(jpegHeader(sof, 8, 8064, 6048, 3)); err != nil || (sof == 0xc0) != ((Limits{}).Check(info) == nil) {
 			t.Errorf("%x: %v, %v", sof, err, (Limits{}).Check(info))
@@ -327,8 +328,7 @@ func TestCancel(t *testing.T) {
 
 type fallingOver struct{ container }
 
-func (fallingOver) info() Info                         { return Info{Width: 1, Height: 1} }
-func (fallingOver) decode(context.Context, *RGB) error { panic("at the disco") }
+func (fallingOver) decode(context.Context, *buffer) (*RGB, error) { panic("at the disco") }
 
 func TestPanicIsContained(t *testing.T) {
 	if img, err := render(context.Background(), fallingOver{}, new(buffer)); img != nil || !errors.Is(err, ErrCorrupt) {

@@ -5,109 +5,160 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"image"
-	"image/jpeg"
+	"slices"
 )
 
-// jpegFile is a JPEG file whose markers have been read. The entropy-coded data
-// is image/jpeg's work; what to make of the planes that come out (upsampling,
-// colour, inversion) follows libjpeg and Pillow and is ours.
+// JPEG (ITU-T T.81), as libjpeg decodes it: its integer inverse transform, its
+// upsampling and its colours, so that the pixels are those that models were
+// trained on. image/jpeg is not used: its transform and its nearest-neighbour
+// chroma give other pixels, and it does not read restart markers in scans of a
+// single subsampled channel.
+//
+//	jpeg.go         markers, the frame, from planes to RGB
+//	jpeg_scan.go    entropy-coded data to coefficients
+//	jpeg_idct.go    coefficients to samples
+
+// The markers that matter.
+const (
+	markerSOF0 = 0xc0 // baseline
+	markerSOF2 = 0xc2 // progressive
+	markerDHT  = 0xc4
+	markerSOI  = 0xd8
+	markerEOI  = 0xd9
+	markerSOS  = 0xda
+	markerDQT  = 0xdb
+	markerDRI  = 0xdd
+	markerAPP0 = 0xe0
+)
+
+// jpegMarkers walks over the markers of a file.
+type jpegMarkers struct {
+	data []byte
+	at   int
+}
+
+// next returns the next marker and its segment. It passes over entropy-coded
+// data and, like libjpeg, over bytes that belong to nothing.
+func (m *jpegMarkers) next() (marker byte, segment []byte, err error) {
+	for {
+		skip := bytes.IndexByte(m.data[m.at:], 0xff)
+		if skip < 0 {
+			break
+		}
+		for m.at += skip + 1; m.at < len(m.data) && m.data[m.at] == 0xff; m.at++ { // fill bytes
+		}
+		if m.at == len(m.data) {
+			break
+		}
+		marker := m.data[m.at]
+		m.at++
+		if marker == markerEOI {
+			return marker, nil, nil
+		}
+		if marker <= 0x01 || marker >= 0xd0 && marker <= markerSOI { // stuffed zero, TEM, RST, SOI: no segment
+			continue
+		}
+		if len(m.data)-m.at < 2 {
+			break
+		}
+		n := int(binary.BigEndian.Uint16(m.data[m.at:]))
+		if n < 2 {
+			return 0, nil, fmt.Errorf("%w: JPEG segment of length %d", ErrCorrupt, n)
+		}
+		if len(m.data)-m.at < n {
+			break
+		}
+		segment := m.data[m.at+2 : m.at+n]
+		m.at += n
+		return marker, segment, nil
+	}
+	m.at = len(m.data)
+	return 0, nil, fmt.Errorf("%w: JPEG without its end", ErrTruncated)
+}
+
+// scanData returns the entropy-coded data that follows a scan's header, restart
+// markers included.
+func (m *jpegMarkers) scanData() []byte {
+	start := m.at
+	for {
+		skip := bytes.IndexByte(m.data[m.at:], 0xff)
+		if skip < 0 || m.at+skip+1 == len(m.data) {
+			m.at = len(m.data)
+			break
+		}
+		m.at += skip
+		if b := m.data[m.at+1]; b != 0 && b != 0xff && (b < 0xd0 || b > 0xd7) {
+			break
+		}
+		m.at++
+	}
+	return m.data[start:m.at]
+}
+
+// jpegFile is a JPEG file whose markers have been read.
 type jpegFile struct {
 	data        []byte
 	w, h        int
 	progressive bool
 	components  []jpegComponent
+	hMax, vMax  int // largest sampling factors
 	jfif        bool
 	adobe       int // transform of the Adobe marker, -1 without one
 	orientation int
 	scans       int
-	firstScan   int  // offset of the first SOS marker
 	complete    bool // the end marker is there
 }
 
-// jpegComponent is one channel of the frame: its identifier and its sampling
-// factors.
+// jpegComponent is one channel of the frame.
 type jpegComponent struct {
-	id   byte
-	h, v int
+	id    byte
+	h, v  int // sampling factors
+	quant int // number of its quantisation table
 }
 
 const adobeUnknown, adobeNone = 0, -1
-
-// adobeRaw is an Adobe marker that says "no colour transform".
-var adobeRaw = []byte("\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 
 // openJPEG walks over all markers up to the end of the picture, so that the
 // number of scans is known before the first is decoded.
 func openJPEG(data []byte) (container, error) {
 	f := &jpegFile{data: data, adobe: adobeNone, orientation: 1}
 	exifSeen := false
-	at := 2 // behind SOI
-	for {
-		next := bytes.IndexByte(data[at:], 0xff)
-		if next < 0 {
-			break
+	for markers := (jpegMarkers{data: data, at: 2}); ; {
+		marker, segment, err := markers.next()
+		if err != nil {
+			if markers.at == len(data) && f.scans > 0 {
+				return f, nil // the headers are whole; decode says that the rest is not
+			}
+			return nil, err
 		}
-		start := at + next
-		for at = start + 1; at < len(data) && data[at] == 0xff; at++ { // fill bytes
-		}
-		if at == len(data) {
-			break
-		}
-		marker := data[at]
-		at++
-		if marker == 0xd9 { // EOI
+		switch {
+		case marker == markerEOI:
 			if f.scans == 0 {
 				return nil, fmt.Errorf("%w: JPEG without a scan", ErrCorrupt)
 			}
 			f.complete = true
 			return f, nil
-		}
-		if marker <= 0x01 || marker >= 0xd0 && marker <= 0xd8 { // stuffed zero, TEM, RST, SOI: no segment
-			continue
-		}
-		if at+2 > len(data) {
-			break
-		}
-		n := int(binary.BigEndian.Uint16(data[at:]))
-		if n < 2 {
-			return nil, fmt.Errorf("%w: JPEG segment of length %d", ErrCorrupt, n)
-		}
-		if at+n > len(data) {
-			at = len(data)
-			break
-		}
-		segment := data[at+2 : at+n]
-		at += n
-		switch {
-		case marker == 0xda: // SOS
+		case marker == markerSOS:
 			if f.components == nil {
 				return nil, fmt.Errorf("%w: JPEG scan before its frame", ErrCorrupt)
 			}
-			if f.scans == 0 {
-				f.firstScan = start
-			}
 			f.scans++
-		case marker >= 0xc0 && marker <= 0xc2: // SOF: baseline, extended, progressive
+		case marker >= markerSOF0 && marker <= markerSOF2:
 			if err := f.readFrame(segment); err != nil {
 				return nil, err
 			}
-			f.progressive = marker == 0xc2
-		case marker >= 0xc3 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
+			f.progressive = marker == markerSOF2
+		case marker > markerSOF2 && marker <= 0xcf && marker != markerDHT && marker != 0xc8 && marker != 0xcc:
 			return nil, fmt.Errorf("%w: lossless, hierarchical or arithmetic-coded JPEG", ErrUnsupported)
-		case marker == 0xe0 && bytes.HasPrefix(segment, []byte("JFIF\x00")):
+		case marker == markerAPP0 && bytes.HasPrefix(segment, []byte("JFIF\x00")):
 			f.jfif = true
-		case marker == 0xe1 && bytes.HasPrefix(segment, []byte("Exif\x00")) && !exifSeen:
+		case marker == markerAPP0+1 && bytes.HasPrefix(segment, []byte("Exif\x00")) && !exifSeen:
 			exifSeen = true
 			f.orientation = exifOrientation(segment)
-		case marker == 0xee && len(segment) >= 12 && bytes.HasPrefix(segment, []byte("Adobe")):
+		case marker == markerAPP0+14 && len(segment) >= 12 && bytes.HasPrefix(segment, []byte("Adobe")):
 			f.adobe = int(segment[11])
 		}
 	}
-	if f.scans == 0 {
-		return nil, fmt.Errorf("%w: JPEG ends before its first scan", ErrTruncated)
-	}
-	return f, nil
 }
 
 func (f *jpegFile) readFrame(b []byte) error {
@@ -128,25 +179,44 @@ func (f *jpegFile) readFrame(b []byte) error {
 	if n != 1 && n != 3 && n != 4 {
 		return fmt.Errorf("%w: JPEG of %d channels", ErrUnsupported, n)
 	}
-	for c := b[6:]; n > 0; n, c = n-1, c[3:] {
-		comp := jpegComponent{id: c[0], h: int(c[1] >> 4), v: int(c[1] & 15)}
-		if comp.h < 1 || comp.h > 4 || comp.v < 1 || comp.v > 4 {
-			return fmt.Errorf("%w: JPEG sampling factor %d×%d", ErrCorrupt, comp.h, comp.v)
+	for b = b[6:]; n > 0; n, b = n-1, b[3:] {
+		c := jpegComponent{id: b[0], h: int(b[1] >> 4), v: int(b[1] & 15), quant: int(b[2])}
+		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quant > 3 {
+			return fmt.Errorf("%w: JPEG channel with sampling %d×%d, quantisation table %d", ErrCorrupt, c.h, c.v, c.quant)
 		}
-		f.components = append(f.components, comp)
+		if slices.ContainsFunc(f.components, func(o jpegComponent) bool { return o.id == c.id }) {
+			return fmt.Errorf("%w: JPEG channel %d occurs twice", ErrCorrupt, c.id)
+		}
+		f.components = append(f.components, c)
 	}
 	if len(f.components) == 1 { // a single channel has nothing to be relative to
 		f.components[0].h, f.components[0].v = 1, 1
 	}
+	for _, c := range f.components {
+		f.hMax, f.vMax = max(f.hMax, c.h), max(f.vMax, c.v)
+	}
+	for _, c := range f.components {
+		if f.hMax%c.h != 0 || f.vMax%c.v != 0 {
+			return fmt.Errorf("%w: JPEG sampling %d×%d of %d×%d", ErrUnsupported, c.h, c.v, f.hMax, f.vMax)
+		}
+	}
 	return nil
 }
 
-// maxSampling returns the largest sampling factors of the frame.
-func (f *jpegFile) maxSampling() (h, v int) {
+// mcus returns the size of the picture in minimum coded units: the rectangles
+// that hold a whole number of 8 × 8 blocks of every channel.
+func (f *jpegFile) mcus() (w, h int) {
+	return ceilDiv(f.w, 8*f.hMax), ceilDiv(f.h, 8*f.vMax)
+}
+
+// samples returns the bytes of all planes together.
+func (f *jpegFile) samples() int {
+	w, h := f.mcus()
+	n := 0
 	for _, c := range f.components {
-		h, v = max(h, c.h), max(v, c.v)
+		n += w * h * 64 * c.h * c.v
 	}
-	return h, v
+	return n
 }
 
 func (f *jpegFile) info() Info {
@@ -154,19 +224,10 @@ func (f *jpegFile) info() Info {
 	if f.orientation >= 5 {
 		info.Width, info.Height = f.h, f.w
 	}
-	hMax, vMax := f.maxSampling()
-	mcus := int64(ceilDiv(f.w, 8*hMax)) * int64(ceilDiv(f.h, 8*vMax))
-	var samples int64
-	for _, c := range f.components {
-		samples += mcus * int64(64*c.h*c.v)
-	}
-	pixels := int64(f.w) * int64(f.h)
-	info.Memory = samples + rgbMemory(pixels, f.orientation)
+	samples := int64(f.samples())
+	info.Memory = samples + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
 	if f.progressive {
-		info.Memory += 4 * samples // image/jpeg keeps coefficients as int32
-	}
-	if len(f.components) == 4 || f.isRGB() {
-		info.Memory += 4*pixels + samples // image/jpeg interleaves, planes takes apart
+		info.Memory += 2 * samples // coefficients
 	}
 	return info
 }
@@ -181,6 +242,50 @@ func rgbMemory(pixels int64, orientation int) int64 {
 	return n
 }
 
+func (f *jpegFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
+	if !f.complete {
+		return nil, fmt.Errorf("%w: JPEG without its end", ErrTruncated)
+	}
+	memory := getBuffer()
+	defer putBuffer(memory)
+	planes := f.planes(memory.grow(f.samples()))
+	if err := decodeScans(ctx, f, planes); err != nil {
+		return nil, err
+	}
+	dst := buf.rgb(f.w, f.h)
+	f.convert(dst, planes)
+	return dst, nil
+}
+
+// plane is one channel at its own resolution: w × h samples, each of which
+// covers xRatio × yRatio pixels. The memory holds whole blocks beyond that.
+type plane struct {
+	pix            []byte
+	stride         int
+	w, h           int
+	xRatio, yRatio int
+}
+
+func (p *plane) row(y int) []byte {
+	return p.pix[y*p.stride:][:p.w]
+}
+
+// planes cuts the memory of all samples into planes.
+func (f *jpegFile) planes(memory []byte) []plane {
+	mcusX, mcusY := f.mcus()
+	planes := make([]plane, len(f.components))
+	for i, c := range f.components {
+		stride, rows := mcusX*c.h*8, mcusY*c.v*8
+		planes[i] = plane{
+			pix: memory[:stride*rows], stride: stride,
+			w: ceilDiv(f.w*c.h, f.hMax), h: ceilDiv(f.h*c.v, f.vMax),
+			xRatio: f.hMax / c.h, yRatio: f.vMax / c.v,
+		}
+		memory = memory[stride*rows:]
+	}
+	return planes
+}
+
 // isRGB tells whether three channels are red, green and blue: libjpeg's rule.
 func (f *jpegFile) isRGB() bool {
 	if len(f.components) != 3 || f.jfif {
@@ -193,105 +298,8 @@ func (f *jpegFile) isRGB() bool {
 	return c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
 }
 
-func (f *jpegFile) decode(ctx context.Context, dst *RGB) error {
-	r := newReader(ctx, f.data)
-	if len(f.components) == 4 {
-		// image/jpeg converts four channels by the Adobe marker and with the
-		// nearest chroma sample, and refuses them without one. Told that there
-		// is no transform, it hands them out as they are.
-		r = newReader(ctx, f.data[:f.firstScan], adobeRaw, f.data[f.firstScan:])
-	}
-	img, err := jpeg.Decode(r)
-	if err != nil && !f.complete {
-		return fmt.Errorf("%w: %w", ErrTruncated, err)
-	}
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	planes, err := f.planes(img)
-	if err != nil {
-		return err
-	}
-	return f.convert(ctx, dst, planes)
-}
-
-// plane is one channel at its own resolution: of w × h samples, each of which
-// covers xRatio × yRatio pixels.
-type plane struct {
-	pix            []byte
-	stride         int
-	w, h           int
-	xRatio, yRatio int
-}
-
-func (p *plane) row(y int) []byte {
-	return p.pix[y*p.stride:][:p.w]
-}
-
-// planes returns the channels of a decoded picture before any upsampling.
-func (f *jpegFile) planes(img image.Image) ([]plane, error) {
-	hMax, vMax := f.maxSampling()
-	planes := make([]plane, len(f.components))
-	for i, c := range f.components {
-		if hMax%c.h != 0 || vMax%c.v != 0 {
-			return nil, fmt.Errorf("%w: JPEG sampling ratio", ErrUnsupported)
-		}
-		planes[i] = plane{
-			w: ceilDiv(f.w*c.h, hMax), h: ceilDiv(f.h*c.v, vMax),
-			xRatio: hMax / c.h, yRatio: vMax / c.v,
-		}
-	}
-	if b := img.Bounds(); b.Dx() != f.w || b.Dy() != f.h {
-		return nil, fmt.Errorf("%w: JPEG frame changed its size", ErrCorrupt)
-	}
-	n := 0
-	switch img := img.(type) {
-	case *image.Gray:
-		planes[0].pix, planes[0].stride = img.Pix, img.Stride
-		n = 1
-	case *image.YCbCr:
-		if len(planes) == 3 {
-			planes[0].pix, planes[0].stride = img.Y, img.YStride
-			planes[1].pix, planes[1].stride = img.Cb, img.CStride
-			planes[2].pix, planes[2].stride = img.Cr, img.CStride
-		}
-		n = 3
-	case *image.RGBA:
-		n = 3
-		for i := range min(n, len(planes)) {
-			planes[i].gather(img.Pix[i:], img.Stride, 0)
-		}
-	case *image.CMYK:
-		n = 4
-		for i := range min(n, len(planes)) {
-			planes[i].gather(img.Pix[i:], img.Stride, 0xff) // image/jpeg inverted them
-		}
-	}
-	if n != len(planes) {
-		return nil, fmt.Errorf("%w: JPEG of %d channels decoded as %T", ErrCorrupt, len(planes), img)
-	}
-	return planes, nil
-}
-
-// gather takes a channel out of interleaved pixels of four bytes. Subsampled
-// channels have been repeated there, so taking every xRatio-th sample of every
-// yRatio-th row gives back the original.
-func (p *plane) gather(pix []byte, stride int, invert byte) {
-	p.pix, p.stride = make([]byte, p.w*p.h), p.w
-	for y := range p.h {
-		src := pix[y*p.yRatio*stride:]
-		row := p.row(y)
-		for x := range row {
-			row[x] = src[4*x*p.xRatio] ^ invert
-		}
-	}
-}
-
 // convert upsamples the channels row by row and converts them to RGB.
-func (f *jpegFile) convert(ctx context.Context, dst *RGB, planes []plane) error {
+func (f *jpegFile) convert(dst *RGB, planes []plane) {
 	// Rows that need no upsampling are used where they lie.
 	var rows, scratch [4][]byte
 	for i := range planes {
@@ -301,9 +309,6 @@ func (f *jpegFile) convert(ctx context.Context, dst *RGB, planes []plane) error 
 	}
 	isRGB := f.isRGB()
 	for y := range dst.H {
-		if y%64 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
 		for i := range planes {
 			rows[i] = planes[i].upsampledRow(y, scratch[i])[:dst.W]
 		}
@@ -311,19 +316,16 @@ func (f *jpegFile) convert(ctx context.Context, dst *RGB, planes []plane) error 
 		switch {
 		case len(planes) == 1:
 			grayRow(out, rows[0])
+		case len(planes) == 4 && f.adobe > adobeUnknown:
+			ycckRow(out, rows[0], rows[1], rows[2], rows[3])
 		case len(planes) == 4:
-			if f.adobe > adobeUnknown {
-				ycckRow(out, rows[0], rows[1], rows[2], rows[3])
-			} else {
-				cmykRow(out, rows[0], rows[1], rows[2], rows[3])
-			}
+			cmykRow(out, rows[0], rows[1], rows[2], rows[3])
 		case isRGB:
 			rgbRow(out, rows[0], rows[1], rows[2])
 		default:
 			ycbcrRow(out, rows[0], rows[1], rows[2])
 		}
 	}
-	return nil
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -17,6 +17,7 @@ type pngFile struct {
 	w, h        int
 	memory      int64
 	orientation int
+	complete    bool // the end chunk is there
 }
 
 func openPNG(data []byte) (container, error) {
@@ -41,7 +42,8 @@ func openPNG(data []byte) (container, error) {
 		case kind == "eXIf":
 			f.orientation = exifOrientation(body)
 		case kind == "IEND":
-			rest = nil
+			f.complete = true
+			return f, nil
 		}
 	}
 	if f.w == 0 {
@@ -83,14 +85,18 @@ func (f *pngFile) info() Info {
 	return info
 }
 
-func (f *pngFile) decode(ctx context.Context, dst *RGB) error {
-	img, err := png.Decode(newReader(ctx, f.data))
+func (f *pngFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
+	if !f.complete {
+		return nil, fmt.Errorf("%w: PNG without its end", ErrTruncated)
+	}
+	img, err := png.Decode(&contextReader{ctx, f.data})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if img.Bounds() != image.Rect(0, 0, dst.W, dst.H) {
-		return fmt.Errorf("%w: PNG changed its size", ErrCorrupt)
+	if img.Bounds() != image.Rect(0, 0, f.w, f.h) {
+		return nil, fmt.Errorf("%w: PNG changed its size", ErrCorrupt)
 	}
+	dst := buf.rgb(f.w, f.h)
 	for y := range dst.H {
 		out := dst.row(y)
 		switch img := img.(type) {
@@ -118,10 +124,10 @@ func (f *pngFile) decode(ctx context.Context, dst *RGB) error {
 			}
 			paletteRow(out, img.Pix[y*img.Stride:][:dst.W], &palette)
 		default:
-			return fmt.Errorf("%w: PNG decoded as %T", ErrUnsupported, img)
+			return nil, fmt.Errorf("%w: PNG decoded as %T", ErrUnsupported, img)
 		}
 	}
-	return nil
+	return dst, nil
 }
 
 // takeChannels copies red, green and blue out of pixels of size bytes; of

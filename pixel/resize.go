@@ -196,13 +196,17 @@ func putBuffer(b *buffer) {
 	}
 }
 
-// rgb returns a picture in the buffer; its pixels are arbitrary.
-func (b *buffer) rgb(w, h int) *RGB {
-	n := 3 * w * h
+// grow returns n bytes of the buffer, with arbitrary contents.
+func (b *buffer) grow(n int) []byte {
 	if cap(b.bytes) < n {
 		b.bytes = make([]byte, n)
 	}
-	return &RGB{W: w, H: h, Pix: b.bytes[:n]}
+	return b.bytes[:n]
+}
+
+// rgb returns a picture in the buffer; its pixels are arbitrary.
+func (b *buffer) rgb(w, h int) *RGB {
+	return &RGB{W: w, H: h, Pix: b.grow(3 * w * h)}
 }
 
 // resizeWindow fills dst with the window of its size at (x, y) of src resized
@@ -257,11 +261,19 @@ func horizontal(dst, src *RGB, top, base int, cols axis) {
 			first, weights := cols.of(o)
 			p := in[3*(first-base):][:3*len(weights)]
 			r, g, b := int32(1<<(weightBits-1)), int32(1<<(weightBits-1)), int32(1<<(weightBits-1))
-			for _, w := range weights {
+			if len(weights)&1 != 0 {
+				w := weights[0]
 				r += w * int32(p[0])
 				g += w * int32(p[1])
 				b += w * int32(p[2])
-				p = p[3:]
+				p, weights = p[3:], weights[1:]
+			}
+			for j := 0; j+1 < len(weights) && len(p) >= 6; j += 2 { // half the bounds checks
+				v, w := weights[j], weights[j+1]
+				r += v*int32(p[0]) + w*int32(p[3])
+				g += v*int32(p[1]) + w*int32(p[4])
+				b += v*int32(p[2]) + w*int32(p[5])
+				p = p[6:]
 			}
 			q := out[3*o : 3*o+3 : 3*o+3]
 			q[0], q[1], q[2] = clamp(r>>weightBits), clamp(g>>weightBits), clamp(b>>weightBits)

@@ -147,30 +147,38 @@ func (f *webpFile) info() Info {
 	return info
 }
 
-func (f *webpFile) decode(ctx context.Context, dst *RGB) error {
+func (f *webpFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
+	if f.cut {
+		return nil, fmt.Errorf("%w: WebP ends within its first frame", ErrTruncated)
+	}
+	dst := buf.rgb(f.w, f.h)
 	if f.fw != f.w || f.fh != f.h {
 		clear(dst.Pix) // the canvas around the frame is transparent black
 	}
-	if f.cut {
-		return fmt.Errorf("%w: WebP ends within its first frame", ErrTruncated)
-	}
-	r := newReader(ctx, f.frame)
 	if f.lossless {
-		img, err := vp8l.Decode(r)
-		if err != nil {
-			return err
-		}
-		m, ok := img.(*image.NRGBA)
-		if !ok || m.Rect.Dx() != f.fw || m.Rect.Dy() != f.fh {
-			return fmt.Errorf("%w: WebP decoded as %T", ErrCorrupt, img)
-		}
-		for y := range f.fh {
-			takeChannels(f.frameRow(dst, y), m.Pix[y*m.Stride:], 4, 0, 1, 2)
-		}
-		return nil
+		return dst, f.decodeLossless(ctx, dst)
 	}
+	return dst, f.decodeLossy(ctx, dst)
+}
+
+func (f *webpFile) decodeLossless(ctx context.Context, dst *RGB) error {
+	img, err := vp8l.Decode(&contextReader{ctx, f.frame})
+	if err != nil {
+		return err
+	}
+	m, ok := img.(*image.NRGBA)
+	if !ok || m.Rect.Dx() != f.fw || m.Rect.Dy() != f.fh {
+		return fmt.Errorf("%w: WebP decoded as %T", ErrCorrupt, img)
+	}
+	for y := range f.fh {
+		takeChannels(f.frameRow(dst, y), m.Pix[y*m.Stride:], 4, 0, 1, 2)
+	}
+	return nil
+}
+
+func (f *webpFile) decodeLossy(ctx context.Context, dst *RGB) error {
 	d := vp8.NewDecoder()
-	d.Init(r, len(f.frame))
+	d.Init(&contextReader{ctx, f.frame}, len(f.frame))
 	if _, err := d.DecodeFrameHeader(); err != nil {
 		return err
 	}
