@@ -288,7 +288,7 @@ func (q *Queue[I, O]) demandOf(ctx context.Context, c Call, now instant) demand 
 func (q *Queue[I, O]) inlineSlot(k *call[I, O]) *slot[I, O] {
 	n := len(q.free)
 	if n == 0 || q.state != open || q.sched.lanes.tickets > 0 ||
-		q.cfg.LockThreads || q.cfg.Window > 0 || q.cfg.Inline < 0 || !q.sched.joins(k.tickets) {
+		q.cfg.LockThreads || q.cfg.Window > 0 || !q.sched.joins(k.tickets) {
 		return nil
 	}
 	sh, _ := q.sched.shape(k.tickets)
@@ -439,7 +439,6 @@ func (q *Queue[I, O]) abandon(k *call[I, O], err error) {
 		}
 		q.countEnd(err)
 	}
-	q.checkIdle()
 	q.mu.Unlock()
 }
 

@@ -182,7 +182,7 @@ func (p *player) run(ctx context.Context, b *Batch[work, string]) error {
 			time.Sleep(2 * time.Second)
 		case "hang":
 			<-ctx.Done()
-			return context.Cause(ctx)
+			return errors.New("terminated")
 		}
 		b.Outputs[i] = strings.ToUpper(w.name)
 	}
