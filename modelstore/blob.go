@@ -24,12 +24,11 @@ type blobDir struct {
 // hashBuffer is how much is read at a time while hashing and copying.
 const hashBuffer = 1 << 20
 
-func (b blobDir) blobs() string               { return filepath.Join(b.dir, "blobs", "sha256") }
-func (b blobDir) blob(digest string) string   { return filepath.Join(b.blobs(), digest) }
-func (b blobDir) uploads() string             { return filepath.Join(b.dir, "uploads") }
-func (b blobDir) uploadDir(id string) string  { return filepath.Join(b.uploads(), id) }
-func (b blobDir) partial(id, d string) string { return filepath.Join(b.uploadDir(id), d) }
-func (b blobDir) live() string                { return filepath.Join(b.dir, "live") }
+func (b blobDir) blobs() string                { return filepath.Join(b.dir, "blobs", "sha256") }
+func (b blobDir) blob(digest string) string    { return filepath.Join(b.blobs(), digest) }
+func (b blobDir) partials() string             { return filepath.Join(b.dir, "partial") }
+func (b blobDir) partial(digest string) string { return filepath.Join(b.partials(), digest) }
+func (b blobDir) live() string                 { return filepath.Join(b.dir, "live") }
 
 // stored tells whether a blob of the size is there. It does not read it.
 func (b blobDir) stored(digest string, size int64) (bool, error) {
@@ -43,15 +42,25 @@ func (b blobDir) stored(digest string, size int64) (bool, error) {
 	return info.Mode().IsRegular() && info.Size() == size, nil
 }
 
-func (b blobDir) makeUploadDir(id string) error {
-	return ioError("opening a partial file", fsys.MkdirAll(b.fs, b.uploadDir(id), 0o700))
+// durable is how much of a partial file is on the disk, of which the catalogue
+// says how much was synced: the file may be gone since, as a blob that was
+// swept.
+func (b blobDir) durable(digest string, synced int64) (int64, error) {
+	info, err := b.fs.Stat(b.partial(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, ioError("looking for a partial file", err)
+	}
+	return min(synced, info.Size()), nil
 }
 
 // adopt makes a whole partial file a blob. When it returns nil the blob is
 // durable. ErrDigestMismatch leaves the partial file where it is, as every
 // other error does.
-func (b blobDir) adopt(ctx context.Context, id, digest string, size int64) error {
-	name := b.partial(id, digest)
+func (b blobDir) adopt(ctx context.Context, digest string, size int64) error {
+	name := b.partial(digest)
 	f, err := b.fs.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) // created if it has no bytes
 	if err != nil {
 		return ioError("storing a blob", err)

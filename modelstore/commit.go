@@ -33,7 +33,7 @@ func (s *Store) CommitUpload(ctx context.Context, id string) (v Version, created
 		if err := s.makeVersion(ctx, &u); err != nil {
 			return Version{}, false, err
 		}
-		s.dropPartials(id)
+		s.endUpload(ctx, id)
 		s.notify(u.Model)
 	}
 	v, err = s.GetVersion(ctx, u.Model, u.Version)
@@ -69,8 +69,7 @@ func (s *Store) complete(ctx context.Context, u uploadRow) error {
 }
 
 func (s *Store) completeFile(ctx context.Context, id string, f FileProgress) error {
-	key := "file/" + id + "/" + f.SHA256
-	unlock, err := s.keys.lock(ctx, key)
+	unlock, err := s.keys.lock(ctx, "file/"+f.SHA256)
 	if err != nil {
 		return err
 	}
@@ -87,17 +86,12 @@ func (s *Store) completeFile(ctx context.Context, id string, f FileProgress) err
 		}
 		return err
 	}
-	if w := s.endWriter(key); w != nil {
+	if w := s.writerOf(f.SHA256); w != nil && w.upload == id {
 		w.flush(ErrSuperseded)
 		f.Offset = w.durable
 	}
 	if f.Offset < f.Size {
 		return ErrIncomplete
-	}
-	if f.Size == 0 { // nothing was ever sent, so there is no directory yet
-		if err := s.blobs.makeUploadDir(id); err != nil {
-			return err
-		}
 	}
 	return s.adopt(ctx, id, f.File)
 }

@@ -156,11 +156,11 @@ var steps = []struct {
 		if err != nil {
 			return err
 		}
-		w, err := st.store.OpenUploadFile(ctx, u.ID, storetest.Digest(content), 0)
+		w, err := st.store.OpenUploadFile(ctx, u.ID, u.Files[0].SHA256, u.Files[0].Offset)
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(content[:500])
+		_, err = w.Write(content[u.Files[0].Offset:500])
 		if err := errors.Join(err, w.Close()); err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func (st *story) finish(ctx context.Context, t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Fatalf("blobs at the end: %d, want %d", len(got), len(want))
 	}
-	for _, dir := range []string{"uploads", "live", "quarantine"} {
+	for _, dir := range []string{"partial", "live", "quarantine"} {
 		if left := st.list(t, dir); len(left) > 0 {
 			t.Fatalf("%s holds %v at the end", dir, left)
 		}

@@ -16,7 +16,7 @@
 //	LOCK            held by the one process that has the store open
 //	catalogue.db    SQLite, with its -wal and -shm files
 //	blobs/sha256/   one file per content, named by its digest
-//	uploads/ID/     partial files of open uploads, named by their digest
+//	partial/        what open uploads have sent of a content, named by its digest
 //	live/           working directories of loaded versions, emptied by Open
 //	quarantine/     blobs whose bytes changed; nothing reads them, delete at will
 //
@@ -143,7 +143,7 @@ type Store struct {
 	blobs blobDir
 	lock  io.Closer
 	db    *catalogue
-	keys  keyLocks // "upload/ID" and "file/ID/DIGEST"
+	keys  keyLocks // "upload/ID" and "file/DIGEST"
 
 	// claims is held for reading while an upload looks at which blobs exist and
 	// refers to them, for writing while the sweep removes one: what a client
@@ -151,7 +151,7 @@ type Store struct {
 	claims sync.RWMutex
 
 	mu       sync.Mutex
-	writers  map[string]*FileWriter // by key: the one that may write; guarded by mu
+	writers  map[string]*FileWriter // by digest: the one that may write; guarded by mu
 	watchers map[*Watcher]struct{}  // guarded by mu
 
 	closed atomic.Bool
@@ -161,13 +161,13 @@ type Store struct {
 
 // Open opens the store of a directory, or makes one. ErrLocked if another
 // process has it, ErrNewerSchema if a newer scry wrote it. It removes what a
-// crash left in live/ and uploads/.
+// crash left in live/ and partial/.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	for _, dir := range []string{"blobs/sha256", "uploads", "live", "quarantine"} {
+	for _, dir := range []string{"blobs/sha256", "partial", "live", "quarantine"} {
 		if err := fsys.MkdirAll(cfg.FS, filepath.Join(cfg.Dir, filepath.FromSlash(dir)), 0o700); err != nil {
 			return nil, ioError("opening the store's directory", err)
 		}
@@ -219,7 +219,7 @@ func (s *Store) Close() error {
 	s.stop()
 	s.done.Wait()
 	var errs []error
-	for _, w := range s.takeWriters("") {
+	for _, w := range s.openWriters() {
 		errs = append(errs, w.Close())
 	}
 	s.closed.Store(true)
@@ -233,18 +233,6 @@ func (s *Store) Close() error {
 		errs = append(errs, s.db.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
-}
-
-// takeWriters lists the active writers of an upload; of all with "".
-func (s *Store) takeWriters(upload string) (writers []*FileWriter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.writers {
-		if upload == "" || w.upload == upload {
-			writers = append(writers, w)
-		}
-	}
-	return writers
 }
 
 // view runs reads on one snapshot of the catalogue.

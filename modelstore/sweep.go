@@ -36,8 +36,8 @@ func (s *Store) sweepLoop(ctx context.Context) {
 	}
 }
 
-// Sweep removes uploads that expired, partial files without an upload, and
-// blobs that neither a version nor an open upload has referred to for
+// Sweep removes uploads that expired, partial files that no open upload refers
+// to, and blobs that neither a version nor an open upload has referred to for
 // Config.BlobGrace: mark and sweep, so a blob goes at the second sweep at the
 // earliest. It may run beside everything else.
 func (s *Store) Sweep(ctx context.Context) (swept Swept, err error) {
@@ -47,19 +47,11 @@ func (s *Store) Sweep(ctx context.Context) (swept Swept, err error) {
 	return swept, s.sweepBlobs(ctx, &swept)
 }
 
-// sweepUploads removes expired uploads, and directories of partial files that
-// belong to no open upload.
+// sweepUploads removes expired uploads, and partial files without an upload.
 func (s *Store) sweepUploads(ctx context.Context, swept *Swept) error {
-	var expired, open []string
-	entries, err := s.cfg.FS.ReadDir(s.blobs.uploads())
-	if err != nil {
-		return ioError("listing uploads", err)
-	}
-	err = s.view(ctx, "listing uploads", func(q *sql.Tx) (err error) {
-		if expired, err = rows(ctx, q, text, `SELECT id FROM uploads WHERE expires_at <= ?`, s.now()); err != nil {
-			return err
-		}
-		open, err = rows(ctx, q, text, `SELECT id FROM uploads WHERE number = 0`)
+	var expired []string
+	err := s.view(ctx, "listing uploads", func(q *sql.Tx) (err error) {
+		expired, err = rows(ctx, q, text, `SELECT id FROM uploads WHERE expires_at <= ?`, s.now())
 		return err
 	})
 	if err != nil {
@@ -70,18 +62,7 @@ func (s *Store) sweepUploads(ctx context.Context, swept *Swept) error {
 			return err
 		}
 	}
-	known := make(map[string]bool, len(open))
-	for _, id := range open {
-		known[id] = true
-	}
-	// A directory is made after its upload's row, and the directories were
-	// listed before the rows: one without a row has none any more.
-	for _, e := range entries {
-		if !known[e.Name()] {
-			s.dropPartials(e.Name())
-		}
-	}
-	return nil
+	return s.sweepPartials(ctx)
 }
 
 // expire removes an upload unless somebody is at work on it, or it came to life
@@ -102,20 +83,57 @@ func (s *Store) expire(ctx context.Context, id string, swept *Swept) error {
 	})
 	if err == nil && removed > 0 {
 		swept.Uploads++
-		s.dropPartials(id)
+		s.endUpload(ctx, id)
 	}
 	return err
 }
 
+// sweepPartials removes partial files that no open upload refers to.
+func (s *Store) sweepPartials(ctx context.Context) error {
+	entries, err := s.cfg.FS.ReadDir(s.blobs.partials())
+	if err != nil {
+		return ioError("listing partial files", err)
+	}
+	for _, e := range entries {
+		if err := s.removePartial(ctx, e.Name()); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, "removing partial files", func(q *sql.Tx) error {
+		_, err := q.ExecContext(ctx, `DELETE FROM partials WHERE sha256 NOT IN (`+uploading+`)`)
+		return err
+	})
+}
+
+// removePartial removes a partial file unless an open upload refers to it: with
+// the claim held, none can begin to.
+func (s *Store) removePartial(ctx context.Context, digest string) error {
+	s.claims.Lock()
+	defer s.claims.Unlock()
+	unlock, ok := s.keys.tryLock("file/" + digest)
+	if !ok {
+		return nil // somebody is at work on it
+	}
+	defer unlock()
+	var wanted bool
+	err := s.view(ctx, "removing a partial file", func(q *sql.Tx) error {
+		return q.QueryRowContext(ctx, `SELECT EXISTS (`+uploading+` AND f.sha256 = ?)`, digest).Scan(&wanted)
+	})
+	if err != nil || wanted {
+		return err
+	}
+	if err := s.cfg.FS.Remove(s.blobs.partial(digest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ioError("removing a partial file", err)
+	}
+	return nil
+}
+
 const (
+	// uploading are the digests that open uploads refer to.
+	uploading = `SELECT f.sha256 FROM upload_files f JOIN uploads u ON u.id = f.upload WHERE u.number = 0`
 	// referenced are the digests that keep a blob.
-	referenced = `
-		SELECT sha256 FROM version_files
-		UNION
-		SELECT f.sha256 FROM upload_files f JOIN uploads u ON u.id = f.upload WHERE u.number = 0`
-	isReferenced = `
-		SELECT EXISTS (SELECT 1 FROM version_files WHERE sha256 = ?)
-		    OR EXISTS (SELECT 1 FROM upload_files f JOIN uploads u ON u.id = f.upload WHERE f.sha256 = ? AND u.number = 0)`
+	referenced   = `SELECT sha256 FROM version_files UNION ` + uploading
+	isReferenced = `SELECT EXISTS (SELECT 1 FROM version_files WHERE sha256 = ?) OR EXISTS (` + uploading + ` AND f.sha256 = ?)`
 )
 
 func (s *Store) sweepBlobs(ctx context.Context, swept *Swept) error {

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/scry-ml/scry/modelstore/fsys"
 )
 
 // File is one file of a version or of an upload.
@@ -37,7 +35,8 @@ type FileProgress struct {
 }
 
 // CreateUpload announces the files of a new version and tells which bytes the
-// store lacks. The model need not exist; it is made by the first commit.
+// store lacks; what another upload has sent of the same content counts. The
+// model need not exist; it is made by the first commit.
 // ErrInvalid, ErrTooMany, and ErrDiskFull if the bytes to come do not fit.
 func (s *Store) CreateUpload(ctx context.Context, model string, files []File, creator string) (Upload, error) {
 	if err := ValidateModelName("model", model); err != nil {
@@ -69,7 +68,7 @@ func (s *Store) CreateUpload(ctx context.Context, model string, files []File, cr
 			id, model, versionDigest(files), now, creator, s.expiry()); err != nil {
 			return err
 		}
-		insert, err := q.PrepareContext(ctx, `INSERT INTO upload_files (upload, path, sha256, size, durable) VALUES (?, ?, ?, ?, 0)`)
+		insert, err := q.PrepareContext(ctx, `INSERT INTO upload_files (upload, path, sha256, size) VALUES (?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
@@ -130,6 +129,10 @@ func (s *Store) GetUpload(ctx context.Context, id string) (Upload, error) {
 		}
 		if stored {
 			f.Offset = f.Size
+		} else if f.Offset > 0 {
+			if f.Offset, err = s.blobs.durable(f.SHA256, f.Offset); err != nil {
+				return Upload{}, err
+			}
 		}
 	}
 	return u.Upload, nil
@@ -166,7 +169,10 @@ func (s *Store) upload(ctx context.Context, id string) (u uploadRow, err error) 
 		u.Files, err = rows(ctx, q, func(r *sql.Rows) (f FileProgress, err error) {
 			err = r.Scan(&f.Path, &f.SHA256, &f.Size, &f.Offset)
 			return f, err
-		}, `SELECT path, sha256, size, durable FROM upload_files WHERE upload = ? ORDER BY path`, id)
+		}, `
+			SELECT f.path, f.sha256, f.size, COALESCE(p.durable, 0)
+			FROM upload_files f LEFT JOIN partials p ON p.sha256 = f.sha256
+			WHERE f.upload = ? ORDER BY f.path`, id)
 		return err
 	})
 	if err == nil && u.ExpiresAt.UnixMicro() <= s.now() {
@@ -175,8 +181,7 @@ func (s *Store) upload(ctx context.Context, id string) (u uploadRow, err error) 
 	return u, err
 }
 
-// CancelUpload forgets an upload and its partial files. ErrNotFound,
-// ErrCommitted.
+// CancelUpload forgets an upload. ErrNotFound, ErrCommitted.
 func (s *Store) CancelUpload(ctx context.Context, id string) error {
 	unlock, err := s.keys.lock(ctx, "upload/"+id)
 	if err != nil {
@@ -200,21 +205,22 @@ func (s *Store) CancelUpload(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	s.dropPartials(id)
+	s.endUpload(ctx, id)
 	return nil
 }
 
-// dropPartials removes an upload's partial files. The upload is no longer open,
-// so what cannot be removed now is removed by the next sweep.
-func (s *Store) dropPartials(id string) {
+// endUpload ends the writers of an upload that is no longer open, and removes
+// the partial files that were its alone. What cannot be removed now is removed
+// by the next sweep.
+func (s *Store) endUpload(ctx context.Context, id string) {
 	s.mu.Lock()
-	for key, w := range s.writers {
+	for digest, w := range s.writers {
 		if w.upload == id {
-			delete(s.writers, key)
+			delete(s.writers, digest)
 		}
 	}
 	s.mu.Unlock()
-	if err := fsys.RemoveAll(s.cfg.FS, s.blobs.uploadDir(id)); err != nil {
-		s.cfg.Logger.Warn("partial files of an upload could not be removed", "error", withoutPath(err))
+	if err := s.sweepPartials(ctx); err != nil {
+		s.cfg.Logger.Warn("partial files could not be removed", "error", err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/scry-ml/scry/modelstore/fsys"
@@ -16,34 +18,42 @@ import (
 // unsynced, so that it does not expire under its writer either.
 const syncEvery = 30 * time.Second
 
+// idleStream is how long a stream may write nothing before one of another
+// upload takes its file over.
+const idleStream = 15 * time.Second
+
 // FileWriter takes the bytes of one file of an upload. Its methods must not be
 // called at once.
 type FileWriter struct {
 	store  *Store
 	upload string
 	File   File // the path is that of one of the files with this content
-	key    string
 
-	// The rest is guarded by the store's lock of key.
+	// The rest is guarded by the store's lock of the file.
 	file    fsys.File // nil when the content is stored, or the writer has ended
 	offset  int64     // bytes written
 	durable int64     // bytes synced, as the catalogue has it
 	synced  time.Time // when
+	wrote   time.Time // when the last bytes came
 	err     error     // why it ended
 }
 
 // OpenUploadFile opens one file of an upload, named by its digest, to go on at
-// an offset, which must be the stored one. A writer that another stream left
-// open on the file is taken over: it gets ErrSuperseded. ErrNotFound,
-// ErrExpired, ErrCommitted, ErrOffset.
+// an offset, which must be the stored one. One writer at a time may have a
+// content: a writer of the same upload, or one that has been idle for a while,
+// is taken over and gets ErrSuperseded; while one of another upload is at work,
+// ErrSuperseded is the answer here, and its bytes count for this upload too.
+// ErrNotFound, ErrExpired, ErrCommitted, ErrOffset.
 func (s *Store) OpenUploadFile(ctx context.Context, upload, digest string, offset int64) (*FileWriter, error) {
-	key := "file/" + upload + "/" + digest
-	unlock, err := s.keys.lock(ctx, key)
+	unlock, err := s.keys.lock(ctx, "file/"+digest)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if old := s.endWriter(key); old != nil {
+	if old := s.writerOf(digest); old != nil {
+		if old.upload != upload && s.cfg.Now().Sub(old.wrote) < idleStream {
+			return nil, fmt.Errorf("%w: it belongs to another upload", ErrSuperseded)
+		}
 		old.flush(ErrSuperseded)
 	}
 	u, err := s.upload(ctx, upload)
@@ -53,7 +63,8 @@ func (s *Store) OpenUploadFile(ctx context.Context, upload, digest string, offse
 	if u.Version != 0 {
 		return nil, fmt.Errorf("%w as version %d", ErrCommitted, u.Version)
 	}
-	w := &FileWriter{store: s, upload: upload, key: key, synced: s.cfg.Now()}
+	now := s.cfg.Now()
+	w := &FileWriter{store: s, upload: upload, synced: now, wrote: now}
 	for _, f := range u.Files {
 		if f.SHA256 == digest {
 			w.File, w.durable = f.File, f.Offset
@@ -68,7 +79,7 @@ func (s *Store) OpenUploadFile(ctx context.Context, upload, digest string, offse
 	}
 	if stored {
 		w.offset, w.durable = w.File.Size, w.File.Size
-	} else if err := w.open(); err != nil {
+	} else if err := w.open(ctx); err != nil {
 		return nil, err
 	}
 	if offset != w.offset {
@@ -78,29 +89,31 @@ func (s *Store) OpenUploadFile(ctx context.Context, upload, digest string, offse
 		return nil, &OffsetError{Stored: w.offset}
 	}
 	s.mu.Lock()
-	s.writers[key] = w
+	s.writers[digest] = w
 	s.mu.Unlock()
 	return w, nil
 }
 
-// open opens the partial file, to go on behind what is known to be durable.
-func (w *FileWriter) open() error {
-	b := w.store.blobs
-	if err := b.makeUploadDir(w.upload); err != nil {
+// open opens the partial file, to go on behind what is known to be durable;
+// what lies there will be written over.
+func (w *FileWriter) open(ctx context.Context) error {
+	b, digest := w.store.blobs, w.File.SHA256
+	synced := w.durable
+	var err error
+	if w.durable, err = b.durable(digest, synced); err != nil {
 		return err
 	}
-	name := b.partial(w.upload, w.File.SHA256)
-	f, err := b.fs.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if w.durable != synced { // the file that the catalogue means is gone
+		if err := w.store.recordDurable(ctx, w.upload, digest, w.durable); err != nil {
+			return err
+		}
+	}
+	w.offset = w.durable
+	f, err := b.fs.OpenFile(b.partial(digest), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return ioError("opening a partial file", err)
 	}
-	info, err := f.Stat()
-	if err == nil {
-		w.durable = min(w.durable, info.Size())
-		w.offset = w.durable // what lies behind will be written over
-		err = b.fs.SyncDir(b.uploadDir(w.upload))
-	}
-	if err != nil {
+	if err := b.fs.SyncDir(b.partials()); err != nil {
 		_ = f.Close()
 		return ioError("opening a partial file", err)
 	}
@@ -108,19 +121,24 @@ func (w *FileWriter) open() error {
 	return nil
 }
 
-// endWriter takes the active writer off a file; its key is held.
-func (s *Store) endWriter(key string) *FileWriter {
+// writerOf returns the writer that a content has, or nil.
+func (s *Store) writerOf(digest string) *FileWriter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.writers[key]
-	delete(s.writers, key)
-	return w
+	return s.writers[digest]
 }
 
-func (w *FileWriter) active() bool {
-	w.store.mu.Lock()
-	defer w.store.mu.Unlock()
-	return w.store.writers[w.key] == w
+func (s *Store) openWriters() []*FileWriter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.writers))
+}
+
+func (w *FileWriter) active() bool { return w.store.writerOf(w.File.SHA256) == w }
+
+// lock takes the store's lock of the file.
+func (w *FileWriter) lock() (unlock func(), err error) {
+	return w.store.keys.lock(context.Background(), "file/"+w.File.SHA256)
 }
 
 // Offset is the number of bytes that are written. After Close it is the number
@@ -131,7 +149,7 @@ func (w *FileWriter) Offset() int64 { return w.offset }
 // After an error the writer only takes Close; ErrDiskFull leaves what was
 // written before.
 func (w *FileWriter) Write(p []byte) (int, error) {
-	unlock, err := w.store.keys.lock(context.Background(), w.key)
+	unlock, err := w.lock()
 	if err != nil {
 		return 0, err
 	}
@@ -150,12 +168,13 @@ func (w *FileWriter) Write(p []byte) (int, error) {
 	}
 	n, err := w.file.WriteAt(p, w.offset)
 	w.offset += int64(n)
+	w.wrote = w.store.cfg.Now()
 	if err != nil {
 		err = ioError("writing a partial file", err)
 		w.flush(err)
 		return n, err
 	}
-	if w.offset-w.durable >= w.store.cfg.SyncBytes || w.store.cfg.Now().Sub(w.synced) >= syncEvery {
+	if w.offset-w.durable >= w.store.cfg.SyncBytes || w.wrote.Sub(w.synced) >= syncEvery {
 		if err := w.sync(); err != nil {
 			w.end(err)
 			return n, err
@@ -169,7 +188,7 @@ func (w *FileWriter) Write(p []byte) (int, error) {
 // file; ErrDigestMismatch drops the bytes. It returns why the writer ended
 // early, if it did. Closing twice does nothing.
 func (w *FileWriter) Close() error {
-	unlock, err := w.store.keys.lock(context.Background(), w.key)
+	unlock, err := w.lock()
 	if err != nil {
 		return err
 	}
@@ -226,8 +245,10 @@ func (w *FileWriter) end(why error) {
 		_ = w.file.Close() // synced, or of no use
 		w.file = nil
 	}
-	if w.active() {
-		w.store.endWriter(w.key)
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if w.store.writers[w.File.SHA256] == w {
+		delete(w.store.writers, w.File.SHA256)
 	}
 }
 
@@ -250,7 +271,9 @@ func (s *Store) recordDurable(ctx context.Context, upload, digest string, durabl
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, ErrExpired)
 		}
-		_, err = q.ExecContext(ctx, `UPDATE upload_files SET durable = ? WHERE upload = ? AND sha256 = ?`, durable, upload, digest)
+		_, err = q.ExecContext(ctx, `
+			INSERT INTO partials (sha256, durable) VALUES (?, ?)
+			ON CONFLICT (sha256) DO UPDATE SET durable = excluded.durable`, digest, durable)
 		return err
 	})
 }
@@ -258,14 +281,17 @@ func (s *Store) recordDurable(ctx context.Context, upload, digest string, durabl
 // adopt makes a whole partial file a blob; its key is held. Bytes with another
 // digest are dropped, and the file starts again.
 func (s *Store) adopt(ctx context.Context, upload string, f File) error {
-	err := s.blobs.adopt(ctx, upload, f.SHA256, f.Size)
+	if stored, err := s.blobs.stored(f.SHA256, f.Size); err != nil || stored {
+		return err // a commit of another upload was quicker
+	}
+	err := s.blobs.adopt(ctx, f.SHA256, f.Size)
 	if !errors.Is(err, ErrDigestMismatch) {
 		return err
 	}
 	if err := s.recordDurable(ctx, upload, f.SHA256, 0); err != nil {
 		return err
 	}
-	if err := s.cfg.FS.Remove(s.blobs.partial(upload, f.SHA256)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.cfg.FS.Remove(s.blobs.partial(f.SHA256)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return ioError("dropping a partial file", err)
 	}
 	return fmt.Errorf("%s: %w", f.Path, ErrDigestMismatch)

@@ -96,10 +96,16 @@ CREATE TABLE upload_files (
     path    TEXT   NOT NULL,
     sha256  TEXT   NOT NULL,
     size    BIGINT NOT NULL,
-    durable BIGINT NOT NULL, -- bytes of the partial file that were synced
     PRIMARY KEY (upload, path)
 );
 CREATE INDEX upload_files_by_sha256 ON upload_files (sha256);
+
+-- Contents that are stored in part. Uploads share them: one that was cut off
+-- is taken up by the next that announces the same content.
+CREATE TABLE partials (
+    sha256  TEXT   NOT NULL PRIMARY KEY,
+    durable BIGINT NOT NULL -- bytes of the partial file that were synced
+);
 
 -- Blobs that nothing refers to, and since when the sweep knows it.
 CREATE TABLE condemned (
@@ -109,6 +115,7 @@ CREATE TABLE condemned (
 
 -- +goose Down
 DROP TABLE condemned;
+DROP TABLE partials;
 DROP TABLE upload_files;
 DROP TABLE uploads;
 DROP TABLE route_entries;

@@ -35,6 +35,7 @@ func Run(t *testing.T, open Open) {
 		"wrong digest":                 wrongDigest,
 		"offsets and resuming":         offsets,
 		"take-over of a stuck stream":  takeOver,
+		"uploads share partial files":  shared,
 		"reopening keeps the progress": reopenKeepsProgress,
 		"cancel":                       cancelUpload,
 		"expiry":                       expiry,

@@ -227,6 +227,68 @@ func takeOver(t *testing.T, h *harness) {
 	must(t, Check(t.Context(), h.store, "churn", 1))
 }
 
+// shared: a push that was cut off is taken up by another push, even of another
+// version or model, and two at once do not send the same bytes twice.
+func shared(t *testing.T, h *harness) {
+	big := Random(1, 100_000)
+	digest := Digest(big)
+	cut := h.create("churn", Files{"big": big, "bundle.yaml": []byte("v1")})
+	_, err := h.write(cut.ID, digest, 0, big[:99_000])
+	must(t, err)
+	files := Files{"big": big, "bundle.yaml": []byte("v2")}
+	next := h.create("uplift", files)
+	equal(t, "offset", next.Files[0].Offset, 99_000)
+
+	busy, err := h.store.OpenUploadFile(t.Context(), cut.ID, digest, 99_000)
+	must(t, err)
+	_, err = busy.Write(big[99_000:99_500])
+	must(t, err)
+	_, err = h.store.OpenUploadFile(t.Context(), next.ID, digest, 99_000)
+	wantError(t, err, modelstore.ErrSuperseded)
+	h.advance(time.Minute)
+	w, err := h.store.OpenUploadFile(t.Context(), next.ID, digest, 99_500)
+	must(t, err)
+	_, err = busy.Write(big[99_500:])
+	wantError(t, err, modelstore.ErrSuperseded)
+	_, err = w.Write(big[99_500:])
+	must(t, err)
+	must(t, h.store.CancelUpload(t.Context(), cut.ID)) // takes nothing from the other
+	must(t, w.Close())
+	must(t, Send(t.Context(), h.store, mustUpload(t, h, next.ID), files, 100))
+	_, _, err = h.store.CommitUpload(t.Context(), next.ID)
+	must(t, err)
+	must(t, Check(t.Context(), h.store, "uplift", 1))
+
+	// A commit that is quicker than the stream that sent the last byte.
+	h.cfg.SyncBytes = 1
+	h.reopen()
+	late := Random(2, 1000)
+	one, two := h.create("churn", Files{"late": late}), h.create("churn", Files{"late": late})
+	w, err = h.store.OpenUploadFile(t.Context(), one.ID, Digest(late), 0)
+	must(t, err)
+	_, err = w.Write(late)
+	must(t, err)
+	_, _, err = h.store.CommitUpload(t.Context(), two.ID)
+	must(t, err)
+	must(t, w.Close())
+	must(t, Check(t.Context(), h.store, "churn", 1))
+
+	// What nobody asks for any more goes.
+	gone := h.create("churn", Files{"x": Random(3, 1000)})
+	_, err = h.write(gone.ID, gone.Files[0].SHA256, 0, Random(3, 1000)[:500])
+	must(t, err)
+	must(t, h.store.CancelUpload(t.Context(), gone.ID))
+	again := h.create("churn", Files{"x": Random(3, 1000)})
+	equal(t, "offset after the cancellation", again.Files[0].Offset, 0)
+}
+
+func mustUpload(t *testing.T, h *harness, id string) modelstore.Upload {
+	t.Helper()
+	u, err := h.store.GetUpload(t.Context(), id)
+	must(t, err)
+	return u
+}
+
 func reopenKeepsProgress(t *testing.T, h *harness) {
 	content := Random(1, 5_000_000)
 	digest := Digest(content)
@@ -268,7 +330,7 @@ func cancelUpload(t *testing.T, h *harness) {
 	wantError(t, h.store.CancelUpload(t.Context(), u.ID), modelstore.ErrNotFound)
 	_, _, err = h.store.CommitUpload(t.Context(), u.ID)
 	wantError(t, err, modelstore.ErrNotFound)
-	if left, err := os.ReadDir(filepath.Join(h.cfg.Dir, "uploads")); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Join(h.cfg.Dir, "partial")); err != nil || len(left) > 0 {
 		t.Fatalf("partial files are left: %v, %v", left, err)
 	}
 
