@@ -403,3 +403,31 @@ func FuzzOrientation(f *testing.F) {
 		}
 	})
 }
+
+// Memory is reused between pictures; nothing of the last one may show.
+func TestNothingShowsThrough(t *testing.T) {
+	for _, p := range pictures(t) {
+		dirty := func() *buffer { return &buffer{bytes: bytes.Repeat([]byte{0xa5}, 1<<20)} }
+		for range 4 { // what planes and windows are taken from
+			putBuffer(dirty())
+		}
+		c, err := open(p.data)
+		if err != nil {
+			t.Fatal(p.Name, err)
+		}
+		img, err := render(context.Background(), c, dirty())
+		if err != nil || digest(img.Pix) != p.SHA256 {
+			t.Errorf("%s: differs in used memory (%v)", p.Name, err)
+		}
+	}
+}
+
+// A channel that no scan brings must not be made up from what lay in memory.
+func TestMissingChannel(t *testing.T) {
+	data := testPicture(t, "own-rgb-ids.jpg")
+	at := bytes.Index(data, []byte{0xff, 0xda})
+	one := append([]byte{0xff, 0xda, 0, 8, 1, 'R', 0, 0, 63, 0}, data[at+14:]...)
+	if _, _, err := Decode(context.Background(), append(bytes.Clone(data[:at]), one...), Limits{}); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
+	}
+}
