@@ -47,6 +47,9 @@ type Config struct {
 	// on loopback only.
 	AdminToken string
 	Trusted    bool
+	// RequireDevice is a provider without which the server is not ready; empty
+	// = fall back.
+	RequireDevice string
 	// TLS of the listener; nil for plain text.
 	TLS credentials.TransportCredentials
 	// DefaultDeadline of calls that set none; default 10 s, negative for none.
@@ -203,21 +206,50 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 }
 
-// Ready tells whether every routed version is loaded.
-func (s *Server) Ready() bool {
+// Ready returns nil once every routed version is loaded, and else what is
+// lacking: a version that loads or has failed to, or the required device.
+func (s *Server) Ready() error {
+	if want := s.cfg.RequireDevice; want != "" {
+		reason := "there is no such device"
+		for _, d := range s.cfg.Devices.Devices() {
+			if d.Provider == want && d.Available {
+				reason = ""
+				break
+			}
+			if d.Provider == want && d.Reason != "" {
+				reason = d.Reason
+			}
+		}
+		if reason != "" {
+			return fmt.Errorf("the required device %s cannot be used: %s", want, reason)
+		}
+		for _, v := range s.cfg.Manager.Statuses() {
+			for _, g := range v.Graphs {
+				if v.Routed && g.Fallback != "" {
+					return fmt.Errorf("%s version %d fell back from %s: %s", v.Identity.Model, v.Identity.Version, want, g.Fallback)
+				}
+			}
+		}
+	}
 	ready, failed := s.cfg.Manager.Ready()
-	return ready && failed == 0
+	switch {
+	case failed > 0:
+		return fmt.Errorf("%d routed versions could not be loaded", failed)
+	case !ready:
+		return errors.New("routed versions are being loaded")
+	}
+	return nil
 }
 
 // watchHealth reports SERVING once the routed versions are loaded. An empty
 // store is ready at once. It runs in a goroutine owned by s.watch.
 func (s *Server) watchHealth() {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	last := healthv1.HealthCheckResponse_NOT_SERVING
 	for {
 		now := healthv1.HealthCheckResponse_NOT_SERVING
-		if s.Ready() {
+		if s.Ready() == nil {
 			now = healthv1.HealthCheckResponse_SERVING
 		}
 		if now != last {

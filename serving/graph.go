@@ -10,6 +10,7 @@ import (
 	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/gpu"
+	"github.com/scry-ml/scry/pipeline"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
@@ -26,27 +27,38 @@ type graph struct {
 	// apart says why items are not joined; empty when they are.
 	apart string
 	queue *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
+	// Extents that runs are padded to; none = as they come.
+	rowSteps, lengthSteps []int
 }
 
 // Rows of one run when the manifest leaves the choice to the server.
 const (
 	maxRowsHeavy   = 32   // sequences and pictures: more only costs cache
 	maxRowsColumns = 1024 // rows of a table
+	maxBatchTokens = 2048 // rows × length of one run
 	smallGraph     = 1 << 20
 )
 
+// steps are the powers of two from low to high.
+func steps(low, high int) (out []int) {
+	for s := low; s <= high; s *= 2 {
+		out = append(out, s)
+	}
+	return out
+}
+
 // newGraph makes the queue of a loaded session.
-func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, pad func(input string) float64) (*graph, error) {
+func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p *pipeline.Pipeline) (*graph, error) {
 	out := &graph{name: name, session: s, sig: s.Signature(), place: s.Placement()}
 	out.apart = apart(m, g)
 	columns := true
 	for _, v := range out.sig.Inputs {
 		port := m.GetInputs()[v.Name]
 		a := axes{sequence: -1, pad: port.GetPadValue()}
-		if port.GetPadValue() == 0 && pad != nil {
-			a.pad = pad(v.Name)
+		if port.GetPadValue() == 0 {
+			a.pad = p.PadValue(v.Name)
 		}
-		if port.SequenceAxis != nil {
+		if port != nil && port.SequenceAxis != nil {
 			a.sequence = int(port.GetSequenceAxis())
 		}
 		if a.sequence == 0 || a.sequence >= len(v.Shape) && v.Shape != nil {
@@ -60,7 +72,7 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, pa
 	for _, v := range out.sig.Outputs {
 		port := m.GetOutputs()[v.Name]
 		a := axes{sequence: -1}
-		if port.SequenceAxis != nil {
+		if port != nil && port.SequenceAxis != nil {
 			a.sequence = int(port.GetSequenceAxis())
 		}
 		out.outputs = append(out.outputs, a)
@@ -90,6 +102,22 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, pa
 	if out.apart != "" {
 		cfg.MaxItems = 1
 	}
+	longest := int(p.Bundle().Manifest.GetText().GetMaxLength())
+	if !columns {
+		cfg.MaxCost = int64(max(maxBatchTokens, longest))
+	}
+	if out.place.Provider == gpu.OpenVINO {
+		// It compiles a graph for every shape that it meets, so it gets few.
+		if out.apart == "" {
+			cfg.RowSteps = steps(1, out.maxRows)
+		}
+		if longest > 0 {
+			// Never beyond what the model has positions for.
+			cfg.LengthSteps = append(steps(8, longest-1), longest)
+		}
+		cfg.LockThreads = true
+	}
+	out.rowSteps, out.lengthSteps = cfg.RowSteps, cfg.LengthSteps
 	var err error
 	if out.queue, err = batch.New(cfg, out.run); err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (l *loading) load(ctx context.Context, name string, spec gpu.Spec) (*graph,
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline.PadValue)
+	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline)
 	if err != nil {
 		_ = s.Close()
 		return nil, err
@@ -218,7 +218,7 @@ func float64s(t tensor.Tensor) []float64 {
 // warm runs made-up items of the shapes that requests will have, alone and
 // together, so that no caller pays for a first run and the queues know costs.
 func (l *loading) warm(ctx context.Context, v *Version) error {
-	for _, shape := range l.shapes() {
+	for _, shape := range l.shapes(v) {
 		items := make([]pipeline.Item, shape.rows)
 		for i := range items {
 			item, err := l.pipeline.Synthetic(1, shape.length)
@@ -242,17 +242,32 @@ func (l *loading) warm(ctx context.Context, v *Version) error {
 
 type warmShape struct{ rows, length int }
 
-// shapes are the classes that are warmed.
-func (l *loading) shapes() []warmShape {
-	t := l.bundle.Manifest.GetText()
-	if t == nil {
-		return []warmShape{{1, 0}, {8, 0}, {maxRowsHeavy, 0}}
+// shapes are those that are warmed: all steps where the device has any, else a
+// few typical ones.
+func (l *loading) shapes(v *Version) []warmShape {
+	rows := v.main.rowSteps
+	if len(rows) == 0 {
+		rows = []int{1, 8, v.main.maxRows}
+	}
+	if v.main.apart != "" {
+		rows = []int{1}
+	}
+	lengths := []int{0}
+	if t := l.bundle.Manifest.GetText(); t != nil {
+		lengths = []int{8, 32, 128, int(t.GetMaxLength())}
+		if len(v.main.lengthSteps) > 0 {
+			lengths = v.main.lengthSteps
+		}
 	}
 	var out []warmShape
-	for length := 8; length < int(t.GetMaxLength()); length *= 4 {
-		out = append(out, warmShape{1, length}, warmShape{8, length})
+	for _, length := range lengths {
+		for _, n := range rows {
+			if n == 1 || n*length <= maxBatchTokens {
+				out = append(out, warmShape{n, length})
+			}
+		}
 	}
-	return append(out, warmShape{1, int(t.GetMaxLength())})
+	return out
 }
 
 func contains(list []string, s string) bool {

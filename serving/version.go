@@ -114,7 +114,7 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 		return nil, err
 	}
 	l := &loading{dir: dir, opts: opts, bundle: b, pipeline: p, goldens: goldens, report: report}
-	v := &Version{id: id, bundle: b, pipeline: p, graphs: map[string]*graph{}, recorder: opts.Recorder}
+	v := &Version{id: id, bundle: b, pipeline: p, graphs: map[string]*graph{}}
 	defer func() {
 		if err != nil {
 			_ = v.Close()
@@ -140,6 +140,7 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 		return nil, err
 	}
 	v.loaded = time.Now()
+	v.recorder = opts.Recorder // from here on: goldens and warm-up are nobody's items
 	report(Progress{Stage: Ready, Fraction: 1})
 	return v, nil
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/modelstore"
+)
+
+// importBundles makes a version of every bundle in dir whose model the store
+// does not have, and activates it. A model that is there is left as it is.
+func importBundles(ctx context.Context, store *modelstore.Store, dir string, log *slog.Logger) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if _, err := os.Stat(filepath.Join(path, bundle.ManifestFile)); err != nil {
+			continue // a README or a go.mod
+		}
+		_, err := store.GetModel(ctx, e.Name())
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, modelstore.ErrNotFound) {
+			return err
+		}
+		if err := importBundle(ctx, store, e.Name(), os.DirFS(path)); err != nil {
+			return fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		log.Info("imported", "model", e.Name())
+	}
+	return nil
+}
+
+func importBundle(ctx context.Context, store *modelstore.Store, model string, dir fs.FS) error {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return err
+	}
+	var files []modelstore.File
+	for _, name := range b.Files() {
+		f, err := digest(dir, name)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	upload, err := store.CreateUpload(ctx, model, files, "import")
+	if err != nil {
+		return err
+	}
+	for _, f := range upload.Files {
+		if f.Offset < f.Size {
+			if err := sendFile(ctx, store, upload.ID, dir, f); err != nil {
+				return err
+			}
+		}
+	}
+	v, _, err := store.CommitUpload(ctx, upload.ID)
+	if err != nil {
+		return err
+	}
+	_, err = store.Activate(ctx, model, v.Number, "", "import")
+	return err
+}
+
+func digest(dir fs.FS, name string) (modelstore.File, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return modelstore.File{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return modelstore.File{Path: name, SHA256: hex.EncodeToString(h.Sum(nil)), Size: n}, err
+}
+
+func sendFile(ctx context.Context, store *modelstore.Store, upload string, dir fs.FS, p modelstore.FileProgress) error {
+	f, err := dir.Open(p.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.CopyN(io.Discard, f, p.Offset); err != nil {
+		return err
+	}
+	w, err := store.OpenUploadFile(ctx, upload, p.SHA256, p.Offset)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f)
+	return errors.Join(err, w.Close())
+}
