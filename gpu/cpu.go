@@ -17,7 +17,7 @@ func openCPU() []*device {
 	return []*device{{Device: d, provider: cpuProvider{}}}
 }
 
-func (cpuProvider) options(o *ort.SessionOptions, _ *device, _ Spec, _ int) (Precision, error) {
+func (cpuProvider) options(o *ort.SessionOptions, _ *device, _ Spec, _ *modelFile, _ int) (Precision, error) {
 	return F32, o.SetCpuMemArena(true)
 }
 
@@ -28,7 +28,6 @@ func (cpuProvider) need(m *modelFile) int64 { return m.weights + m.weights/4 }
 
 func (cpuProvider) refresh(d *Device) { d.MemoryTotal, d.MemoryFree = hostMemory() }
 func (cpuProvider) name() string      { return "CPUExecutionProvider" }
-func (cpuProvider) close()            {}
 
 // cpuName is the processor's model name.
 func cpuName() string {

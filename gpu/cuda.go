@@ -89,7 +89,7 @@ func cudaProviderLibrary(c Config) string {
 	return filepath.Join(filepath.Dir(c.Library), "libonnxruntime_providers_cuda.so")
 }
 
-func (p *cudaProvider) options(o *ort.SessionOptions, d *device, spec Spec, _ int) (Precision, error) {
+func (p *cudaProvider) options(o *ort.SessionOptions, d *device, spec Spec, m *modelFile, _ int) (Precision, error) {
 	precision, tf32 := d.Coarsest(spec.Precision), "0"
 	if precision == TF32 {
 		tf32 = "1"
@@ -104,7 +104,8 @@ func (p *cudaProvider) options(o *ort.SessionOptions, d *device, spec Spec, _ in
 		"cudnn_conv_algo_search": "HEURISTIC",
 	}
 	if spec.MemoryLimit > 0 {
-		set["gpu_mem_limit"] = strconv.FormatInt(spec.MemoryLimit, 10)
+		// The weights lie outside the arena that this bounds.
+		set["gpu_mem_limit"] = strconv.FormatInt(max(spec.MemoryLimit-m.weights, 1<<20), 10)
 	}
 	options, err := ort.NewCUDAProviderOptions()
 	if err != nil {
@@ -129,4 +130,3 @@ func (p *cudaProvider) refresh(d *Device) {
 }
 
 func (p *cudaProvider) name() string { return "CUDAExecutionProvider" }
-func (p *cudaProvider) close()       {}

@@ -94,8 +94,8 @@ type Spec struct {
 	// Outputs are the graph outputs wanted, in this order; the others are not
 	// copied out. Empty means all.
 	Outputs []string
-	// MemoryLimit bounds the device memory of the session in bytes (CUDA: its
-	// arena). 0 means what the device has.
+	// MemoryLimit bounds the device memory of a session on CUDA in bytes: weights
+	// and arena. 0 means what the device has.
 	MemoryLimit int64
 }
 
@@ -182,7 +182,8 @@ type Session interface {
 type Loader interface {
 	// Load places a graph on the first device of spec that takes it. Errors wrap
 	// ErrModel (nothing can load this graph), ErrNoDevice (no device of the list
-	// is usable), ErrOutOfMemory, ErrClosed, or are the context's.
+	// is usable), ErrOutOfMemory, ErrClosed, or are the context's cause: Load
+	// returns when ctx ends.
 	Load(ctx context.Context, spec Spec) (Session, error)
 	// Devices lists every known device, the unavailable ones with their reason.
 	Devices() []Device

@@ -31,6 +31,7 @@ func EstimateBytes(path string) (int64, error) {
 type modelFile struct {
 	weights int64 // bytes of the file and of its external data
 	inline  int64 // of those, in the file
+	nodes   int   // operators, those of nested graphs too
 	loops   bool  // has a Loop or Scan: a run may last for ever
 	norank  bool  // has an input that says nothing of its shape
 	text    bool  // has strings, or operators of classical learning, which may make them
@@ -182,6 +183,7 @@ func (m *modelFile) valueInfo(b []byte, input bool) error {
 }
 
 func (m *modelFile) node(b []byte, depth int) error {
+	m.nodes++
 	return fields(b, func(field protowire.Number, value []byte) error {
 		switch field {
 		case 4: // op_type

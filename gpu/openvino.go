@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -15,7 +14,6 @@ import (
 // openVINOProvider is Intel's plugin.
 type openVINOProvider struct {
 	devices map[string]openVINODevice // by Device.ID
-	once    sync.Once
 }
 
 type openVINODevice struct {
@@ -24,8 +22,8 @@ type openVINODevice struct {
 }
 
 const (
-	openVINOName         = "OpenVINOExecutionProvider"
-	openVINORegistration = "scry-openvino"
+	openVINOName  = "OpenVINOExecutionProvider"
+	openVINONodes = 5000
 )
 
 // openOpenVINO registers the plugin and lists its devices. Only the CPU is
@@ -41,16 +39,18 @@ func openOpenVINO(c Config) []*device {
 	if _, err := os.Stat(c.OpenVINO); err != nil {
 		return unavailable("the OpenVINO plugin library is missing")
 	}
-	err := keepSignals(func() error {
-		return ort.RegisterExecutionProviderLibrary(openVINORegistration, c.OpenVINO)
-	})
-	if err != nil {
-		return unavailable("the OpenVINO plugin cannot be registered: " + sanitize(err.Error()))
+	if !process.plugins[c.OpenVINO] {
+		err := keepSignals(func() error {
+			return ort.RegisterExecutionProviderLibrary("scry:"+c.OpenVINO, c.OpenVINO)
+		})
+		if err != nil {
+			return unavailable("the OpenVINO plugin cannot be registered: " + sanitize(err.Error()))
+		}
+		process.plugins[c.OpenVINO] = true
 	}
 	p := &openVINOProvider{devices: map[string]openVINODevice{}}
 	found, err := ort.GetEpDevices()
 	if err != nil {
-		p.close()
 		return unavailable("the OpenVINO plugin lists no devices: " + sanitize(err.Error()))
 	}
 	for _, handle := range found {
@@ -62,7 +62,6 @@ func openOpenVINO(c Config) []*device {
 		}
 	}
 	if len(p.devices) == 0 {
-		p.close()
 		return unavailable("the OpenVINO plugin does not know this CPU")
 	}
 	d := Device{ID: id, Provider: OpenVINO, Name: cpuName(), Available: true, Precisions: []Precision{F32}}
@@ -80,7 +79,7 @@ func hasBF16(flags string) bool {
 	return slices.Contains(have, "amx_bf16") || slices.Contains(have, "avx512_bf16")
 }
 
-func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error) {
+func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, _ *modelFile, threads int) (Precision, error) {
 	precision := d.Coarsest(spec.Precision)
 	at := p.devices[d.ID]
 	// The plugin passes this on to OpenVINO as the device's properties.
@@ -103,9 +102,12 @@ func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, 
 
 // refuses: OpenVINO takes a loop as one operator, which cannot be terminated,
 // takes an input of unknown rank for a scalar, and corrupts memory with tensors
-// of strings (plugin 1.8.1).
+// of strings (plugin 1.8.1). Its compiler cannot be interrupted and takes time
+// with the square of the operators: 9 s for a chain of 2,000.
 func (p *openVINOProvider) refuses(m *modelFile) string {
 	switch {
+	case m.nodes > openVINONodes:
+		return fmt.Sprintf("a graph of more than %d operators would take too long to compile there", openVINONodes)
 	case m.loops:
 		return "a graph with loops could not be terminated there"
 	case m.norank:
@@ -122,7 +124,3 @@ func (p *openVINOProvider) need(m *modelFile) int64 { return 2*m.weights + m.wei
 
 func (p *openVINOProvider) refresh(d *Device) { d.MemoryTotal, d.MemoryFree = hostMemory() }
 func (p *openVINOProvider) name() string      { return openVINOName }
-
-func (p *openVINOProvider) close() {
-	p.once.Do(func() { _ = ort.UnregisterExecutionProviderLibrary(openVINORegistration) })
-}

@@ -10,8 +10,7 @@ static OrtAllocator *allocator;
 static OrtMemoryInfo *cpu;
 
 const char *scry_ort_open(const char *path) {
-  // The handle is never closed: unloading ONNX Runtime while one of its
-  // threads ends is not safe, and a second Open finds it again.
+  // The handle is never closed: see process in runtime.go.
   void *lib = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
   if (!lib) return "the library cannot be loaded";
   const OrtApiBase *(*base)(void) = (const OrtApiBase *(*)(void))dlsym(lib, "OrtGetApiBase");

@@ -82,7 +82,7 @@ type device struct {
 type provider interface {
 	// options adds the provider to the options of a session on d, and returns
 	// the precision that it will use.
-	options(o *ort.SessionOptions, d *device, spec Spec, threads int) (Precision, error)
+	options(o *ort.SessionOptions, d *device, spec Spec, m *modelFile, threads int) (Precision, error)
 	// refuses says why m must not run on the provider; empty when it may.
 	refuses(m *modelFile) string
 	// need estimates the memory that loading m takes, in bytes of d's memory.
@@ -91,23 +91,27 @@ type provider interface {
 	refresh(d *Device)
 	// name is ONNX Runtime's name of the provider.
 	name() string
-	close()
 }
 
-// open is held by the one Runtime of this process: ONNX Runtime's environment
-// is global.
-var open sync.Mutex
+// process is what ONNX Runtime has only once in a process: its environment and
+// the plugins in it. They stay when a Runtime closes, for the next one: to
+// unload them while their threads end crashes the process.
+var process struct {
+	sync.Mutex                 // held by the one open Runtime
+	library    string          // whose environment exists
+	plugins    map[string]bool // paths of registered plugin libraries
+}
 
 // Open loads ONNX Runtime and its providers. There can be one Runtime in a
 // process at a time: a second Open fails until Close. What an optional provider
 // lacks is no error but the Reason of its devices; errors wrap ErrLibrary.
 func Open(c Config) (*Runtime, error) {
-	if !open.TryLock() {
+	if !process.TryLock() {
 		return nil, fmt.Errorf("%w: it is open already in this process", ErrLibrary)
 	}
 	r, err := openRuntime(c)
 	if err != nil {
-		open.Unlock()
+		process.Unlock()
 		return nil, err
 	}
 	return r, nil
@@ -130,27 +134,9 @@ func openRuntime(c Config) (*Runtime, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	// Read by the library when it creates its environment; DisableTelemetry
-	// would come after the first event.
-	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLibrary, err)
-	}
-	// First, because it pins the library: an environment that is closed later
-	// must not unload it under threads that are still ending.
-	if err := openAPI(c.Library); err != nil {
+	if err := openLibrary(c.Library); err != nil {
 		return nil, err
 	}
-	ort.SetSharedLibraryPath(c.Library)
-	// Its messages go to standard error and may quote inputs: what matters comes
-	// back as a status.
-	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
-	}
-	if err := ort.DisableTelemetry(); err != nil {
-		_ = ort.DestroyEnvironment()
-		return nil, fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
-	}
-
 	r := &Runtime{config: c, log: log, sessions: map[*session]struct{}{}}
 	r.devices = append(r.devices, openCUDA(c)...)
 	r.devices = append(r.devices, openOpenVINO(c)...)
@@ -159,6 +145,35 @@ func openRuntime(c Config) (*Runtime, error) {
 		log.Info("device", "id", d.ID, "name", d.Name, "available", d.Available, "reason", d.Reason)
 	}
 	return r, nil
+}
+
+// openLibrary loads ONNX Runtime and makes its environment, once in a process.
+func openLibrary(path string) error {
+	if process.library != "" {
+		if process.library != path {
+			return fmt.Errorf("%w: this process has used another library", ErrLibrary)
+		}
+		return nil
+	}
+	// Read by the library when it creates its environment; DisableTelemetry
+	// would come after the first event.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return fmt.Errorf("%w: %w", ErrLibrary, err)
+	}
+	if err := openAPI(path); err != nil {
+		return err
+	}
+	ort.SetSharedLibraryPath(path)
+	// Its messages go to standard error and may quote inputs: what matters comes
+	// back as a status.
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
+		return fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
+	}
+	process.library, process.plugins = path, map[string]bool{}
+	if err := ort.DisableTelemetry(); err != nil {
+		return fmt.Errorf("%w: %s", ErrLibrary, sanitize(err.Error()))
+	}
+	return nil
 }
 
 // Version is ONNX Runtime's own, such as "1.31.1".
@@ -181,8 +196,8 @@ func (r *Runtime) Devices() []Device {
 	return out
 }
 
-// Close closes the sessions that are still open, waiting for their runs, and
-// then ONNX Runtime. Further calls do nothing.
+// Close closes the sessions that are still open, waiting for their runs and for
+// loads. The libraries stay loaded. Further calls do nothing.
 func (r *Runtime) Close() error {
 	r.mu.Lock()
 	if r.closed {
@@ -203,15 +218,7 @@ func (r *Runtime) Close() error {
 	for _, s := range rest {
 		errs = append(errs, s.Close())
 	}
-	closed := map[provider]bool{}
-	for _, d := range r.devices {
-		if d.provider != nil && !closed[d.provider] {
-			closed[d.provider] = true
-			d.provider.close()
-		}
-	}
-	errs = append(errs, ort.DestroyEnvironment())
-	open.Unlock()
+	process.Unlock()
 	return errors.Join(errs...)
 }
 
@@ -277,6 +284,8 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 		s, err := r.loadOn(ctx, d, spec, file)
 		if err == nil {
 			s.placement.FallbackReason = strings.Join(skipped, "; ")
+			r.log.Info("graph loaded", "device", d.ID, "precision", s.placement.Precision,
+				"took", s.placement.LoadTime, "fallback", s.placement.FallbackReason)
 			return s, nil
 		}
 		if ctx.Err() != nil {
@@ -326,32 +335,15 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = options.Destroy() }()
-	precision, err := d.provider.options(options, d, spec, threads)
+	precision, err := d.provider.options(options, d, spec, file, threads)
 	if err != nil {
+		_ = options.Destroy()
 		return nil, loadError(d.ID, err.Error())
 	}
 
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		cancelLoad(options)
-		close(ended)
-	})
-	var raw *ort.DynamicAdvancedSession
-	create := func() (err error) {
-		raw, err = ort.NewDynamicAdvancedSession(spec.Path, nil, nil, options)
-		return err
-	}
-	if d.Provider == CUDA {
-		err = keepSignals(create)
-	} else {
-		err = create()
-	}
-	if !stop() {
-		<-ended // it uses options
-	}
+	raw, err := r.create(ctx, d, spec.Path, options)
 	if err != nil {
-		return nil, loadError(d.ID, err.Error())
+		return nil, err
 	}
 	s, err := newSession(r, raw, spec.Outputs)
 	if err != nil {
@@ -373,6 +365,50 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 		return nil, fmt.Errorf("%w: it runs none of the graph's operators", ErrModel)
 	}
 	return s, nil
+}
+
+// create makes the session and frees the options. When ctx ends it returns at
+// once: ONNX Runtime stops at its next step, which for a provider's compiler
+// can be minutes away, and what it makes then is thrown away.
+func (r *Runtime) create(ctx context.Context, d *device, path string, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
+	type result struct {
+		session *ort.DynamicAdvancedSession
+		err     error
+	}
+	done, abandoned := make(chan result), make(chan struct{})
+	r.loads.Add(1) // Close waits for it
+	go func() {
+		defer r.loads.Done()
+		var made result
+		load := func() error {
+			made.session, made.err = ort.NewDynamicAdvancedSession(path, nil, nil, options)
+			return made.err
+		}
+		if d.Provider == CUDA {
+			_ = keepSignals(load)
+		} else {
+			_ = load()
+		}
+		select {
+		case done <- made:
+		case <-abandoned:
+			if made.session != nil {
+				_ = made.session.Destroy()
+			}
+		}
+		_ = options.Destroy()
+	}()
+	select {
+	case made := <-done:
+		if made.err != nil {
+			return nil, loadError(d.ID, made.err.Error())
+		}
+		return made.session, nil
+	case <-ctx.Done():
+		cancelLoad(options)
+		close(abandoned)
+		return nil, context.Cause(ctx)
+	}
 }
 
 // sessionOptions are those that all providers share.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -167,5 +169,60 @@ func TestAllocations(t *testing.T) {
 	n := testing.AllocsPerRun(100, func() { _, _ = s.Run(context.Background(), in) })
 	if n > 3 {
 		t.Errorf("%v allocations a run, want at most 3", n)
+	}
+}
+
+// chain writes a graph of n additions, which takes ONNX Runtime long to load.
+func chain(t *testing.T, n int) string {
+	t.Helper()
+	field := func(to []byte, number protowire.Number, value []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), value)
+	}
+	number := func(to []byte, n protowire.Number, v uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(to, n, protowire.VarintType), v)
+	}
+	name := func(i int) []byte { return []byte("x" + strconv.Itoa(i)) }
+	var graph []byte
+	for i := range n {
+		node := field(field(field(field(nil, 1, name(i)), 1, name(0)), 2, name(i+1)), 4, []byte("Add"))
+		graph = field(graph, 1, node)
+	}
+	graph = field(graph, 2, []byte("chain"))
+	shape := field(nil, 1, number(nil, 1, 1))                        // one axis of 1
+	kind := field(nil, 1, field(number(nil, 1, 1), 2, shape))        // float32
+	graph = field(graph, 11, field(field(nil, 1, name(0)), 2, kind)) // input
+	graph = field(graph, 12, field(field(nil, 1, name(n)), 2, kind)) // output
+	model := field(number(nil, 1, 8), 8, number(nil, 2, 17))         // IR version 8, opset 17
+	path := filepath.Join(t.TempDir(), "chain.onnx")
+	write(t, path, string(field(model, 7, graph)))
+	return path
+}
+
+// TestLoadEnds: a load returns when its context ends, and Close waits for what
+// ONNX Runtime is still doing.
+func TestLoadEnds(t *testing.T) {
+	r := benchRuntime(t)
+	path := chain(t, 20_000)
+	start := time.Now()
+	s, err := r.Load(context.Background(), Spec{Path: path, AllowOpenVINO: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := time.Since(start)
+	if why := s.Placement().FallbackReason; s.Placement().Device != CPU || r.config.OpenVINO != "" && !strings.Contains(why, "operators") {
+		t.Errorf("placed on %s because of %q", s.Placement().Device, why)
+	}
+	cause := errors.New("not wanted any more")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(whole/20, func() { cancel(cause) })
+	start = time.Now()
+	if _, err := r.Load(ctx, Spec{Path: path, Devices: []string{CPU}}); !errors.Is(err, cause) {
+		t.Errorf("ended load: %v, want the context's cause", err)
+	}
+	if took := time.Since(start); took > whole/2 {
+		t.Errorf("it took %v to return, the whole load takes %v", took, whole)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
