@@ -1,0 +1,92 @@
+# scry: `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+BUF := bin/buf
+
+# Programs are rebuilt by the Go tool, which knows what changed.
+.PHONY: build
+build: ## Build bin/scryd and bin/scry
+	@mkdir -p bin
+	$(GO) build -o bin/scryd ./cmd/scryd
+	CGO_ENABLED=0 $(GO) build -o bin/scry ./cmd/scry
+
+.PHONY: setup
+setup: ## Fetch ONNX Runtime and rebuild the large weights; does nothing when all is there
+	@scripts/setup.sh
+
+.PHONY: demo
+demo: setup build ## Set up, serve the starter models, and show what they answer
+	@scripts/demo.sh
+
+.PHONY: run
+run: setup build ## Serve in the foreground on ./data; Ctrl-C drains
+	@exec bin/scryd --store data --import models
+
+.PHONY: test
+test: check ## All checks and all tests, with the race detector
+	SCRY_REQUIRE_ORT=1 $(GO) test -race -timeout 20m ./...
+
+.PHONY: check
+check: setup generate-check lint vet tidy-check vuln ## Everything that needs no test run
+
+.PHONY: lint
+lint: $(BUF) ## buf lint, breaking changes against main, formatting
+	$(BUF) lint
+	$(BUF) format --diff --exit-code proto
+	scripts/check-breaking.sh $(BUF)
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+.PHONY: vet
+vet: ## go vet, staticcheck, and what go fix would change
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	@scripts/check-fix.sh
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum are as `go mod tidy` leaves them
+	$(GO) mod tidy -diff
+
+.PHONY: vuln
+vuln: ## Known vulnerabilities in what is called
+	$(TOOL) govulncheck ./...
+
+.PHONY: generate
+generate: $(BUF) ## Generate Go from proto/
+	$(BUF) generate
+
+.PHONY: generate-check
+generate-check: generate ## The generated code is current
+	@git diff --exit-code --stat -- proto || { echo "proto/: the generated code is not current; commit what make generate wrote"; exit 1; }
+
+.PHONY: bench
+bench: setup build ## Served throughput beside a bare session's, for each starter model
+	@$(GO) run ./scripts/bench
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for a minute
+	@scripts/fuzz.sh 1m
+
+.PHONY: soak
+soak: setup build ## Kill the server 500 times during uploads, commits and activations
+	SCRY_KILLS=500 $(GO) test -run Kill -timeout 60m ./modelstore ./cmd/scryd
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin
+
+.PHONY: clean-setup
+clean-setup: clean ## Remove what set-up fetched, too
+	rm -rf .runtime .venv
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
+
+# buf is published on PyPI as a wheel that holds the program.
+$(BUF): scripts/setup/buf.py
+	@python3 scripts/setup/buf.py $@ && touch $@
