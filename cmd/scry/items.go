@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/scry-ml/scry/client"
+	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
+)
+
+// result is what the answers to rows, texts and pictures have in common.
+type result interface {
+	comparable
+	GetIndex() int64
+	GetError() *spb.Status
+	GetWarnings() []*servingv1.Warning
+	GetServedBy() []*servingv1.ServedBy
+}
+
+// tally counts what became of the items of one verb.
+type tally struct {
+	items    string // "rows"
+	answered int
+	failed   int
+	served   string
+	warnings map[string]int
+}
+
+// someFailed is the error of a verb of which some items failed.
+type someFailed struct {
+	failed, total int
+	items         string
+}
+
+func (e *someFailed) Error() string {
+	return fmt.Sprintf("%d of %d %s failed", e.failed, e.total, e.items)
+}
+
+func (e *someFailed) Is(target error) bool { return target == errSomeFailed }
+
+// each hands the results of a stream to emit in the order in which the items
+// were sent. It holds back what came early, which the server's bounded reading
+// ahead keeps small. in is closed when the stream fails: the stream ends only
+// after the input has, and that may be a pipe in which nothing comes any more.
+func each[R result](in io.Closer, results iter.Seq2[R, error], t *tally, emit func(R, error) error) error {
+	early := make(map[int64]R)
+	next := int64(0)
+	t.warnings = make(map[string]int)
+	for r, err := range results {
+		if err != nil {
+			in.Close()
+			return err
+		}
+		early[r.GetIndex()] = r
+		for {
+			r, ok := early[next]
+			if !ok {
+				break
+			}
+			delete(early, next)
+			next++
+			failed := client.ItemError(r)
+			t.count(failed, r.GetWarnings(), r.GetServedBy())
+			if err := emit(r, failed); err != nil {
+				in.Close()
+				return err
+			}
+		}
+	}
+	if len(early) > 0 {
+		return fmt.Errorf("the server left item %d without an answer", next)
+	}
+	return nil
+}
+
+func (t *tally) count(failed error, warnings []*servingv1.Warning, served []*servingv1.ServedBy) {
+	if failed != nil {
+		t.failed++
+		return
+	}
+	t.answered++
+	for _, w := range warnings {
+		field := w.GetField()
+		if _, after, ok := strings.Cut(field, "]."); ok && !strings.HasPrefix(field, "features[") {
+			field = after // without the item's number
+		}
+		text := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(w.GetCode().String(), "WARNING_CODE_"), "_", " "))
+		t.warnings[strings.TrimSpace(text+" "+field)]++
+	}
+	if t.served == "" && len(served) > 0 {
+		s := served[0]
+		t.served = fmt.Sprintf(" by %s on %s", modelRefText(s.GetModel(), s.GetVersion()), s.GetDevice())
+	}
+}
+
+// mostWarnings is how many kinds of warnings are listed.
+const mostWarnings = 10
+
+// close says what was done and gives the verb's error.
+func (t *tally) close(o *output) error {
+	kinds := slices.SortedFunc(maps.Keys(t.warnings), func(a, b string) int {
+		if t.warnings[a] != t.warnings[b] {
+			return t.warnings[b] - t.warnings[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for i, kind := range kinds {
+		if i == mostWarnings {
+			o.remark("and %d more kinds of warnings", len(kinds)-i)
+			break
+		}
+		o.remark("warning: %s: %d of %d %s", kind, t.warnings[kind], t.answered, t.items)
+	}
+	o.remark("%d %s answered%s", t.answered, t.items, t.served)
+	if t.failed > 0 {
+		return &someFailed{t.failed, t.failed + t.answered, t.items}
+	}
+	return nil
+}
+
+// pending holds what is still needed of an item when its answer comes.
+type pending[T any] struct {
+	mu    sync.Mutex
+	items map[int64]T // guarded by mu
+	next  int64       // guarded by mu
+}
+
+// put keeps the next item.
+func (p *pending[T]) put(item T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.items == nil {
+		p.items = make(map[int64]T)
+	}
+	p.items[p.next] = item
+	p.next++
+}
+
+// take hands an item back and forgets it.
+func (p *pending[T]) take(index int64) T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	item := p.items[index]
+	delete(p.items, index)
+	return item
+}
+
+// open opens a file, or standard input for "" and "-", and tells its format by
+// its name unless one is given: csv, jsonl or "" for anything else.
+func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, string, error) {
+	if name == "" || name == "-" {
+		if f, ok := o.in.(*os.File); ok && isTerminal(f) && name == "" {
+			return nil, "", wrongUse("name a file, or \"-\" to type the input")
+		}
+		return interruptible(ctx, o.in), format, nil
+	}
+	if format == "" {
+		switch strings.ToLower(filepath.Ext(name)) {
+		case ".csv", ".tsv":
+			format = "csv"
+		case ".jsonl", ".ndjson", ".json":
+			format = "jsonl"
+		}
+	}
+	f, err := os.Open(name)
+	return f, format, err
+}
+
+// interruptible reads what another reader gives until ctx ends or it is closed,
+// even while the other reader blocks, as standard input may for ever.
+func interruptible(ctx context.Context, from io.Reader) io.ReadCloser {
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	go func() { // ends with the input or, at the latest, with the program
+		_, err := io.Copy(w, from)
+		w.CloseWithError(err)
+	}()
+	return r
+}
+
+// endOf chooses the error of a verb that reads and writes at once: why the
+// stream failed, else why the input did, else that some items failed.
+func endOf(stream, input error) error {
+	if stream != nil && !errors.Is(stream, errSomeFailed) {
+		return stream
+	}
+	if input != nil {
+		return input
+	}
+	return stream
+}
+
+// csvWriter prints rows as CSV.
+type csvWriter struct{ w *csv.Writer }
+
+func (o *output) csv(titles ...string) (*csvWriter, error) {
+	w := &csvWriter{csv.NewWriter(o.out)}
+	return w, w.w.Write(titles)
+}
+
+func (w *csvWriter) row(values ...string) error { return w.w.Write(values) }
+
+func (w *csvWriter) flush() error {
+	w.w.Flush()
+	return w.w.Error()
+}
+
+// errLine places an error in the input.
+func errLine(line int, err error) error { return fmt.Errorf("line %d: %w", line, err) }
+
+// errText is an error as one cell; "" for none.
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	var e *client.Error
+	if errors.As(err, &e) && e.Message != "" {
+		return e.Message
+	}
+	return err.Error()
+}

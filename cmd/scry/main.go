@@ -1,0 +1,153 @@
+// Command scry is the tool of those who train, push, watch and call models on a
+// scry server. It is pure Go and needs nothing of the server's machine.
+//
+// Exit codes: 0 all went well; 1 it failed; 2 it was called wrongly; 3 some
+// items failed, the others were answered; 4 the server cannot be reached or has
+// no room now, so that the same command may work later; 130 it was interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"google.golang.org/grpc/codes"
+
+	"github.com/scry-ml/scry/client"
+)
+
+// The exit codes, as the package's comment lists them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitSomeFailed  = 3
+	exitTryLater    = 4
+	exitInterrupted = 130
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// cli is the grammar of the command line. Each verb has a file of its name.
+type cli struct {
+	Connection connection `embed:"" group:"Connection"`
+	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for rows, csv."`
+	Quiet      bool       `short:"q" help:"Print no progress and no remarks."`
+
+	Status    statusCmd    `cmd:"" group:"Look" help:"Show the server, its devices and what is loaded."`
+	Ls        lsCmd        `cmd:"" group:"Look" help:"List models, or one model's versions."`
+	Show      showCmd      `cmd:"" group:"Look" help:"Show a version: what it takes, what it answers, how it was checked."`
+	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file."`
+	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts."`
+	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show."`
+
+	Init     initCmd     `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`
+	Prepare  prepareCmd  `cmd:"" group:"Models" help:"Show what a model sees of an input: token ids, picture tensors, named inputs."`
+	Push     pushCmd     `cmd:"" group:"Models" help:"Send a bundle or an ONNX file as a new version."`
+	Pull     pullCmd     `cmd:"" group:"Models" help:"Fetch a version's files."`
+	Activate activateCmd `cmd:"" group:"Models" help:"Route a model's calls to a version."`
+	Rollback rollbackCmd `cmd:"" group:"Models" help:"Go back to the route before the present one."`
+	Alias    aliasCmd    `cmd:"" group:"Models" help:"Name versions, such as \"candidate\"."`
+	Rm       rmCmd       `cmd:"" group:"Models" help:"Delete a version, or a model with all its versions."`
+
+	Context    contextCmd    `cmd:"" group:"This program" help:"Keep servers by name."`
+	Completion completionCmd `cmd:"" group:"This program" help:"Print the completion script of a shell."`
+	Version    versionCmd    `cmd:"" group:"This program" help:"Print this program's version."`
+}
+
+// run is the program: it returns the exit code.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	if len(args) > 0 && args[0] == completeVerb {
+		return complete(args[1:], out)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends the program at once
+	var grammar cli
+	parser, err := newParser(&grammar, out, errOut)
+	if err != nil {
+		fmt.Fprintln(errOut, "scry:", err)
+		return exitFailure
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(errOut, "scry: %v\nTry \"scry --help\" or \"scry COMMAND --help\".\n", err)
+		return exitUsage
+	}
+	app := &app{connection: &grammar.Connection, output: newOutput(in, out, errOut, grammar.Output, grammar.Quiet)}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(app)
+	err = errors.Join(err, app.close())
+	return app.exit(ctx, err)
+}
+
+// newParser makes the parser of the grammar.
+func newParser(grammar *cli, out, errOut io.Writer) (*kong.Kong, error) {
+	return kong.New(grammar,
+		kong.Name("scry"),
+		kong.Description("Push, inspect and call models on a scry server.\n\n"+
+			"Exit codes: 0 all went well, 1 failed, 2 called wrongly, 3 some items failed, 4 try again later."),
+		kong.Writers(out, errOut),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"defaultServer": defaultServer},
+	)
+}
+
+// app is what every verb is given.
+type app struct {
+	connection *connection
+	output     *output
+	client     *client.Client // dialled at first use; closed by close
+}
+
+func (a *app) close() error {
+	if a.client == nil {
+		return nil
+	}
+	return a.client.Close()
+}
+
+// errSomeFailed ends a verb that has reported the failed items itself.
+var errSomeFailed = errors.New("some items failed")
+
+// usageError is a wrong call that the grammar cannot see.
+type usageError struct{ error }
+
+func wrongUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exit reports an error and returns the exit code.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil {
+		a.output.complain("interrupted")
+		return exitInterrupted
+	}
+	if errors.Is(err, errSomeFailed) {
+		a.output.complain("%v", err)
+		return exitSomeFailed
+	}
+	a.output.complain("%v", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	switch client.CodeOf(err) {
+	case codes.Unavailable:
+		a.output.hint("is a scry server running at %s? --server, SCRY_SERVER or \"scry context\" name another", a.connection.target)
+		return exitTryLater
+	case codes.DeadlineExceeded:
+		a.output.hint("--timeout allows more time")
+		return exitTryLater
+	case codes.ResourceExhausted:
+		return exitTryLater
+	case codes.Unauthenticated, codes.PermissionDenied:
+		a.output.hint("--token-file names a file with the bearer token that the server's operator gave out")
+	}
+	return exitFailure
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/scry-ml/scry/client/clienttest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"scry": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// fakeKey is where a script's environment keeps its server.
+type fakeKey struct{}
+
+// TestScripts runs testdata/script: each script has an empty server of its own,
+// named by SCRY_SERVER.
+func TestScripts(t *testing.T) {
+	ignore := goleak.IgnoreCurrent()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			fake := clienttest.New()
+			lis, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			served := make(chan error, 1)
+			go func() { served <- fake.Serve(lis) }()
+			env.Defer(func() {
+				fake.Stop()
+				<-served
+			})
+			env.Values[fakeKey{}] = fake
+			env.Setenv("SCRY_SERVER", lis.Addr().String())
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("TZ", "UTC")
+			env.Setenv("COLUMNS", "100")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"graph":  writeGraph,
+			"server": changeServer,
+			"code":   exitCode,
+		},
+	})
+	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
+}
+
+// exitCode runs a command and expects its exit code: code 3 scry ….
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit interface{ ExitCode() int }
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if (got == want) == neg {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// changeServer changes the script's server: server golden-difference 0.5,
+// server max-opset 20, server fail METHOD CODE MESSAGE, server drop-uploads BYTES.
+func changeServer(ts *testscript.TestScript, _ bool, args []string) {
+	fake := ts.Value(fakeKey{}).(*clienttest.Server)
+	number := func(s string) float64 {
+		f, err := strconv.ParseFloat(s, 64)
+		ts.Check(err)
+		return f
+	}
+	switch args[0] {
+	case "golden-difference":
+		fake.GoldenDifference = number(args[1])
+	case "max-opset":
+		fake.Info.MaxOpset = int32(number(args[1]))
+	case "fail":
+		var code codes.Code
+		ts.Check(code.UnmarshalJSON([]byte(strconv.Quote(args[2]))))
+		fake.Fail(args[1], status.Error(code, args[3]))
+	case "stop":
+		fake.Stop()
+	case "drop-uploads":
+		fake.DropUploads(int64(number(args[1])))
+	case "sent": // server sent METHOD COUNT: how many items or bytes came
+		sum := 0
+		for _, n := range fake.Sizes(args[1]) {
+			sum += n
+		}
+		if fmt.Sprint(sum) != args[2] {
+			ts.Fatalf("%s was sent %d, want %s", args[1], sum, args[2])
+		}
+	default:
+		ts.Fatalf("server %s?", args[0])
+	}
+}
+
+// writeGraph writes a small ONNX file: graph FILE [opset=N] [ir=N] [domain=D]
+// [external=NAME] [input=NAME:TYPE[:AXES]]…, with an output probability.
+func writeGraph(ts *testscript.TestScript, _ bool, args []string) {
+	g := testGraph{opset: 21, ir: 10}
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "opset":
+			_, err := fmt.Sscan(value, &g.opset)
+			ts.Check(err)
+		case "ir":
+			_, err := fmt.Sscan(value, &g.ir)
+			ts.Check(err)
+		case "domain":
+			g.domain = value
+		case "external":
+			g.external = value
+		case "input":
+			g.inputs = append(g.inputs, value)
+		default:
+			ts.Fatalf("graph %s?", arg)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), g.bytes(), 0o644))
+}

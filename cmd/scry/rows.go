@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/scry-ml/scry/client"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// rowReader reads rows as a model's features. Whatever the model has no feature
+// for, such as the target of a training file, is left out and named once.
+type rowReader struct {
+	features map[string]*bundlev1.Feature // by name and alias
+	id       string                       // the column that names the rows; "" = the one that looks like it
+	remark   func(format string, args ...any)
+
+	skipped []string // names that were left out
+	rows    int
+	err     error // why reading ended early
+}
+
+func newRowReader(row *bundlev1.Row, id string, remark func(string, ...any)) *rowReader {
+	r := &rowReader{features: make(map[string]*bundlev1.Feature), id: id, remark: remark}
+	for _, f := range row.GetFeatures() {
+		r.features[f.GetName()] = f
+		for _, alias := range f.GetAliases() {
+			r.features[alias] = f
+		}
+	}
+	return r
+}
+
+// instances reads rows until the input or the loop ends; r.err tells then whether
+// the input was wrong. Memory does not grow with the input.
+func (r *rowReader) instances(in io.Reader, format string) iter.Seq[*scoringv1.Instance] {
+	return func(yield func(*scoringv1.Instance) bool) {
+		buffered := bufio.NewReaderSize(in, 64<<10)
+		if format == "" {
+			format = sniffFormat(buffered)
+		}
+		if format == "jsonl" {
+			r.err = r.readJSON(buffered, yield)
+		} else {
+			r.err = r.readCSV(buffered, yield)
+		}
+	}
+}
+
+// sniffFormat tells JSON Lines, which begin with a brace, from CSV.
+func sniffFormat(in *bufio.Reader) string {
+	start, _ := in.Peek(512)
+	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(start, bom), " \t\r\n"), []byte("{")) {
+		return "jsonl"
+	}
+	return "csv"
+}
+
+var bom = []byte("\xef\xbb\xbf")
+
+// looksLikeID matches names such as id, user_id and customerID.
+var looksLikeID = regexp.MustCompile(`^(?i:id)$|_(?i:id)$|[a-z]I[Dd]$`)
+
+func (r *rowReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Instance) bool) error {
+	if start, _ := in.Peek(len(bom)); bytes.Equal(start, bom) {
+		if _, err := in.Discard(len(bom)); err != nil {
+			return err
+		}
+	}
+	records := csv.NewReader(in)
+	records.Comma = sniffComma(in)
+	records.ReuseRecord = true
+	header, err := records.Read()
+	if err == io.EOF {
+		return errors.New("the input is empty; a CSV file begins with the columns' names")
+	} else if err != nil {
+		return err
+	}
+	columns, id, err := r.columns(slices.Clone(header))
+	if err != nil {
+		return err
+	}
+	for {
+		record, err := records.Read()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		instance := &scoringv1.Instance{Features: &structpb.Struct{Fields: make(map[string]*structpb.Value, len(columns))}}
+		for i, f := range columns {
+			if f != nil {
+				instance.Features.Fields[f.GetName()] = cellValue(f, record[i])
+			}
+		}
+		if id >= 0 {
+			instance.Id = strings.Clone(record[id])
+		}
+		r.rows++
+		if instance.Id == "" {
+			instance.Id = strconv.Itoa(r.rows)
+		}
+		if !yield(instance) {
+			return nil
+		}
+	}
+}
+
+// sniffComma finds what separates the columns: the most frequent of the usual
+// separators in the first line.
+func sniffComma(in *bufio.Reader) rune {
+	start, _ := in.Peek(8 << 10)
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	best, most := ',', 0
+	for _, comma := range []rune{',', ';', '\t'} {
+		if n := bytes.Count(line, []byte(string(comma))); n > most {
+			best, most = comma, n
+		}
+	}
+	return best
+}
+
+// columns finds the feature of each column (nil for none) and the id's column
+// (−1 for none), and says what is left out.
+func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
+	columns := make([]*bundlev1.Feature, len(header))
+	id, found := -1, make(map[string]bool)
+	for i, name := range header {
+		name = strings.TrimSpace(name)
+		f := r.features[name]
+		switch {
+		case r.id != "" && name == r.id:
+			id = i
+			columns[i] = f // it may be both
+		case f == nil && r.id == "" && id < 0 && looksLikeID.MatchString(name):
+			id = i
+		case f == nil:
+			r.skipped = append(r.skipped, name)
+		default:
+			columns[i] = f
+		}
+		if columns[i] != nil {
+			if found[f.GetName()] {
+				return nil, 0, fmt.Errorf("two columns hold the feature %q", f.GetName())
+			}
+			found[f.GetName()] = true
+		}
+	}
+	if r.id != "" && id < 0 {
+		return nil, 0, wrongUse("there is no column %q", r.id)
+	}
+	if len(found) == 0 {
+		return nil, 0, fmt.Errorf("no column is a feature of the model, which takes %s", shorten(strings.Join(r.names(), ", "), 200))
+	}
+	if id >= 0 && r.id == "" {
+		r.remark("rows are named by column %s", strings.TrimSpace(header[id]))
+	}
+	if len(r.skipped) > 0 {
+		r.remark("skipped, the model has no such feature: %s", strings.Join(r.skipped, ", "))
+	}
+	var missing []string
+	for _, name := range r.names() {
+		if !found[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		r.remark("no column for: %s", strings.Join(missing, ", "))
+	}
+	return columns, id, nil
+}
+
+// names lists the features' own names.
+func (r *rowReader) names() []string {
+	var names []string
+	for name, f := range r.features {
+		if name == f.GetName() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// cellValue reads a CSV cell as the feature's type. A text that does not fit is
+// sent as it is, so that the server's error names row and feature.
+func cellValue(f *bundlev1.Feature, text string) *structpb.Value {
+	trimmed := strings.TrimSpace(text)
+	if trimmed == "" {
+		return structpb.NewNullValue()
+	}
+	switch f.GetType() {
+	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT, bundlev1.FeatureType_FEATURE_TYPE_INT:
+		n, err := strconv.ParseFloat(trimmed, 64)
+		if err != nil || math.IsInf(n, 0) {
+			break
+		}
+		if math.IsNaN(n) {
+			return structpb.NewNullValue()
+		}
+		return structpb.NewNumberValue(n)
+	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
+		switch strings.ToLower(trimmed) {
+		case "true", "yes", "1", "t", "y":
+			return structpb.NewBoolValue(true)
+		case "false", "no", "0", "f", "n":
+			return structpb.NewBoolValue(false)
+		}
+	case bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE:
+		v := &structpb.Value{}
+		if err := v.UnmarshalJSON([]byte(trimmed)); err == nil {
+			return v
+		}
+	}
+	return structpb.NewStringValue(strings.Clone(text))
+}
+
+// readJSON reads one object a line: {"id": …, "features": {…}} or the features
+// themselves.
+func (r *rowReader) readJSON(in *bufio.Reader, yield func(*scoringv1.Instance) bool) error {
+	for line := 1; ; line++ {
+		text, err := in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
+		last := err == io.EOF
+		if line == 1 {
+			text = bytes.TrimPrefix(text, bom)
+		}
+		if text = bytes.TrimSpace(text); len(text) > 0 {
+			instance, err := r.jsonRow(text)
+			if err != nil {
+				return errLine(line, err)
+			}
+			if !yield(instance) {
+				return nil
+			}
+		}
+		if last {
+			return nil
+		}
+	}
+}
+
+func (r *rowReader) jsonRow(text []byte) (*scoringv1.Instance, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var row map[string]any
+	if err := decoder.Decode(&row); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("more than one JSON value in a line")
+	}
+	id := ""
+	if nested, ok := row["features"].(map[string]any); ok && r.features["features"] == nil {
+		id = jsonText(row["id"])
+		row = nested
+	}
+	for name, value := range row {
+		f := r.features[name]
+		switch {
+		case r.id != "" && name == r.id, f == nil && r.id == "" && id == "" && looksLikeID.MatchString(name):
+			id = jsonText(value)
+			if f == nil {
+				delete(row, name)
+			}
+		case f == nil:
+			delete(row, name)
+			if !slices.Contains(r.skipped, name) {
+				r.skipped = append(r.skipped, name)
+				r.remark("skipped, the model has no such feature: %s", name)
+			}
+		}
+	}
+	r.rows++
+	if id == "" {
+		id = strconv.Itoa(r.rows)
+	}
+	return client.Instance(id, row)
+}
+
+// jsonText gives a JSON string or number as text.
+func jsonText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}

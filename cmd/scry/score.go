@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/scry-ml/scry/client"
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// scoreCmd scores rows.
+type scoreCmd struct {
+	File       string   `arg:"" optional:"" help:"CSV or JSON Lines file; \"-\" or nothing for standard input."`
+	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for scoring)."`
+	Format     string   `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	ID         string   `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
+	Heads      []string `help:"Answers to ask for (default: all of the model)."`
+	Reasons    int      `short:"r" help:"Strongest reasons of each probability."`
+	Language   string   `help:"Language of the reasons' texts, such as ru."`
+	Actionable bool     `help:"Leave out reasons that the company cannot change."`
+}
+
+func (c *scoreCmd) Run(ctx context.Context, app *app) error {
+	server, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := c.version(ctx, server)
+	if err != nil {
+		return err
+	}
+	row := version.GetManifest().GetRow()
+	if row == nil {
+		return fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
+	}
+	in, format, err := app.output.open(ctx, c.File, c.Format)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	reader := newRowReader(row, c.ID, app.output.remark)
+	req := &scoringv1.ScoreRequest{
+		// The version is pinned, so that one file is scored by one version.
+		Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()),
+		Options: &scoringv1.ScoreOptions{
+			Heads: c.Heads, Reasons: int32(c.Reasons), Language: c.Language, ActionableOnly: c.Actionable,
+		},
+	}
+	results := server.StreamScore(ctx, req, reader.instances(in, format))
+	err = c.print(app.output, version, in, results)
+	return endOf(err, reader.err)
+}
+
+// version finds the model's version and its manifest.
+func (c *scoreCmd) version(ctx context.Context, server *client.Client) (*modelstorev1.Version, error) {
+	ref := c.Model
+	if ref.Model == "" {
+		info, err := server.ServerInfo(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if ref.Model = info.GetDefaultModels()["scoring"]; ref.Model == "" {
+			return nil, wrongUse("the server has no default model for scoring; name one with --model")
+		}
+	}
+	r, err := server.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: ref.Model, Version: ref.Version})
+	return r.GetVersion(), err
+}
+
+// print writes the answers as they come.
+func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, results iter.Seq2[*scoringv1.ScoreResult, error]) error {
+	write, flush, err := scorePrinter(o, version.GetManifest(), c.Heads, c.Reasons)
+	if err != nil {
+		return err
+	}
+	bar := o.progress("scoring", false)
+	bar.start(0, 0)
+	watched := !isTerminal(o.out) // a table on the same terminal is progress enough
+	t := &tally{items: "rows"}
+	err = each(in, results, t, func(r *scoringv1.ScoreResult, failed error) error {
+		if watched {
+			bar.set(r.GetIndex() + 1)
+		}
+		return write(r, failed)
+	})
+	bar.end()
+	if flushErr := flush(); err == nil {
+		err = flushErr
+	}
+	if err != nil {
+		return err
+	}
+	return t.close(o)
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
+)
+
+// showCmd shows a version.
+type showCmd struct {
+	Model modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
+	Files bool     `help:"List the files too."`
+}
+
+func (c *showCmd) Run(ctx context.Context, app *app) error {
+	if err := app.output.noCSV(); err != nil {
+		return err
+	}
+	client, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	got, err := client.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version})
+	if err != nil {
+		return err
+	}
+	v := got.GetVersion()
+	if app.output.json() {
+		return app.output.message(v)
+	}
+	return c.write(app.output, v)
+}
+
+func (c *showCmd) write(o *output, v *modelstorev1.Version) error {
+	m := v.GetManifest()
+	t := o.table("", "")
+	line := func(name string, value any) {
+		if text, ok := value.(string); !ok || text != "" {
+			t.row(cell{name, o.faint}, value)
+		}
+	}
+	t.held = nil // no titles: the first column is one
+	line("model", cell{fmt.Sprintf("%s@%d", v.GetModel(), v.GetVersion()), o.bold})
+	line("description", shorten(m.GetDescription(), 160))
+	line("licence", m.GetLicense())
+	routed := cell{"no", o.strong}
+	if v.GetRouted() {
+		routed = cell{"yes", o.good}
+	}
+	line("routed", routed)
+	line("aliases", strings.Join(v.GetAliases(), " "))
+	line("digest", "sha256:"+v.GetDigest())
+	line("size", fmt.Sprintf("%s in %d files", bytesText(v.GetSizeBytes()), len(v.GetFiles())))
+	line("created", strings.TrimSpace(timeText(v.GetCreateTime().AsTime())+" "+v.GetCreatedBy()))
+	if v.GetVerification().GetSamples() == 0 {
+		line("checked", cell{"unverified against training", o.strong})
+	} else {
+		line("checked", fmt.Sprintf("%s at %s (%s)", verificationText(v.GetVerification()), v.GetVerification().GetOutput(), v.GetVerification().GetPrecision()))
+	}
+	line("takes", takes(m))
+	for _, name := range slices.Sorted(maps.Keys(m.GetHeads())) {
+		line("answers", name+": "+headText(m.GetHeads()[name]))
+	}
+	line("trained", timeText(m.GetLineage().GetTrainedAt().AsTime()))
+	line("code", m.GetLineage().GetCode())
+	for _, data := range m.GetLineage().GetData() {
+		line("data", data)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.GetLineage().GetMetrics())) {
+		line("measured", fmt.Sprintf("%s %.4g", name, m.GetLineage().GetMetrics()[name]))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if features := m.GetRow().GetFeatures(); len(features) > 0 {
+		fmt.Fprintln(o.out)
+		if err := writeFeatures(o, features); err != nil {
+			return err
+		}
+	}
+	if !c.Files {
+		return nil
+	}
+	fmt.Fprintln(o.out)
+	t = o.table("FILE", "SIZE", "SHA256")
+	for _, f := range v.GetFiles() {
+		t.row(f.GetPath(), bytesText(f.GetSize()), f.GetSha256())
+	}
+	return t.flush()
+}
+
+func writeFeatures(o *output, features []*bundlev1.Feature) error {
+	t := o.table("FEATURE", "TYPE", "REQUIRED", "SEEN IN TRAINING", "MEANING")
+	for _, f := range features {
+		seen, required := "", ""
+		if len(f.GetCategories()) > 0 {
+			seen = shorten(strings.Join(f.GetCategories(), ", "), 48)
+		} else if f.Min != nil || f.Max != nil {
+			seen = fmt.Sprintf("%g to %g", f.GetMin(), f.GetMax())
+		}
+		if f.GetRequired() {
+			required = "yes"
+		}
+		t.row(f.GetName(), strings.ToLower(strings.TrimPrefix(f.GetType().String(), "FEATURE_TYPE_")), required, seen, f.GetDescription())
+	}
+	return t.flush()
+}
+
+// takes says what a caller sends.
+func takes(m *bundlev1.Manifest) string {
+	switch {
+	case m.GetText() != nil:
+		return fmt.Sprintf("texts of up to %d tokens", m.GetText().GetMaxLength())
+	case m.GetImage() != nil:
+		r := m.GetImage().GetResize()
+		return fmt.Sprintf("pictures, resized to %d×%d", r.GetWidth(), max(r.GetHeight(), r.GetWidth()))
+	case m.GetRow() != nil:
+		return fmt.Sprintf("rows of %d features", len(m.GetRow().GetFeatures()))
+	}
+	return "tensors"
+}
+
+// headText says what a head answers.
+func headText(h *bundlev1.Head) string {
+	switch {
+	case h.GetProbability() != nil:
+		p := h.GetProbability()
+		text := "probability of " + p.GetEvent()
+		if p.GetCalibration() != nil {
+			text += ", calibrated"
+		}
+		if len(p.GetQuantiles()) > 0 {
+			text += ", percentile"
+		}
+		if n := len(p.GetBands()); n > 0 {
+			names := make([]string, n)
+			for i, b := range p.GetBands() {
+				names[i] = b.GetName()
+			}
+			text += ", band (" + strings.Join(names, ", ") + ")"
+		}
+		if p.GetReasons() != nil {
+			text += ", reasons"
+		}
+		return text
+	case h.GetValue() != nil:
+		return strings.TrimSpace("value " + h.GetValue().GetUnit())
+	case h.GetClasses() != nil:
+		return shorten("classes "+strings.Join(h.GetClasses().GetNames(), ", "), 120)
+	case h.GetEmbedding() != nil:
+		return "embedding"
+	case h.GetSentiment() != nil:
+		return "sentiment"
+	case h.GetLabels() != nil:
+		return shorten("labels "+strings.Join(h.GetLabels().GetNames(), ", "), 120)
+	}
+	return "an answer that this program does not know"
+}

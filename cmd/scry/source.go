@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/scry-ml/scry/bundle"
+)
+
+// source is the files of a bundle: a directory, or one .onnx file with the
+// external data that lies beside it. Files can be added in memory and hidden.
+type source struct {
+	dir   fs.FS
+	only  []string          // the names that exist; nil = all
+	extra map[string][]byte // instead of, or beside, those of dir
+	hide  string            // a name that does not exist; "" = none
+}
+
+// openSource opens what people call a model: a directory or an .onnx file.
+func openSource(name string) (*source, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return &source{dir: os.DirFS(name)}, nil
+	}
+	// The links of a path are resolved by opening it; external data has its name
+	// from the graph and is looked for beside the name that was given.
+	s := &source{dir: os.DirFS(filepath.Dir(name)), only: []string{filepath.Base(name)}}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	graph, err := bundle.ReadGraph(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	s.only = append(s.only, graph.ExternalData...)
+	return s, nil
+}
+
+// open reads the bundle.
+func (s *source) open(name string) (*bundle.Bundle, error) {
+	b, err := bundle.Open(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, nil
+}
+
+// add puts a file into the bundle without touching the directory.
+func (s *source) add(name string, content []byte) {
+	if s.extra == nil {
+		s.extra = make(map[string][]byte)
+	}
+	s.extra[name] = content
+}
+
+func (s *source) has(name string) bool {
+	return name != s.hide && (s.only == nil || slices.Contains(s.only, name))
+}
+
+// Open implements fs.FS.
+func (s *source) Open(name string) (fs.File, error) {
+	if content, ok := s.extra[name]; ok {
+		return &memoryFile{Reader: bytes.NewReader(content), name: path.Base(name), size: int64(len(content))}, nil
+	}
+	if name != "." && !s.has(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return s.dir.Open(name)
+}
+
+// ReadDir implements fs.ReadDirFS. It lists what dir has; files that were added
+// are found by their names.
+func (s *source) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(s.dir, name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !s.has(path.Join(name, e.Name())) }), err
+}
+
+// memoryFile is a file that was added.
+type memoryFile struct {
+	*bytes.Reader
+	name string
+	size int64
+}
+
+func (f *memoryFile) Close() error               { return nil }
+func (f *memoryFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *memoryFile) Name() string               { return f.name }
+func (f *memoryFile) Size() int64                { return f.size }
+func (f *memoryFile) Mode() fs.FileMode          { return 0o444 }
+func (f *memoryFile) ModTime() time.Time         { return time.Time{} }
+func (f *memoryFile) IsDir() bool                { return false }
+func (f *memoryFile) Sys() any                   { return nil }
+
+var _ io.Seeker = (*memoryFile)(nil) // so that an upload can go on in the middle
