@@ -4,9 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // CommitUpload makes an upload a version. It is idempotent: a second commit of
@@ -148,8 +149,22 @@ func (s *Store) probe(ctx context.Context, u *uploadRow) (Probed, error) {
 	case ctx.Err() != nil: // the probe was cut short, which says nothing of the bundle
 		return Probed{}, ctx.Err()
 	}
-	return Probed{}, fmt.Errorf("%w: %w", ErrRejected, err)
+	return Probed{}, &rejection{dir: dir, cause: err}
 }
+
+// rejection is an ErrRejected with the probe's reason, in which the files have
+// their names in the bundle instead of those in the working directory.
+type rejection struct {
+	dir   string
+	cause error
+}
+
+func (r *rejection) Error() string {
+	reason := strings.ReplaceAll(r.cause.Error(), r.dir+string(filepath.Separator), "")
+	return ErrRejected.Error() + ": " + strings.ReplaceAll(reason, r.dir, ".")
+}
+
+func (r *rejection) Unwrap() []error { return []error{ErrRejected, r.cause} }
 
 func versionWithDigest(ctx context.Context, q *sql.Tx, model, digest string) (number int64, err error) {
 	err = q.QueryRowContext(ctx, `SELECT number FROM versions WHERE model = ? AND digest = ?`, model, digest).Scan(&number)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -387,10 +388,13 @@ func probe(t *testing.T, h *harness) {
 		if err != nil || len(content) == 0 {
 			t.Errorf("the probe does not see the file: %v", err)
 		}
+		if refuse != nil {
+			return modelstore.Probed{}, fmt.Errorf("load %s: %w", filepath.Join(dir, "graphs", "a.onnx"), refuse)
+		}
 		return modelstore.Probed{
 			Manifest:     []byte("manifest"),
 			Verification: modelstore.Verification{Samples: 3, MaxDifference: 0.25, Output: "g.o", Precision: "fp32"},
-		}, refuse
+		}, nil
 	}
 	h.reopen()
 	files := Files{"graphs/a.onnx": Random(1, 100)}
@@ -399,6 +403,7 @@ func probe(t *testing.T, h *harness) {
 	_, _, err := Push(t.Context(), h.store, "churn", files)
 	wantError(t, err, modelstore.ErrRejected)
 	wantError(t, err, refuse)
+	equal(t, "text of the refusal", err.Error(), "bundle rejected: load graphs/a.onnx: the golden answers differ")
 	_, err = h.store.GetModel(t.Context(), "churn")
 	wantError(t, err, modelstore.ErrNotFound)
 
