@@ -88,7 +88,7 @@ type Item[I any] struct {
 	// Rows is how many rows the item brings to the batch axis; 0 means 1.
 	Rows int
 	// Length is the item's extent along the axis that is padded, such as
-	// tokens; 0 when there is none.
+	// tokens; 0 when there is none, at most 2³¹−1.
 	Length int
 	// Cost is the item's share of every budget and of fairness, in any unit
 	// that the queue's configuration uses too; 0 means Rows × max(Length, 1).
@@ -144,7 +144,7 @@ type Batch[I, O any] struct {
 	// Shape.Rows.
 	Shape Shape
 	Rows  int
-	// Items are the values, most urgent first.
+	// Items are the values, the most urgent first.
 	Items []I
 	// Outputs and Errs have the length of Items and start zeroed; the run
 	// fills Outputs[i], or Errs[i] when item i alone failed.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 type step struct {
 	after     time.Duration // since the step before
 	call      Call
-	item      Item[*probe]
+	items     [2]Item[*probe] // taken in turn
 	n         int
 	deadline  time.Duration // 0: none
 	cancel    time.Duration // 0: never
@@ -75,14 +74,16 @@ func TestProperties(t *testing.T) {
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 			s := step{
-				call: Call{Priority: rapid.IntRange(0, 2).Draw(rt, "priority"), Tenant: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "tenant")},
-				item: Item[*probe]{
+				call:      Call{Priority: rapid.IntRange(0, 2).Draw(rt, "priority"), Tenant: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "tenant")},
+				n:         rapid.SampledFrom([]int{1, 1, 2, 7}).Draw(rt, "n"),
+				behaviour: rapid.SampledFrom([]int{fine, fine, fine, fine, failsAlone, failsBatch, panics, waitsForCancel}).Draw(rt, "behaviour"),
+			}
+			for i := range s.items {
+				s.items[i] = Item[*probe]{
 					Rows:   rapid.IntRange(0, 4).Draw(rt, "rows"),
 					Length: rapid.SampledFrom([]int{0, 5, 8, 11, 30, 50}).Draw(rt, "length"),
 					Kind:   uint64(rapid.IntRange(0, 1).Draw(rt, "kind")),
-				},
-				n:         rapid.SampledFrom([]int{1, 1, 2, 7}).Draw(rt, "n"),
-				behaviour: rapid.SampledFrom([]int{fine, fine, fine, fine, failsAlone, failsBatch, panics, waitsForCancel}).Draw(rt, "behaviour"),
+				}
 			}
 			if rapid.Bool().Draw(rt, "wait") {
 				s.after = time.Duration(rapid.IntRange(0, 4000).Draw(rt, "after")) * time.Microsecond
@@ -204,10 +205,11 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 		if s.cancel > 0 {
 			time.AfterFunc(s.cancel, cancel)
 		}
-		items := slices.Repeat([]Item[*probe]{s.item}, s.n)
+		items := make([]Item[*probe], s.n)
 		for i := range items {
 			id++
-			items[i].Value = &probe{id: id, ctx: ctx, item: s.item, behaviour: fine}
+			items[i] = s.items[i%2]
+			items[i].Value = &probe{id: id, ctx: ctx, item: items[i], behaviour: fine}
 			if i == 0 {
 				items[i].Value.behaviour = s.behaviour
 			}

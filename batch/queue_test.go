@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -100,6 +101,48 @@ func TestNothingIsKept(t *testing.T) {
 			if e.value != nil || e.result.Value != nil || e.call != nil {
 				t.Error("a recycled call keeps its items")
 			}
+		}
+	}
+}
+
+// TestInlineCallKeepsTheLimits: what one caller brings to an idle device joins
+// no more than what waits would.
+func TestInlineCallKeepsTheLimits(t *testing.T) {
+	for name, items := range map[string][]Item[int]{
+		"kinds":   {{Kind: 1}, {Kind: 2}},
+		"padding": {{Length: 8}, {Length: 64}},
+		"rows":    {{Rows: 4}, {Rows: 5}},
+		"cost":    {{Cost: 700}, {Cost: 700}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, err := New(Config{MaxRows: 8, MaxCost: 1000, MaxPadding: 0.2, Inline: time.Hour, Costs: []Cost{{Shape{1, 8}, time.Microsecond}}},
+				func(context.Context, *Batch[int, int]) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer q.Close()
+			if r := q.Do(t.Context(), Call{}, items[:1])[0]; r.Err != nil || !r.Inline {
+				t.Fatalf("one alone: %+v", r)
+			}
+			for i, r := range q.Do(t.Context(), Call{}, items) {
+				if r.Err != nil || r.Items != 1 {
+					t.Errorf("item %d: %+v", i, r)
+				}
+			}
+		})
+	}
+}
+
+func TestSizesBeyondReason(t *testing.T) {
+	q, err := New(Config{}, func(context.Context, *Batch[int, int]) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	for _, it := range []Item[int]{{Rows: -1}, {Rows: math.MaxInt}, {Length: -1}, {Length: math.MaxInt}, {Length: math.MaxInt, Rows: 3}, {Cost: -1}, {Cost: math.MaxInt64}} {
+		r := q.Do(t.Context(), Call{}, []Item[int]{it, {}})
+		if !errors.Is(r[0].Err, ErrTooLarge) || r[1].Err != nil {
+			t.Errorf("%+v: %v; its neighbour: %v", it, r[0].Err, r[1].Err)
 		}
 	}
 }

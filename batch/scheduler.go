@@ -2,6 +2,7 @@ package batch
 
 import (
 	"hash/maphash"
+	"math"
 	"time"
 )
 
@@ -50,7 +51,8 @@ func newScheduler(cfg Config) *scheduler {
 
 // fits reports whether a batch may hold the item, alone.
 func (s *scheduler) fits(rows, length int, cost int64) bool {
-	return rows >= 1 && rows <= s.cfg.MaxRows && length >= 0 && cost >= 0 &&
+	const most = 1 << 51 // 2²⁰ rows of the greatest length; no sum overflows
+	return rows >= 1 && rows <= s.cfg.MaxRows && length >= 0 && length <= math.MaxInt32 && cost >= 0 && cost <= most &&
 		(s.cfg.MaxCost == 0 || cost <= s.cfg.MaxCost)
 }
 
@@ -131,6 +133,7 @@ func (s *scheduler) next(now instant, freeSlots int) (batch, refused []*ticket) 
 	return batch, s.refused
 }
 
+// stale reports that predictions are too old to refuse anything for.
 func (s *scheduler) stale(now instant) bool {
 	return s.running == 0 && now-s.lastRun >= staleAfter
 }
@@ -232,6 +235,8 @@ func (s *scheduler) full(overRows int, overCost int64) error {
 	return &FullError{s.lanes.rows, s.cfg.MaxQueuedRows, hint}
 }
 
+// completion predicts the time until work is answered that waits behind so
+// much cost.
 func (s *scheduler) completion(d demand, ahead int64, busy time.Duration) time.Duration {
 	if ahead == 0 {
 		return busy + max(d.alone, s.drainTime(d.cost))

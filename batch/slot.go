@@ -129,8 +129,8 @@ func (q *Queue[I, O]) execute(ctx context.Context, s *slot[I, O]) {
 	from := q.now()
 	s.err = q.contain(ctx, s)
 	s.took = q.now() - from
-	if s.err != nil && ctx.Err() != nil {
-		s.err = context.Cause(ctx) // however the run says it
+	if gone := ctx.Err(); s.err != nil && gone != nil {
+		s.err = gone // however the run says it
 	}
 }
 
