@@ -65,7 +65,7 @@ generate-check: generate ## The generated code is current
 
 .PHONY: bench
 bench: setup build ## Served throughput beside a bare session's, for each starter model
-	@$(GO) run ./scripts/bench
+	@$(GO) run ./scripts/bench $(BENCH_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for a minute

@@ -1,0 +1,128 @@
+// Package scry_test holds the rule of who may import whom; docs/ARCHITECTURE.md
+// says why.
+package scry_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/scry-ml/scry/"
+
+// allowed lists, for each part, the parts that it may import (tests aside).
+// proto is open to all but tensor and batch.
+var allowed = map[string][]string{
+	"tensor":        {},
+	"batch":         {},
+	"tokenizer":     {},
+	"pixel":         {"tensor"},
+	"bundle":        {"tensor"},
+	"gpu":           {"tensor"},
+	"pipeline":      {"batch", "bundle", "pixel", "tensor", "tokenizer"},
+	"modelstore":    {},
+	"serving":       {"batch", "bundle", "gpu", "pipeline", "tensor"},
+	"scoring":       {"bundle", "pipeline"},
+	"sentiment":     {"bundle", "pipeline"},
+	"imageanalysis": {"bundle", "pipeline", "pixel"},
+	"server":        {"batch", "bundle", "gpu", "imageanalysis", "modelstore", "pipeline", "scoring", "sentiment", "serving"},
+	"client":        {},
+	"cmd/scry":      {"bundle", "client", "pipeline", "pixel", "tensor", "tokenizer"},
+	"cmd/scryd":     {"bundle", "gpu", "modelstore", "pipeline", "pixel", "server", "serving"},
+}
+
+// standardOnly may import the standard library only.
+var standardOnly = []string{"tensor", "batch"}
+
+type goPackage struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	CgoFiles   []string
+}
+
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t) {
+		path := strings.TrimPrefix(p.ImportPath, module)
+		if strings.HasPrefix(path, "proto/") || strings.HasPrefix(path, "scripts/") || p.ImportPath+"/" == module {
+			continue
+		}
+		if strings.HasSuffix(path, "test") {
+			continue // conformance suites and fakes are test code
+		}
+		part := partOf(path)
+		rule, ok := allowed[part]
+		if !ok {
+			t.Errorf("%s: no rule for this part: add it to the table", path)
+			continue
+		}
+		seen[part] = true
+		if len(p.CgoFiles) > 0 && part != "gpu" {
+			t.Errorf("%s uses cgo, which belongs under gpu", path)
+		}
+		for _, imported := range p.Imports {
+			if imported == "github.com/yalue/onnxruntime_go" && part != "gpu" {
+				t.Errorf("%s imports ONNX Runtime's binding, which belongs under gpu", path)
+			}
+			rest, ours := strings.CutPrefix(imported, module)
+			if contains(standardOnly, part) && strings.Contains(strings.Split(imported, "/")[0], ".") && partOf(rest) != part {
+				t.Errorf("%s imports %s: only the standard library is allowed", path, imported)
+				continue
+			}
+			if !ours || strings.HasPrefix(rest, "proto/") || partOf(rest) == part {
+				continue
+			}
+			if !contains(rule, partOf(rest)) {
+				t.Errorf("%s imports %s, which %s may not", path, rest, part)
+			}
+		}
+	}
+	for part := range allowed {
+		if !seen[part] {
+			t.Errorf("the table has a rule for %s, which does not exist", part)
+		}
+	}
+}
+
+// partOf is the first folder of a path, two under cmd.
+func partOf(path string) string {
+	folders := strings.SplitN(path, "/", 3)
+	if folders[0] == "cmd" && len(folders) > 1 {
+		return folders[0] + "/" + folders[1]
+	}
+	return folders[0]
+}
+
+func list(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Standard,Imports,CgoFiles", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []goPackage
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p goPackage
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

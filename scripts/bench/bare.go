@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/client"
+	"github.com/scry-ml/scry/gpu"
+	"github.com/scry-ml/scry/pipeline"
+	serverv1 "github.com/scry-ml/scry/proto/scry/server/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// bare runs a model's first graph in this process, without queue or RPC: items
+// prepared beforehand, joined into batches of one size as they come, the best
+// size of a few tried. That is what a script around ONNX Runtime would do.
+type bare struct {
+	w        workload
+	runtime  *gpu.Runtime
+	session  gpu.Session
+	pipeline *pipeline.Pipeline
+	batch    int
+	best     string
+	pool     []pipeline.Item
+}
+
+// newBare loads the graph where the daemon runs it.
+func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir string) (_ *bare, err error) {
+	loaded, err := c.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join("models", w.model)
+	b, err := bundle.Open(os.DirFS(dir))
+	if err != nil {
+		return nil, err
+	}
+	features = b.Manifest.GetRow().GetFeatures()
+	p, err := pipeline.New(b, pipeline.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	first := b.Steps[0].Graph
+	spec := gpu.Spec{Path: filepath.Join(dir, b.Manifest.GetGraphs()[first].GetFile()), Precision: gpu.F32}
+	for _, v := range loaded.GetVersions() {
+		if v.GetModel() != w.model {
+			continue
+		}
+		for _, g := range v.GetGraphs() {
+			if g.GetName() == first {
+				spec.Devices, spec.AllowOpenVINO = []string{g.GetDevice()}, true
+				if g.GetPrecision() == "bf16" {
+					spec.Precision = gpu.BF16
+				}
+			}
+		}
+	}
+	out := &bare{w: w, pipeline: p}
+	defer func() {
+		if err != nil {
+			out.close()
+		}
+	}()
+	if out.runtime, err = gpu.Open(gpu.FindRuntime(runtimeDir)); err != nil {
+		return nil, err
+	}
+	if out.session, err = out.runtime.Load(ctx, spec); err != nil {
+		return nil, err
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 4096 {
+		if w.decoded && len(out.pool) == 64 {
+			break
+		}
+		item, err := w.prepare(ctx, p, rng)
+		if err != nil {
+			return nil, err
+		}
+		out.pool = append(out.pool, item)
+	}
+	bestRate := 0.0
+	for _, n := range w.batches {
+		out.batch = n
+		rate, err := out.round(ctx, 500*time.Millisecond)
+		if err != nil {
+			return nil, err
+		}
+		if rate, err = out.round(ctx, time.Second); err != nil {
+			return nil, err
+		}
+		if rate > bestRate {
+			bestRate, out.best = rate, fmt.Sprintf("batches of %d", n)
+		}
+		if rate < bestRate {
+			continue
+		}
+	}
+	_, err = fmt.Sscanf(out.best, "batches of %d", &out.batch)
+	return out, err
+}
+
+func (b *bare) provider() string {
+	p := b.session.Placement()
+	return p.Device + " " + string(p.Precision)
+}
+
+// round runs batches for a while and returns items per second.
+func (b *bare) round(ctx context.Context, length time.Duration) (float64, error) {
+	rng := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
+	start, items := time.Now(), 0
+	for time.Since(start) < length {
+		batch, err := b.next(ctx, rng)
+		if err != nil {
+			return 0, err
+		}
+		in, err := b.join(batch)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := b.session.Run(ctx, in); err != nil {
+			return 0, err
+		}
+		items += len(batch)
+	}
+	return float64(items) / time.Since(start).Seconds(), nil
+}
+
+// next takes the items of a batch: prepared ones, or for pictures fresh ones
+// decoded on all processors.
+func (b *bare) next(ctx context.Context, rng *rand.Rand) ([]pipeline.Item, error) {
+	batch := make([]pipeline.Item, b.batch)
+	if !b.w.decoded {
+		for i := range batch {
+			batch[i] = b.pool[rng.IntN(len(b.pool))]
+		}
+		return batch, nil
+	}
+	errs := make(chan error, len(batch))
+	slots := make(chan struct{}, runtime.NumCPU())
+	for i := range batch {
+		seed := rng.Uint64()
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			var err error
+			batch[i], err = b.w.prepare(ctx, b.pipeline, rand.New(rand.NewPCG(seed, 1)))
+			errs <- err
+		}()
+	}
+	for range batch {
+		if err := <-errs; err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+// join pads the items to the longest and lays them one below the other.
+func (b *bare) join(batch []pipeline.Item) ([]tensor.Tensor, error) {
+	out := make([]tensor.Tensor, len(batch[0].Inputs))
+	longest := int64(0)
+	for _, item := range batch {
+		longest = max(longest, int64(item.Length))
+	}
+	for k := range out {
+		first := batch[0].Inputs[k]
+		if longest == 0 || len(first.Shape) != 2 {
+			parts := make([]tensor.Tensor, len(batch))
+			for i, item := range batch {
+				parts[i] = item.Inputs[k]
+			}
+			var err error
+			if out[k], err = tensor.Concat(parts...); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		t, err := tensor.New(first.DType, int64(len(batch)), longest)
+		if err != nil {
+			return nil, err
+		}
+		size := int(longest) * first.DType.Size()
+		for i, item := range batch {
+			copy(t.Data[i*size:], item.Inputs[k].Data)
+		}
+		out[k] = t
+	}
+	return out, nil
+}
+
+func (b *bare) close() {
+	if b.session != nil {
+		_ = b.session.Close()
+	}
+	if b.runtime != nil {
+		_ = b.runtime.Close()
+	}
+}
