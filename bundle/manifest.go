@@ -29,6 +29,9 @@ func ParseManifest(text []byte) (*bundlev1.Manifest, error) {
 	}
 	m := &bundlev1.Manifest{}
 	if err := (protoyaml.UnmarshalOptions{Path: ManifestFile, Validator: rules{}}).Unmarshal(text, m); err != nil {
+		if !strings.Contains(err.Error(), ManifestFile) {
+			err = fmt.Errorf("%s: %w", ManifestFile, err)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return m, nil

@@ -163,7 +163,7 @@ func aligned(n int) []byte {
 
 // Element lists the Go types that can view a tensor's data.
 type Element interface {
-	~float32 | ~float64 | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~bool
+	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | bool
 }
 
 // From wraps values (not copied) as a tensor of the given shape. 16-bit floats

@@ -1,0 +1,231 @@
+package bundle
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+)
+
+// rowGraph takes age (float), plan (string) and gives p[N,2], why[N,2].
+func rowGraph() []byte {
+	return model(message{}.bytes(1, nodeOf("X")).
+		bytes(11, value("age", 1, -1, 1)).bytes(11, value("plan", 8, -1, 1)).
+		bytes(12, value("p", 1, -1, 2)).bytes(12, value("why", 1, -1, 2)))
+}
+
+const rowManifest = `description: test
+graphs:
+  model: {file: m.onnx}
+heads:
+  churn:
+    source: model.p
+    probability:
+      column: 1
+      quantiles: [0, 0.5, 1]
+      bands: [{name: low, min_probability: 0}, {name: high, min_probability: 0.5}]
+      reasons: {contributions: model.why, codes: [{feature: age, code: AGE}]}
+row:
+  features:
+    - {name: age, type: FEATURE_TYPE_FLOAT}
+    - {name: plan, type: FEATURE_TYPE_STRING, categories: [a, b]}
+`
+
+func dir(manifest string, files map[string]string) fstest.MapFS {
+	fsys := fstest.MapFS{"m.onnx": {Data: rowGraph()}}
+	if manifest != "" {
+		fsys[ManifestFile] = &fstest.MapFile{Data: []byte(manifest)}
+	}
+	for name, text := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return fsys
+}
+
+func TestOpen(t *testing.T) {
+	b, err := Open(dir(rowManifest, map[string]string{"README.md": "card", "notes.txt": "private"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(b.Files(), " "); got != "README.md bundle.yaml m.onnx" {
+		t.Errorf("files: %s", got)
+	}
+	if in := b.Inputs(); len(in) != 2 || in[0].Name != "age" || in[1].Name != "plan" {
+		t.Errorf("inputs: %+v", in)
+	}
+}
+
+// TestOpenRefuses changes one thing at a time and wants the field to be named.
+func TestOpenRefuses(t *testing.T) {
+	replace := func(old, new string) string {
+		if !strings.Contains(rowManifest, old) {
+			t.Fatalf("the manifest has no %q", old)
+		}
+		return strings.Replace(rowManifest, old, new, 1)
+	}
+	for name, c := range map[string]struct{ manifest, field string }{
+		"unknown field":     {"colour: red\n" + rowManifest, "bundle.yaml:1"},
+		"not yaml":          {"{", "bundle.yaml"},
+		"no graph":          {replace("graphs:\n  model: {file: m.onnx}\n", ""), "graphs"},
+		"missing file":      {replace("m.onnx", "n.onnx"), `graphs["model"].file`},
+		"parent path":       {replace("m.onnx", "../m.onnx"), `graphs["model"].file`},
+		"absolute path":     {replace("m.onnx", "/m.onnx"), `graphs["model"].file`},
+		"no such output":    {replace("model.p\n", "model.q\n"), `heads["churn"].source`},
+		"no such graph":     {replace("model.p\n", "other.p\n"), `heads["churn"].source`},
+		"column beyond":     {replace("column: 1", "column: 2"), `heads["churn"].probability.column`},
+		"quantiles descend": {replace("[0, 0.5, 1]", "[0, 1, 0.5]"), `quantiles[2]`},
+		"bands gap":         {replace("min_probability: 0}", "min_probability: 0.1}"), `bands[0]`},
+		"reason of nothing": {replace("{feature: age", "{feature: agee"), `codes[0].feature`},
+		"unfed input":       {replace("    - {name: plan, type: FEATURE_TYPE_STRING, categories: [a, b]}\n", ""), `"plan"`},
+		"no such input":     {replace("name: plan", "name: plam"), `row.features[1].input`},
+		"wrong type":        {replace("FEATURE_TYPE_STRING", "FEATURE_TYPE_FLOAT"), `row.features[1].type`},
+		"name twice":        {replace("name: plan", "name: age"), `row.features[1]`},
+		"golden gone":       {rowManifest + "goldens: {file: g.jsonl, tolerances: [{precision: PRECISION_FP32}]}\n", "goldens.file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(dir(c.manifest, nil))
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatalf("error %v, want ErrInvalid", err)
+			}
+			if !strings.Contains(err.Error(), c.field) {
+				t.Errorf("%q does not name %s", err, c.field)
+			}
+		})
+	}
+}
+
+func TestExternalDataStaysInTheBundle(t *testing.T) {
+	for _, location := range []string{"../../etc/passwd", "/etc/passwd", "a/b", `a\b`, "..", ".", "", "c:x", "a\x00b"} {
+		fsys := dir("", nil)
+		fsys["m.onnx"].Data = model(plain().bytes(5, weights("w", "x")).bytes(5, message{}.str(8, "v").num(2, 1).
+			bytes(13, message{}.str(1, "location").str(2, location)).num(14, 1)))
+		fsys["x"] = &fstest.MapFile{Data: make([]byte, 48)}
+		if _, err := Open(fsys); !errors.Is(err, ErrGraph) {
+			t.Errorf("location %q: error %v, want ErrGraph", location, err)
+		}
+	}
+	fsys := dir("", nil)
+	fsys["m.onnx"].Data = model(plain().bytes(5, weights("w", "w.bin")))
+	if _, err := Open(fsys); !errors.Is(err, ErrInvalid) {
+		t.Errorf("missing external data: %v", err)
+	}
+	fsys["w.bin"] = &fstest.MapFile{Data: make([]byte, 48)}
+	b, err := Open(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(b.Files(), " "); got != "m.onnx w.bin" {
+		t.Errorf("files: %s", got)
+	}
+}
+
+func TestSteps(t *testing.T) {
+	two := `graphs: {a: {file: m.onnx}, b: {file: b.onnx}}
+steps:
+  - {graph: a}
+  - {graph: b, inputs: {x: a.p}}
+`
+	fsys := dir(two, nil)
+	fsys["b.onnx"] = &fstest.MapFile{Data: model(plain())}
+	b, err := Open(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Steps[1].Feeds[0].Source.String(); got != "a.p" || len(b.Inputs()) != 2 {
+		t.Errorf("feed %s, inputs %v", got, b.Inputs())
+	}
+	for name, c := range map[string][2]string{
+		"before its source": {"  - {graph: a}\n  - {graph: b, inputs: {x: a.p}}\n", "  - {graph: b, inputs: {x: a.p}}\n  - {graph: a}\n"},
+		"never runs":        {"  - {graph: a}\n", ""},
+		"twice":             {"  - {graph: a}\n", "  - {graph: a}\n  - {graph: a}\n"},
+		"no such output":    {"a.p", "a.z"},
+		"no such input":     {"inputs: {x", "inputs: {z"},
+	} {
+		fsys[ManifestFile] = &fstest.MapFile{Data: []byte(strings.Replace(two, c[0], c[1], 1))}
+		if _, err := Open(fsys); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "steps") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestGoldens(t *testing.T) {
+	with := rowManifest + "goldens: {file: g.jsonl, tolerances: [{precision: PRECISION_FP32, absolute: 1e-5}]}\n"
+	good := `{"features": {"age": 3, "plan": "a"}, "outputs": {"model.p": {"values": [0.5, "NaN"]}}}` + "\n\n"
+	b, err := Open(dir(with, map[string]string{"g.jsonl": good}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldens, err := b.Goldens()
+	if err != nil || len(goldens) != 1 {
+		t.Fatalf("%v, %v", goldens, err)
+	}
+	if _, _, ok := b.Tolerance(bundlev1.Precision_PRECISION_BF16); ok {
+		t.Error("a precision without tolerance is admitted")
+	}
+	for name, text := range map[string]string{
+		"empty":       "\n",
+		"not json":    "{",
+		"no output":   `{"features": {}, "outputs": {}}`,
+		"wrong kind":  `{"text": "a", "outputs": {"model.p": {"values": [1]}}}`,
+		"no such":     `{"features": {}, "outputs": {"model.z": {"values": [1]}}}`,
+		"unknown key": `{"features": {}, "expected": {}, "outputs": {"model.p": {"values": [1]}}}`,
+	} {
+		b, err := Open(dir(with, map[string]string{"g.jsonl": text}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Goldens(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestInfer(t *testing.T) {
+	b, err := Open(dir("", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Manifest.GetRow() == nil || len(b.Guesses) < 2 {
+		t.Fatalf("manifest %v, guesses %v", b.Manifest, b.Guesses)
+	}
+	text, err := Marshal(b.Manifest, b.Guesses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "# guessed: every input is one column") {
+		t.Errorf("the guesses are not in the comments:\n%s", text)
+	}
+	again, err := ParseManifest(text)
+	if err != nil || again.GetRow() == nil {
+		t.Errorf("what Marshal wrote does not parse: %v\n%s", err, text)
+	}
+
+	tokens := fstest.MapFS{
+		"onnx/model.onnx": {Data: model(message{}.bytes(1, nodeOf("X")).
+			bytes(11, value("input_ids", 7, -1, -1)).bytes(11, value("attention_mask", 7, -1, -1)).
+			bytes(12, value("logits", 1, -1, 2)))},
+		"tokenizer.json":        {Data: []byte("{}")},
+		"config.json":           {Data: []byte(`{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}`)},
+		"tokenizer_config.json": {Data: []byte(`{"model_max_length": 1000000000000000019884624838656}`)},
+	}
+	b, err = Open(tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Manifest.GetText().GetMaxLength(); got != 512 {
+		t.Errorf("max_length %d, want 512", got)
+	}
+	if axis := b.Manifest.GetGraphs()["model"].GetInputs()["input_ids"].GetSequenceAxis(); axis != 1 {
+		t.Errorf("sequence axis %d", axis)
+	}
+	tokens["second.onnx"] = tokens["onnx/model.onnx"]
+	tokens["third.onnx"] = tokens["onnx/model.onnx"]
+	if _, err := Open(tokens); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "second.onnx, third.onnx") {
+		t.Errorf("two graphs: %v", err)
+	}
+	if _, err := Open(fstest.MapFS{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an empty directory: %v", err)
+	}
+}
