@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -126,7 +127,7 @@ func ItemError(result interface{ GetError() *spb.Status }) error {
 }
 
 func fromStatus(s *status.Status) *Error {
-	e := &Error{Code: s.Code(), Message: s.Message(), status: s}
+	e := &Error{Code: s.Code(), Message: plainMessage(s.Message()), status: s}
 	for _, detail := range s.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
@@ -144,6 +145,18 @@ func fromStatus(s *status.Status) *Error {
 		}
 	}
 	return e
+}
+
+// grpcWrapping is what gRPC puts before the message of the last attempt.
+var grpcWrapping = regexp.MustCompile(`^max retries exhausted: failed after \d+ attempts: (rpc error: code = \w+ desc = )?`)
+
+// plainMessage takes away what says nothing to people.
+func plainMessage(message string) string {
+	message = grpcWrapping.ReplaceAllString(message, "")
+	if message == "no children to pick from" {
+		return "the server's name cannot be resolved to an address"
+	}
+	return message
 }
 
 // typed turns what gRPC returns into an *Error; nil and io.EOF stay.

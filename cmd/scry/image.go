@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -118,8 +119,8 @@ func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, erro
 		return err
 	}
 	err = each(io.NopCloser(nil), results, t, write)
-	if flushErr := flush(); err == nil {
-		err = flushErr
+	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
+		err = errors.Join(err, flush())
 	}
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 // initCmd writes what the server would infer.
 type initCmd struct {
-	Path  string `arg:"" default:"." type:"existingpath" help:"A directory, or an .onnx file."`
+	Path  string `arg:"" default:"." help:"A directory, or an .onnx file."`
 	Print bool   `help:"Print the manifest instead of writing bundle.yaml."`
 	Force bool   `help:"Replace a bundle.yaml that is there."`
 }

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
 	"net"
 	"os"
 	"path/filepath"
@@ -57,9 +62,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"graph":  writeGraph,
-			"server": changeServer,
-			"code":   exitCode,
+			"graph":   writeGraph,
+			"server":  changeServer,
+			"code":    exitCode,
+			"picture": writePicture,
+			"npy":     readNPY,
+			"padded":  padTokenizer,
 		},
 	})
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
@@ -117,6 +125,52 @@ func changeServer(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// writePicture writes a red picture: picture FILE WIDTH HEIGHT.
+func writePicture(ts *testscript.TestScript, _ bool, args []string) {
+	width, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	height, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	picture := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(picture, picture.Bounds(), image.NewUniform(color.RGBA{R: 255, A: 255}), image.Point{}, draw.Src)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(png.Encode(f, picture))
+	ts.Check(f.Close())
+}
+
+// readNPY reads a .npy file of float32 as NumPy does, by its header, and compares:
+// npy FILE DESCR SHAPE VALUES.
+func readNPY(ts *testscript.TestScript, _ bool, args []string) {
+	raw := ts.ReadFile(args[0])
+	header, ok := strings.CutPrefix(raw, "\x93NUMPY\x01\x00")
+	if !ok || len(header) < 2 {
+		ts.Fatalf("no .npy file of version 1.0")
+	}
+	length := int(header[0]) | int(header[1])<<8
+	if (10+length)%64 != 0 || header[2+length-1] != '\n' {
+		ts.Fatalf("the data begin at %d", 10+length)
+	}
+	want := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", args[1], args[2])
+	if got := strings.TrimSpace(header[2 : 2+length]); got != want {
+		ts.Fatalf("header %s, want %s", got, want)
+	}
+	data := []byte(header[2+length:])
+	values := make([]float32, len(data)/4)
+	_, err := binary.Decode(data, binary.LittleEndian, values)
+	ts.Check(err)
+	if got := fmt.Sprint(values); got != args[3] {
+		ts.Fatalf("values %s, want %s", got, args[3])
+	}
+}
+
+// padTokenizer copies a tokenizer.json that then pads to six tokens.
+func padTokenizer(ts *testscript.TestScript, _ bool, args []string) {
+	padded := strings.Replace(ts.ReadFile(args[0]), `"padding": null`,
+		`"padding": {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}`, 1)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(padded), 0o644))
+}
+
 // writeGraph writes a small ONNX file: graph FILE [opset=N] [ir=N] [domain=D]
 // [external=NAME] [input=NAME:TYPE[:AXES]]…, with an output probability.
 func writeGraph(ts *testscript.TestScript, _ bool, args []string) {
@@ -140,5 +194,7 @@ func writeGraph(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("graph %s?", arg)
 		}
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), g.bytes(), 0o644))
+	file := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+	ts.Check(os.WriteFile(file, g.bytes(), 0o644))
 }

@@ -24,7 +24,7 @@ import (
 
 // prepareCmd shows what a model sees.
 type prepareCmd struct {
-	Path   string   `arg:"" type:"existingpath" help:"A bundle's directory, an .onnx file, or a tokenizer.json."`
+	Path   string   `arg:"" help:"A bundle's directory, an .onnx file, or a tokenizer.json."`
 	Inputs []string `arg:"" optional:"" help:"Texts, picture files, or rows as JSON objects or as CSV or JSON Lines files. Without any, texts are read from standard input as JSON Lines {\"text\": …} or {\"base64\": …} (with \"pair\" or \"pair_base64\" for a second text), and rows as CSV or JSON Lines."`
 
 	Pair         string `group:"Texts" placeholder:"TEXT" help:"A second text that belongs to each."`

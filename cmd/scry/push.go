@@ -21,7 +21,7 @@ import (
 
 // pushCmd sends a bundle.
 type pushCmd struct {
-	Path      string      `arg:"" type:"existingpath" help:"A bundle's directory, or an .onnx file."`
+	Path      string      `arg:"" help:"A bundle's directory, or an .onnx file."`
 	Name      string      `short:"n" placeholder:"MODEL" help:"The model's name (default: that of the directory or file)."`
 	Activate  bool        `short:"a" help:"Route the model's calls to the version once it is loaded and checked."`
 	Wait      bool        `help:"Wait until the version is loaded and checked."`

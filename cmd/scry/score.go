@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -87,8 +88,8 @@ func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer,
 		return write(r, failed)
 	})
 	bar.end()
-	if flushErr := flush(); err == nil {
-		err = flushErr
+	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
+		err = errors.Join(err, flush())
 	}
 	if err != nil {
 		return err

@@ -207,8 +207,8 @@ func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.Text
 		return write(r, failed)
 	})
 	bar.end()
-	if flushErr := flush(); err == nil {
-		err = flushErr
+	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
+		err = errors.Join(err, flush())
 	}
 	if err != nil {
 		return err

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 )
 
 // showCmd shows a version.
 type showCmd struct {
-	Model modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
+	Model modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, or the latest where none is; MODEL@VERSION for a number, an alias or latest."`
 	Files bool     `help:"List the files too."`
 }
 
@@ -21,11 +22,16 @@ func (c *showCmd) Run(ctx context.Context, app *app) error {
 	if err := app.output.noCSV(); err != nil {
 		return err
 	}
-	client, err := app.dial(ctx)
+	server, err := app.dial(ctx)
 	if err != nil {
 		return err
 	}
-	got, err := client.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version})
+	req := &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version}
+	got, err := server.ModelStore().GetVersion(ctx, req)
+	if req.Version == "" && isNotRouted(err) {
+		req.Version = "latest"
+		got, err = server.ModelStore().GetVersion(ctx, req)
+	}
 	if err != nil {
 		return err
 	}
@@ -35,6 +41,9 @@ func (c *showCmd) Run(ctx context.Context, app *app) error {
 	}
 	return c.write(app.output, v)
 }
+
+// isNotRouted tells that a model exists and no version of it is activated.
+func isNotRouted(err error) bool { return client.ReasonOf(err) == "NO_ACTIVE_VERSION" }
 
 func (c *showCmd) write(o *output, v *modelstorev1.Version) error {
 	m := v.GetManifest()
