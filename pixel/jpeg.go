@@ -15,7 +15,8 @@ import (
 // single subsampled channel.
 //
 //	jpeg.go         markers, the frame, from planes to RGB
-//	jpeg_scan.go    entropy-coded data to coefficients
+//	jpeg_scan.go    scans: entropy-coded data to coefficients
+//	jpeg_bits.go    bits and Huffman codes
 //	jpeg_idct.go    coefficients to samples
 
 // The markers that matter.

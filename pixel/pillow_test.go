@@ -2,6 +2,7 @@ package pixel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -26,21 +27,28 @@ type picture struct {
 
 func readTestdata(tb testing.TB, name string) []byte {
 	tb.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
+	return readFile(tb, "testdata", name)
+}
+
+func readFile(tb testing.TB, path ...string) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(path...))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return data
 }
 
-func pictures(tb testing.TB) []picture {
+func pictures(tb testing.TB) []picture { return picturesIn(tb, "testdata") }
+
+func picturesIn(tb testing.TB, dir string) []picture {
 	tb.Helper()
 	var list []picture
-	if err := json.Unmarshal(readTestdata(tb, "pictures.json"), &list); err != nil {
+	if err := json.Unmarshal(readFile(tb, dir, "pictures.json"), &list); err != nil {
 		tb.Fatal(err)
 	}
 	for i := range list {
-		list[i].data = readTestdata(tb, "pictures/"+list[i].Name)
+		list[i].data = readFile(tb, dir, "pictures", list[i].Name)
 	}
 	return list
 }
@@ -51,8 +59,14 @@ func digest(b []byte) string {
 }
 
 // Every kind of picture, decoded and oriented, equals Pillow's in every pixel.
+// SCRY_PIXEL_PICTURES may name a folder of other pictures to compare on, such as
+// scripts/pixel/random_pictures.py makes.
 func TestDecodeAgainstPillow(t *testing.T) {
-	for _, p := range pictures(t) {
+	list := picturesIn(t, cmp.Or(os.Getenv("SCRY_PIXEL_PICTURES"), "testdata"))
+	if len(list) < 50 {
+		t.Fatalf("%d pictures", len(list))
+	}
+	for _, p := range list {
 		t.Run(p.Name, func(t *testing.T) {
 			img, info, err := Decode(context.Background(), p.data, Limits{})
 			if err != nil {

@@ -98,8 +98,9 @@ type Info struct {
 	Width, Height int
 	// Orientation as EXIF numbers it, 1 to 8; 1 = as stored.
 	Orientation int
-	// Memory is an upper bound of the bytes that Decode allocates, the result
-	// included: what an admission control would count.
+	// Memory is how many bytes Decode holds at most, the result included: what
+	// an admission control would count. (Lossless WebP made to harm can take
+	// up to 200 MB more.)
 	Memory int64
 
 	// scans is the number of passes over the picture (progressive JPEG).

@@ -80,8 +80,8 @@ func (f *pngFile) info() Info {
 	if f.orientation >= 5 {
 		info.Width, info.Height = f.h, f.w
 	}
-	rows := 64 * int64(f.w) // scanline buffers
-	info.Memory = f.memory + rows + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
+	small := 64*int64(f.w) + int64(len(f.data)) // rows, decompression tables
+	info.Memory = f.memory + small + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
 	return info
 }
 

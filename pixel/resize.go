@@ -121,7 +121,7 @@ type axis struct {
 func newAxis(in, out, from, to int, f Filter) axis {
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1) // antialiasing
-	support := f.support() * stretch
+	support := float64(f.support() * stretch)
 	inverse := 1 / stretch
 	n := to - from
 	a := axis{
@@ -139,7 +139,7 @@ func newAxis(in, out, from, to int, f Filter) axis {
 		count := last - first
 		sum := 0.0
 		for j := range count {
-			w := f.at(float64((float64(j+first) - center + 0.5) * inverse))
+			w := float64(f.at(float64((float64(j+first) - center + 0.5) * inverse)))
 			exact[j] = w
 			sum += w
 		}

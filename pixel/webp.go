@@ -139,9 +139,11 @@ func (f *webpFile) info() Info {
 	blocks := int64(ceilDiv(f.fw, 16)) * int64(ceilDiv(f.fh, 16))
 	memory := 16*16*blocks*3/2 + 16*blocks + int64(len(f.frame)) // planes, filter strengths, partitions
 	if f.lossless {
-		// Four bytes a pixel, as often for the colour-indexing transform, and
-		// up to one image of Huffman group numbers and two of transforms.
-		memory = 12*int64(f.fw)*int64(f.fh) + 8<<20
+		// Four bytes a pixel, once more for the colour-indexing transform, and
+		// smaller images of transforms and code groups. The codes themselves
+		// are left out: they take little, but a file made to harm can define
+		// 65,536 groups of 3 KB at 2.5 bytes each.
+		memory = 12*int64(f.fw)*int64(f.fh) + 1<<20
 	}
 	info.Memory = memory + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
 	return info
