@@ -77,11 +77,16 @@ func loadCUDAProvider(c Config) error {
 	if err := loadCUDALibraries(c.NVIDIA); err != nil {
 		return err
 	}
-	options, err := ort.NewCUDAProviderOptions() // loads the provider
+	options, err := ort.NewCUDAProviderOptions()
 	if err != nil {
+		return fmt.Errorf("the CUDA provider cannot be used: %s", sanitize(err.Error()))
+	}
+	defer func() { _ = options.Destroy() }()
+	// Reading a device number is what loads the provider and asks CUDA for devices.
+	if err := options.Update(map[string]string{"device_id": "0"}); err != nil {
 		return fmt.Errorf("the CUDA provider cannot be loaded: %s", sanitize(err.Error()))
 	}
-	return options.Destroy()
+	return nil
 }
 
 // cudaProviderLibrary is where ONNX Runtime looks for its CUDA provider.

@@ -85,18 +85,21 @@ func cudaMemory(bus string) (total, free int64, ok bool) {
 	return int64(t), int64(f), true
 }
 
-// cudaLibrary is one that the CUDA provider needs, in the order of loading.
+// cudaLibrary is one that the CUDA provider needs.
 type cudaLibrary struct {
-	name     string
+	name     string // may be a pattern
 	optional bool
 }
 
+// cudaLibraries in the order of loading. cuDNN finds its own parts beside it.
 var cudaLibraries = []cudaLibrary{
 	{"libcudart.so.13", false},
 	{"libcublasLt.so.13", false},
 	{"libcublas.so.13", false},
 	{"libcurand.so.10", false},
-	{"libnvrtc.so.13", true}, // for convolutions that cuDNN compiles at run time
+	// For convolutions that cuDNN compiles at run time.
+	{"libnvrtc-builtins.so.13.*", true},
+	{"libnvrtc.so.13", true},
 	{"libcudnn.so.9", false},
 }
 

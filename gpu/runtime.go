@@ -25,6 +25,8 @@ type Config struct {
 	// NVIDIA is the folder of the CUDA libraries, as pip's nvidia-* packages lay
 	// them out (DIR/*/lib/*.so*); empty means the system's own.
 	NVIDIA string
+	// CPUOnly leaves all other providers alone: none of their libraries is loaded.
+	CPUOnly bool
 	// ThreadsPerRun that a run uses on a CPU when its Spec says nothing; 0 means
 	// as many as this process may use.
 	ThreadsPerRun int
@@ -138,8 +140,10 @@ func openRuntime(c Config) (*Runtime, error) {
 		return nil, err
 	}
 	r := &Runtime{config: c, log: log, sessions: map[*session]struct{}{}}
-	r.devices = append(r.devices, openCUDA(c)...)
-	r.devices = append(r.devices, openOpenVINO(c)...)
+	if !c.CPUOnly {
+		r.devices = append(r.devices, openCUDA(c)...)
+		r.devices = append(r.devices, openOpenVINO(c)...)
+	}
 	r.devices = append(r.devices, openCPU()...)
 	for _, d := range r.devices {
 		log.Info("device", "id", d.ID, "name", d.Name, "available", d.Available, "reason", d.Reason)
@@ -338,7 +342,7 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 	precision, err := d.provider.options(options, d, spec, file, threads)
 	if err != nil {
 		_ = options.Destroy()
-		return nil, loadError(d.ID, err.Error())
+		return nil, fmt.Errorf("%w: %s", ErrNoDevice, sanitize(err.Error()))
 	}
 
 	raw, err := r.create(ctx, d, spec.Path, options)

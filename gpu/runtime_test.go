@@ -202,7 +202,7 @@ func chain(t *testing.T, n int) string {
 // ONNX Runtime is still doing.
 func TestLoadEnds(t *testing.T) {
 	r := benchRuntime(t)
-	path := chain(t, 20_000)
+	path := chain(t, 8_000)
 	start := time.Now()
 	s, err := r.Load(context.Background(), Spec{Path: path, AllowOpenVINO: true})
 	if err != nil {
