@@ -169,3 +169,46 @@ func offer(t *testing.T, tokensPerSecond float64, deadline, d time.Duration) out
 	r.atOnce = float64(atOnce) / float64(max(refusals, 1))
 	return r
 }
+
+// TestGreedyTenant: while one tenant offers many times the capacity, another
+// who stays below its share is served as if it were alone.
+func TestGreedyTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, err := New(overloadConfig, encoder(rand.New(rand.NewPCG(6, 6))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		var mu sync.Mutex
+		offered, served := map[string]int{}, map[string]int{}
+		var wg sync.WaitGroup
+		tenant := func(name string, perSecond float64) {
+			rng := rand.New(rand.NewPCG(7, uint64(perSecond)))
+			for start := time.Now(); time.Since(start) < 8*time.Second; {
+				time.Sleep(time.Duration(rng.ExpFloat64() / perSecond * float64(time.Second)))
+				n := textLength(rng)
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
+					defer cancel()
+					r := q.Do(ctx, Call{Tenant: name}, []Item[int]{{Value: n, Length: n}})[0]
+					mu.Lock()
+					defer mu.Unlock()
+					offered[name]++
+					if r.Err == nil {
+						served[name]++
+					}
+				})
+			}
+		}
+		wg.Go(func() { tenant("greedy", 2000) })
+		wg.Go(func() { tenant("modest", 70) })
+		wg.Wait()
+		t.Logf("of %v served %v", offered, served)
+		if served["modest"] < offered["modest"]*97/100 {
+			t.Errorf("the modest tenant got %d of %d", served["modest"], offered["modest"])
+		}
+		if served["greedy"] < 1000 {
+			t.Errorf("the greedy tenant got only %d", served["greedy"])
+		}
+	})
+}

@@ -12,6 +12,11 @@ import (
 	"time"
 )
 
+func echo(_ context.Context, b *Batch[int, int]) error {
+	copy(b.Outputs, b.Items)
+	return nil
+}
+
 // TestCancelAtTheLastMoment cancels callers while the run before theirs, or
 // their own, ends: who is cancelled in the queue does not run, and nobody gets
 // what was meant for an earlier user of a recycled call.
