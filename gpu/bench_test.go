@@ -71,8 +71,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.Run("cpu with deadline", func(b *testing.B) {
 		s := mustLoad(b, r, Spec{Path: graphPath("mlp"), Devices: []string{CPU}, Threads: 1})
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
+		ctx := b.Context()
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := s.Run(ctx, in); err != nil {

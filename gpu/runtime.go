@@ -380,9 +380,7 @@ func (r *Runtime) create(ctx context.Context, d *device, path string, options *o
 		err     error
 	}
 	done, abandoned := make(chan result), make(chan struct{})
-	r.loads.Add(1) // Close waits for it
-	go func() {
-		defer r.loads.Done()
+	r.loads.Go(func() { // Close waits for it
 		var made result
 		load := func() error {
 			made.session, made.err = ort.NewDynamicAdvancedSession(path, nil, nil, options)
@@ -401,7 +399,7 @@ func (r *Runtime) create(ctx context.Context, d *device, path string, options *o
 			}
 		}
 		_ = options.Destroy()
-	}()
+	})
 	select {
 	case made := <-done:
 		if made.err != nil {
