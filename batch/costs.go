@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -14,20 +15,21 @@ type costTable struct {
 	rowStep       []int // by rows up to the last step: index into rows
 	cells         []float64
 
+	// noise is the usual deviation of a run from its step's figure, relative.
+	noise float64
+
 	// Exponentially decayed sums of a regression of time (y) over padded
-	// cells (x).
+	// cells (x), and its line time = fixed + slope × cells.
 	n, sx, sy, sxx, sxy float64
-	// The line time = fixed + slope × cells.
-	fixed, slope float64
+	fixed, slope        float64
 }
 
 const (
-	// costRise and costFall weigh a new figure against the old: a stall is
-	// not the shape's price, so a rise is believed more slowly than a fall.
-	costRise = 1.0 / 8
-	costFall = 1.0 / 2
-	// lineDecay weighs a run in the regression.
-	lineDecay = 1.0 / 64
+	// How much one run weighs in its step's figure, in the noise, and in the
+	// regression.
+	costWeight  = 1.0 / 8
+	noiseWeight = 1.0 / 64
+	lineWeight  = 1.0 / 64
 	// overheadCells is the fixed part of a run in terms of cells, as long as
 	// nothing is known.
 	overheadCells = 32
@@ -59,7 +61,6 @@ func newCostTable(cfg *Config) *costTable {
 		t.rowStep[n], _ = slices.BinarySearch(t.rows, n)
 	}
 	t.cells = make([]float64, len(t.rows)*len(t.lengths))
-	t.slope, t.fixed = 0, 0
 	for _, c := range cfg.Costs {
 		t.observe(c.Shape, float64(c.Time))
 	}
@@ -89,16 +90,18 @@ func (t *costTable) observe(s Shape, ns float64) {
 		return // another configuration's shape
 	}
 	cell := &t.cells[t.rowStep[s.Rows]*len(t.lengths)+t.lengthStep(s.Length)]
-	switch {
-	case *cell == 0:
+	switch old := *cell; {
+	case old == 0:
 		*cell = ns
-	case ns > *cell:
-		*cell += (ns - *cell) * costRise
+	case ns < old/2: // the old was a first run, or a stall
+		*cell = (old + ns) / 2
 	default:
-		*cell += (ns - *cell) * costFall
+		off := min(ns, 2*old) - old // a stall is not the shape's price
+		*cell += off * costWeight
+		t.noise += (math.Abs(off)/old - t.noise) * noiseWeight
 	}
 
-	x, keep := float64(s.Rows*max(s.Length, 1)), 1-lineDecay
+	x, keep := float64(s.Rows*max(s.Length, 1)), 1-lineWeight
 	t.n = t.n*keep + 1
 	t.sx = t.sx*keep + x
 	t.sy = t.sy*keep + ns
@@ -116,6 +119,10 @@ func (t *costTable) observe(s Shape, ns float64) {
 		t.fixed = t.slope * overheadCells
 	}
 }
+
+// margin is by how much a run may exceed its prediction without making anyone
+// late who counted on it.
+func (t *costTable) margin() float64 { return 1 + max(0.05, 2*t.noise) }
 
 // at returns the predicted nanoseconds of a run of rows rows in the given
 // column, whose extent is length. Before anything was observed it is a mere

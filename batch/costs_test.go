@@ -50,7 +50,7 @@ func TestCostsFollowAChange(t *testing.T) {
 	if got := costs.predict(Shape{Rows: 1}); got < 2900*time.Microsecond || got > 3100*time.Microsecond {
 		t.Errorf("%v after a lasting change to 3ms", got)
 	}
-	for range 6 {
+	for range 25 {
 		costs.observe(Shape{Rows: 1}, 1e6)
 	}
 	if got := costs.predict(Shape{Rows: 1}); got > 1100*time.Microsecond {

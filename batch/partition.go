@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// margin is by how much a run may exceed its prediction without making anyone
-// in it late.
-const margin = 1.125
-
 // limits bound one batch.
 type limits struct {
 	rows, items int
@@ -86,7 +82,7 @@ func packed(dst, ts []*ticket, lim limits) []*ticket {
 // fill returns how many of ts, which have one length and fit into one batch,
 // are done at the best rate.
 func (p *partition) fill(ts []*ticket, now instant) int {
-	known := p.costs.known()
+	known, margin := p.costs.known(), p.costs.margin()
 	best, bestRate := 1, 0.0
 	rows, slack := 0, never
 	for n, t := range ts {
@@ -115,7 +111,7 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 	if maxCost == 0 {
 		maxCost = math.MaxInt64
 	}
-	known := p.costs.known()
+	known, margin := p.costs.known(), p.costs.margin()
 	length := -1
 	for j := 1; j <= n; j++ {
 		last := p.sorted[j-1]
