@@ -438,12 +438,13 @@ func (s suite) unknownRank(t *testing.T) {
 
 // unaligned feeds data that begins at an odd address, as network buffers do.
 func (s suite) unaligned(t *testing.T) {
+	session := s.load(t, "matmul")
 	x := of(t, []float32{1, 2, 3}, 1, 3)
 	buffer := make([]byte, len(x.Data)+8)
 	for offset := range 8 {
 		copy(buffer[offset:], x.Data)
 		odd := tensor.Tensor{DType: x.DType, Shape: x.Shape, Data: buffer[offset : offset+len(x.Data)]}
-		near(t, "y", run(t, s.load(t, "matmul"), odd)[0], of(t, []float32{22.5, 27.5}, 1, 2), s.Tolerance)
+		near(t, "y", run(t, session, odd)[0], of(t, []float32{22.5, 27.5}, 1, 2), s.Tolerance)
 	}
 }
 
