@@ -21,7 +21,7 @@ type limits struct {
 // the number of rows that the cost table says is done at the best rate. Mixed
 // lengths are sorted by length and cut into the consecutive groups that take
 // the least time in sum (the dynamic programming of TurboTransformers, Fang et
-// al., PPoPP 2021, section 5); the group of the most urgent ticket is the
+// al., PPoPP 2021); the group of the most urgent ticket is the
 // batch. No group takes longer than its nearest deadline allows.
 type partition struct {
 	costs    *costTable

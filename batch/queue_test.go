@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +100,11 @@ func TestNothingIsKept(t *testing.T) {
 	for i := range 2 {
 		if b.Items[:2][i] != nil || b.Outputs[:2][i] != nil || b.Errs[:2][i] != nil || q.slots[0].entries[:2][i] != nil {
 			t.Errorf("item %d is kept", i)
+		}
+	}
+	for _, k := range slices.Concat(q.sched.considered, q.sched.part.sorted) {
+		if k != nil {
+			t.Error("the scheduler keeps a ticket")
 		}
 	}
 	if k := q.calls.Get().(*call[*big, *big]); cap(k.entries) > 0 {

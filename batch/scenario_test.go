@@ -312,7 +312,7 @@ func (p *player) configure(c *Config, options []string) {
 			c.Lookahead = p.number(v)
 		case "weights":
 			c.Weights = map[string]float64{}
-			for _, w := range strings.Split(v, ",") {
+			for w := range strings.SplitSeq(v, ",") {
 				tenant, weight, _ := strings.Cut(w, ":")
 				c.Weights[tenant] = float64(p.number(weight))
 			}
@@ -335,7 +335,7 @@ func (p *player) number(s string) int {
 }
 
 func (p *player) numbers(s string) (ns []int) {
-	for _, f := range strings.Split(s, ",") {
+	for f := range strings.SplitSeq(s, ",") {
 		ns = append(ns, p.number(f))
 	}
 	return ns

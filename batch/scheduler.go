@@ -133,6 +133,13 @@ func (s *scheduler) next(now instant, freeSlots int) (batch, refused []*ticket) 
 	return batch, s.refused
 }
 
+// forget drops the references of the last selection.
+func (s *scheduler) forget() {
+	clear(s.considered)
+	clear(s.refused)
+	clear(s.part.sorted)
+}
+
 // stale reports that predictions are too old to refuse anything for.
 func (s *scheduler) stale(now instant) bool {
 	return s.running == 0 && now-s.lastRun >= staleAfter

@@ -88,6 +88,7 @@ func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 		}
 		if len(kept) > 0 {
 			q.begin(s, kept, now, false)
+			q.sched.forget()
 			q.windowEnd = now // what is left has waited long enough
 			q.dispatch(now)
 			return true
