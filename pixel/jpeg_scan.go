@@ -24,7 +24,6 @@ type block [64]int16
 
 // jpegDecoder is the state that lasts from scan to scan.
 type jpegDecoder struct {
-	ctx      context.Context // of the one decode that the decoder is made for
 	f        *jpegFile
 	quants   [4]*[64]int32 // as defined last, row by row
 	dcs, acs [4]*huffman
@@ -43,7 +42,7 @@ type jpegChannel struct {
 
 // decodeScans decodes all scans of the file into the planes.
 func decodeScans(ctx context.Context, f *jpegFile, planes []plane) error {
-	d := &jpegDecoder{ctx: ctx, f: f, channels: make([]jpegChannel, len(planes))}
+	d := &jpegDecoder{f: f, channels: make([]jpegChannel, len(planes))}
 	for i, c := range f.components {
 		d.channels[i] = jpegChannel{jpegComponent: c, plane: planes[i], blocksX: planes[i].stride / 8}
 	}
@@ -66,9 +65,9 @@ func decodeScans(ctx context.Context, f *jpegFile, planes []plane) error {
 			}
 			d.restart = int(binary.BigEndian.Uint16(segment))
 		case markerSOS:
-			err = d.readScan(segment, markers.scanData())
+			err = d.readScan(ctx, segment, markers.scanData())
 		case markerEOI:
-			return d.finish()
+			return d.finish(ctx)
 		}
 		if err != nil {
 			return err
@@ -144,7 +143,8 @@ type scanChannel struct {
 	last   int // DC of the block before
 }
 
-func (d *jpegDecoder) readScan(header, data []byte) error {
+// readScan decodes one scan: its header and the entropy-coded data behind it.
+func (d *jpegDecoder) readScan(ctx context.Context, header, data []byte) error {
 	bad := func(what string) error { return fmt.Errorf("%w: JPEG scan %s", ErrCorrupt, what) }
 	if len(header) < 1 || len(header) < 4+2*int(header[0]) {
 		return bad("with a short header")
@@ -197,13 +197,13 @@ func (d *jpegDecoder) readScan(header, data []byte) error {
 	if n > 1 && blocks > 10 {
 		return bad("of too many blocks")
 	}
-	return d.decodeScan(s)
+	return d.decodeScan(ctx, s)
 }
 
 // decodeScan decodes the blocks of a scan in their order. With several
 // channels they come interleaved, MCU by MCU; a channel on its own comes row by
 // row, without the blocks that only fill up MCUs.
-func (d *jpegDecoder) decodeScan(s *jpegScan) error {
+func (d *jpegDecoder) decodeScan(ctx context.Context, s *jpegScan) error {
 	mcusX, mcusY := d.f.mcus()
 	alone := len(s.channels) == 1
 	if alone {
@@ -212,7 +212,7 @@ func (d *jpegDecoder) decodeScan(s *jpegScan) error {
 	}
 	left := d.restart // MCUs until the next restart marker
 	for my := range mcusY {
-		if err := d.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for mx := range mcusX {
@@ -276,7 +276,7 @@ func (d *jpegDecoder) decodeBlock(s *jpegScan, c *scanChannel, x, y int) bool {
 }
 
 // finish transforms the coefficients of a progressive picture.
-func (d *jpegDecoder) finish() error {
+func (d *jpegDecoder) finish(ctx context.Context) error {
 	for i := range d.channels {
 		c := &d.channels[i]
 		if c.table == nil {
@@ -284,8 +284,8 @@ func (d *jpegDecoder) finish() error {
 		}
 		for j := range c.coefficients {
 			x, y := j%c.blocksX, j/c.blocksX
-			if x == 0 && d.ctx.Err() != nil {
-				return d.ctx.Err()
+			if x == 0 && ctx.Err() != nil {
+				return ctx.Err()
 			}
 			idct(c.plane.pix[8*(y*c.plane.stride+x):], c.plane.stride, &c.coefficients[j], c.table, 63)
 		}
