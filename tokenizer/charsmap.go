@@ -94,9 +94,7 @@ func (c *charsmap) plain(e *editor, text []byte) {
 			if place := c.single[b]; place < 0 {
 				e.dst = append(e.dst, b)
 			} else {
-				for _, r := range string(c.at(int(place))) {
-					e.dst = utf8.AppendRune(e.dst, r)
-				}
+				c.replace(e, 1, c.at(int(place)))
 			}
 			i++
 			continue

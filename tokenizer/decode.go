@@ -196,9 +196,15 @@ func (c ctc) decode(tokens []string) []string {
 	return out
 }
 
+// maxDecoded is the length of a token beyond which it is not replaced in, so that a file cannot ask for any growth.
+const maxDecoded = 1 << 20
+
 // replaceDecoder replaces matches of a pattern in each token.
 func replaceDecoder(r replace) eachToken {
 	return func(_ int, token string) string {
+		if len(token) > maxDecoded {
+			return token
+		}
 		var out []byte
 		for _, m := range r.pattern.find(&matcher{}, []byte(token), nil) {
 			if m.hit {

@@ -192,7 +192,7 @@ func (t *Truncation) shorten(a, b *Encoding, special int, overflow bool) (*Encod
 	default:
 		keepA, keepB = longestFirst(lenA, lenB, limit)
 	}
-	if keepA <= 0 && keepA < lenA && limit > 0 || keepB <= 0 && keepB < lenB && limit > 0 {
+	if t.Strategy != LongestFirst && limit > 0 && (keepA <= 0 && keepA < lenA || keepB <= 0 && keepB < lenB) {
 		return nil, nil, fmt.Errorf("%w: %d tokens are too many, and the text to shorten has no more", ErrTruncation, excess)
 	}
 	a, err := a.truncate(keepA, t, overflow)
@@ -233,14 +233,10 @@ func (e *Encoding) extend(next *Encoding) {
 	e.Repaired = e.Repaired || next.Repaired
 }
 
-// grow makes room for n tokens.
+// grow makes room for n tokens in an empty encoding.
 func (e *Encoding) grow(n int) {
-	// One allocation for the six slices of numbers would tie their memory together; they are appended to apart.
-	e.IDs = slices.Grow(e.IDs, n)
-	e.TypeIDs = slices.Grow(e.TypeIDs, n)
-	e.AttentionMask = slices.Grow(e.AttentionMask, n)
-	e.SpecialMask = slices.Grow(e.SpecialMask, n)
-	e.Tokens = slices.Grow(e.Tokens, n)
-	e.Offsets = slices.Grow(e.Offsets, n)
-	e.WordIDs = slices.Grow(e.WordIDs, n)
+	numbers := make([]int32, 5*n)
+	room := func(i int) []int32 { return numbers[i*n : i*n : (i+1)*n] }
+	e.IDs, e.TypeIDs, e.AttentionMask, e.SpecialMask, e.WordIDs = room(0), room(1), room(2), room(3), room(4)
+	e.Tokens, e.Offsets = make([]string, 0, n), make([]Offset, 0, n)
 }

@@ -20,8 +20,12 @@ var ErrUnsupported = errors.New("tokenizer: unsupported tokenizer.json")
 // document reads a JSON value. The first fault is kept, names its place in the file, and makes all that follows read
 // as zero values, so that readers need not check each step.
 type document struct {
-	err error
+	err        error
+	components int
 }
+
+// maxComponents bounds the steps of a text's way, and with them the time that a file may make it take.
+const maxComponents = 64
 
 // value is a place in a document.
 type value struct {
@@ -70,7 +74,6 @@ func (x value) fields(known ...string) map[string]value {
 	object, ok := x.v.(map[string]any)
 	if !ok {
 		x.fail("not an object")
-		return nil
 	}
 	fields := make(map[string]value, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -99,6 +102,10 @@ func (x value) kind() string {
 	kind, ok := object["type"].(string)
 	if !ok {
 		x.fail("no type")
+	}
+	if x.doc.components++; x.doc.components > maxComponents {
+		x.fail("more than %d components", maxComponents)
+		return ""
 	}
 	return kind
 }

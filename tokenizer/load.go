@@ -2,8 +2,9 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -99,6 +100,9 @@ func left(x value) bool {
 	return side == "Left"
 }
 
+// maxPadding bounds the length to which a file may ask to pad every text.
+const maxPadding = 1 << 20
+
 func readPadding(x value) *Padding {
 	if x.null() {
 		return nil
@@ -113,6 +117,9 @@ func readPadding(x value) *Padding {
 	}
 	if s := f["strategy"]; s.v != "BatchLongest" {
 		p.Length = int(s.fields("Fixed")["Fixed"].number())
+	}
+	if max(p.Length, p.MultipleOf) > maxPadding {
+		x.fail("more than %d tokens", maxPadding)
 	}
 	return p
 }
@@ -604,7 +611,8 @@ func (t *Tokenizer) readAdded(x value) {
 		}
 	}
 	var raw, normalized []*addedToken
-	for _, a := range t.added.byID {
+	for _, id := range slices.Sorted(maps.Keys(t.added.byID)) {
+		a := t.added.byID[id]
 		if a.normalized {
 			normalized = append(normalized, a)
 		} else {
@@ -615,7 +623,5 @@ func (t *Tokenizer) readAdded(x value) {
 	t.added.raw, err = newAddedSet(raw, func(a *addedToken) string { return a.content })
 	x.check(err)
 	t.added.normalized, err = newAddedSet(normalized, func(a *addedToken) string { return a.normal })
-	if err != nil {
-		x.check(fmt.Errorf("normalized: %w", err))
-	}
+	x.check(err)
 }

@@ -92,8 +92,8 @@ const (
 
 // maxRepeat and maxProgram bound what an expression may cost.
 const (
-	maxRepeat  = 1000
-	maxProgram = 20000
+	maxRepeat  = 100
+	maxProgram = 512
 	maxNesting = 100
 )
 
@@ -216,10 +216,10 @@ func (p *regexParser) repeated(x *expr) *expr {
 			return x
 		}
 		switch {
-		case x.kind == kindAhead || x.nullable():
-			p.fail("repetition of something that may be empty")
 		case x.kind == kindRepeat:
 			p.fail("repetition of a repetition")
+		case x.nullable():
+			p.fail("repetition of something that may be empty")
 		case p.accept("?"):
 			r.lazy = true
 		case p.accept("+"):

@@ -229,7 +229,12 @@ type retry struct {
 }
 
 func (re *regex) find(m *matcher, text []byte, out []match) []match {
-	m.budget = 64*len(text) + 1024
+	return re.scan(m, text, out, 64*len(text)+1024)
+}
+
+// scan is find with a budget of steps for the quick program.
+func (re *regex) scan(m *matcher, text []byte, out []match, budget int) []match {
+	m.budget = budget
 	m.failed = m.failed[:0]
 	program := re.quick
 	last := 0
@@ -330,11 +335,11 @@ func (m *matcher) run(program []instruction, text []byte, at int) int {
 			pc = i.next
 			continue
 		}
-		if len(m.stack) == 0 {
-			return -1
-		}
 		if m.budget--; m.budget < 0 && !careful {
 			return overspent
+		}
+		if len(m.stack) == 0 {
+			return -1
 		}
 		top := &m.stack[len(m.stack)-1]
 		pc, at = int(top.pc), int(top.at)

@@ -239,6 +239,9 @@ func (t *Tokenizer) tokenize(w *work, text string, track bool, limit int) error 
 	if t.preTokenizer != nil {
 		t.preTokenizer.preTokenize(w)
 	}
+	if w.err != nil {
+		return w.err
+	}
 	for i := range w.pieces {
 		if limit >= 0 && len(w.ids)+len(w.tokens) >= limit {
 			break

@@ -22,7 +22,7 @@ const (
 	noParent = ^uint32(0)
 	// longestKey bounds the work of a walk, and so the time of a text for any file. The longest entries of published
 	// vocabularies are runs of some hundred blanks.
-	longestKey = 4096
+	longestKey = 1024
 )
 
 // newTrie builds a trie of keys; equal keys take the last value. Values are not negative.

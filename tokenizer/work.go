@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"slices"
 	"unicode/utf8"
 )
@@ -34,6 +35,7 @@ type work struct {
 	align    []span // per byte of text, if track
 	pieces   []piece
 
+	err     error   // set if a normaliser made the text too long
 	tokens  []token // if track
 	ids     []int32 // if not track
 	current int32   // index of the piece that the model works on
@@ -54,9 +56,14 @@ type work struct {
 	key      []byte
 }
 
+// maxGrowth is how many times longer normalisation may make a text. The compatibility decompositions of Unicode make
+// some texts 11 times longer, and letters for bytes twice that; a file could ask for any growth.
+const maxGrowth = 64
+
 // reset begins a new text.
 func (w *work) reset(text string, track bool) {
-	w.track, w.original = track, text
+	w.track, w.original, w.err = track, text, nil
+	w.edit.limit = min(maxGrowth*len(text)+4096, 1<<30)
 	w.text = append(w.text[:0], text...)
 	w.tokens, w.ids, w.align = w.tokens[:0], w.ids[:0], w.align[:0]
 	w.pieces = append(w.pieces[:0], piece{end: int32(len(text)), from: span{0, int32(len(text))}, added: -1})
@@ -150,6 +157,9 @@ func (w *work) rewrite(f func(e *editor, text []byte)) {
 	w.text, w.spareText = e.dst, w.text
 	w.align, w.spareAlign = e.dstAlign, w.align
 	w.pieces, w.sparePieces = out, w.pieces
+	if e.full {
+		e.full, w.err = false, fmt.Errorf("%w: normalised, it has more than %d bytes", ErrTooLong, e.limit)
+	}
 }
 
 // editor writes the new text of a piece and keeps the alignment. A cursor stands in the old text; each pushed
@@ -164,6 +174,8 @@ type editor struct {
 
 	dst      []byte
 	dstAlign []span
+	limit    int  // of dst
+	full     bool // something was not written
 
 	held    bool // one character is held back: amend may still change it
 	char    rune
@@ -179,6 +191,10 @@ func (e *editor) open(w *work, p *piece) {
 
 // push writes a character.
 func (e *editor) push(r rune, change int) {
+	if len(e.dst) > e.limit {
+		e.full = true
+		return
+	}
 	if !e.track {
 		e.dst = utf8.AppendRune(e.dst, r)
 		return
@@ -197,6 +213,10 @@ func (e *editor) amend(change int) {
 // write writes a character that stands for the one at byte i of the old text. It needs no cursor: an editor is used
 // either with push and amend, or with write and keep.
 func (e *editor) write(i int, r rune) {
+	if len(e.dst) > e.limit {
+		e.full = true
+		return
+	}
 	n := len(e.dst)
 	e.dst = utf8.AppendRune(e.dst, r)
 	if e.track {
