@@ -28,7 +28,24 @@ func (b blobDir) blobs() string                { return filepath.Join(b.dir, "bl
 func (b blobDir) blob(digest string) string    { return filepath.Join(b.blobs(), digest) }
 func (b blobDir) partials() string             { return filepath.Join(b.dir, "partial") }
 func (b blobDir) partial(digest string) string { return filepath.Join(b.partials(), digest) }
+func (b blobDir) quarantined() string          { return filepath.Join(b.dir, "quarantine") }
 func (b blobDir) live() string                 { return filepath.Join(b.dir, "live") }
+
+// make makes the store's directories, durably, also those of an Open that was
+// cut short.
+func (b blobDir) make() error {
+	for _, dir := range []string{b.blobs(), b.partials(), b.live(), b.quarantined()} {
+		if err := fsys.MkdirAll(b.fs, dir, 0o700); err != nil {
+			return ioError("opening the store's directory", err)
+		}
+	}
+	for _, dir := range []string{filepath.Dir(b.blobs()), b.dir} {
+		if err := b.fs.SyncDir(dir); err != nil {
+			return ioError("opening the store's directory", err)
+		}
+	}
+	return nil
+}
 
 // stored tells whether a blob of the size is there. It does not read it.
 func (b blobDir) stored(digest string, size int64) (bool, error) {
@@ -106,7 +123,7 @@ func (b blobDir) verify(ctx context.Context, digest string, size int64) error {
 }
 
 func (b blobDir) quarantine(digest string) error {
-	if err := b.fs.Rename(b.blob(digest), filepath.Join(b.dir, "quarantine", digest)); err != nil {
+	if err := b.fs.Rename(b.blob(digest), filepath.Join(b.quarantined(), digest)); err != nil {
 		return ioError("putting a blob into quarantine", err)
 	}
 	return b.sync()

@@ -205,3 +205,31 @@ func sum(content string) string {
 	digest := sha256.Sum256([]byte(content))
 	return hex.EncodeToString(digest[:])
 }
+
+// TestOddPlaces opens a store through a relative path and a symbolic link.
+func TestOddPlaces(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("disk", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("disk", "data"); err != nil {
+		t.Skip(err)
+	}
+	s := open(t, Config{Dir: "data/../data"})
+	if _, err := push(t.Context(), s, "content"); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := s.Materialize(t.Context(), "churn", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !filepath.IsAbs(dir.Path) {
+		t.Errorf("the working directory has the relative path %s", dir.Path)
+	}
+	if _, err := os.Stat("disk/catalogue.db"); err != nil {
+		t.Error(err)
+	}
+	if err := dir.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -27,8 +27,21 @@ const (
 	childUpload = "SCRY_TEST_STORE_UPLOAD" // an upload that a killed child left, "ID SEED"
 )
 
-// kills is how often a child is killed.
-const kills = 50
+// killsVariable says how often a child is killed; 50 times without it.
+const killsVariable = "SCRY_KILLS"
+
+func killCount(t *testing.T) int {
+	t.Helper()
+	value := os.Getenv(killsVariable)
+	if value == "" {
+		return 50
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q is not a number of kills", killsVariable, value)
+	}
+	return n
+}
 
 // pushed are the files of a pushed version: one of its own, one that all share.
 func pushed(seed uint64) storetest.Files {
@@ -203,7 +216,7 @@ func (a *acknowledged) hear(line string) error {
 // TestKill kills a working process at random moments, and holds the store
 // against what it had acknowledged.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
+	dir, kills := t.TempDir(), killCount(t)
 	a := &acknowledged{versions: map[int64]string{}, deleted: map[int64]bool{}, offsets: map[string]int64{}}
 	resumed := 0
 	for round := range kills {
@@ -213,7 +226,7 @@ func TestKill(t *testing.T) {
 		runAndKill(t, dir, round, a)
 		checkAcknowledged(t, dir, a)
 	}
-	if a.revision < kills || len(a.deleted) < kills || resumed < kills/10 {
+	if a.revision < int64(kills) || len(a.deleted) < kills || resumed < kills/10 {
 		t.Fatalf("too little happened: %d route revisions, %d deletions, %d uploads resumed", a.revision, len(a.deleted), resumed)
 	}
 	t.Logf("%d kills, %d versions, %d route revisions, %d deletions, %d uploads resumed",

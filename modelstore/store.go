@@ -154,9 +154,11 @@ type Store struct {
 	writers  map[string]*FileWriter // by digest: the one that may write; guarded by mu
 	watchers map[*Watcher]struct{}  // guarded by mu
 
-	closed atomic.Bool
-	stop   context.CancelFunc // ends the sweeper
-	done   sync.WaitGroup     // the sweeper; Close waits for it
+	once     sync.Once
+	closeErr error // of the first Close
+	closed   atomic.Bool
+	stop     context.CancelFunc // ends the sweeper
+	done     sync.WaitGroup     // the sweeper; Close waits for it
 }
 
 // Open opens the store of a directory, or makes one. ErrLocked if another
@@ -166,11 +168,13 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
-	for _, dir := range []string{"blobs/sha256", "partial", "live", "quarantine"} {
-		if err := fsys.MkdirAll(cfg.FS, filepath.Join(cfg.Dir, filepath.FromSlash(dir)), 0o700); err != nil {
-			return nil, ioError("opening the store's directory", err)
-		}
+	blobs := blobDir{fs: cfg.FS, dir: cfg.Dir}
+	if err := blobs.make(); err != nil {
+		return nil, err
 	}
 	lock, err := cfg.FS.Lock(filepath.Join(cfg.Dir, "LOCK"))
 	if errors.Is(err, fsys.ErrLocked) {
@@ -181,7 +185,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s := &Store{
 		cfg:      cfg,
-		blobs:    blobDir{fs: cfg.FS, dir: cfg.Dir},
+		blobs:    blobs,
 		lock:     lock,
 		writers:  map[string]*FileWriter{},
 		watchers: map[*Watcher]struct{}{},
@@ -213,9 +217,11 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 // the lock. Working directories that are still open stay on the disk until the
 // next Open.
 func (s *Store) Close() error {
-	if s.closed.Load() {
-		return nil
-	}
+	s.once.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
 	s.stop()
 	s.done.Wait()
 	var errs []error

@@ -57,21 +57,20 @@ type File interface {
 }
 
 // MkdirAll creates a directory and the parents that are missing, each durably.
-// A directory that exists is no error.
+// A directory that exists, or a symbolic link in its place, is left as it is.
 func MkdirAll(fsys FS, name string, perm fs.FileMode) error {
-	if info, err := fsys.Stat(name); err == nil {
-		if !info.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: name, Err: errors.New("not a directory")}
-		}
-		return nil
-	}
+	err := fsys.Mkdir(name, perm)
 	parent := filepath.Dir(name)
-	if parent != name {
+	if errors.Is(err, fs.ErrNotExist) && parent != name {
 		if err := MkdirAll(fsys, parent, perm); err != nil {
 			return err
 		}
+		err = fsys.Mkdir(name, perm)
 	}
-	if err := fsys.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return fsys.SyncDir(parent)
