@@ -51,7 +51,7 @@ func (m *Manager) Statuses() []Status {
 		if v != nil {
 			out[i].Loaded = v.loaded
 			out[i].Verification = v.verified
-			out[i].Graphs = v.graphStatuses()
+			out[i].Graphs = v.Graphs()
 		}
 	}
 	sort.Slice(out, func(i, j int) bool {
@@ -61,7 +61,8 @@ func (m *Manager) Statuses() []Status {
 	return out
 }
 
-func (v *Version) graphStatuses() []GraphStatus {
+// Graphs describes the version's graphs in the order in which they run.
+func (v *Version) Graphs() []GraphStatus {
 	out := make([]GraphStatus, 0, len(v.steps))
 	for _, s := range v.steps {
 		g := s.graph
