@@ -17,13 +17,15 @@ import (
 	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
 )
 
-// One message of a stream holds at most this much; small messages are answered
-// early and keep several runs going at once.
+// One message of a stream holds at most this much, and so many messages are
+// unanswered at most: enough to keep a fast server busy, and little enough that a
+// slow one answers each message well within its deadline.
 const (
 	streamInstances = 256
-	streamTexts     = 64
-	streamImages    = 8
+	streamTexts     = 16
+	streamImages    = 4
 	streamBytes     = 4 << 20
+	streamWindow    = 8
 )
 
 // StreamScore scores as many instances as the sequence gives, in bounded memory:
@@ -167,8 +169,9 @@ func stream[I proto.Message, Req, Resp, R any](
 }
 
 // batcher groups items into messages as Nagle's algorithm groups bytes: a full
-// message goes at once, a smaller one as soon as nothing that was sent is still
-// unanswered. So an idle stream adds no delay, and a busy one fills its messages.
+// message goes while the window has room, a smaller one as soon as nothing that
+// was sent is still unanswered. So an idle stream adds no delay, and a busy one
+// fills its messages.
 type batcher[I proto.Message] struct {
 	queue chan I
 	wake  chan struct{} // capacity 1: unanswered has changed
@@ -190,44 +193,48 @@ func (b *batcher[I]) answered() {
 // run sends until the queue is closed or ctx ends.
 func (b *batcher[I]) run(ctx context.Context, send func([]I) error) error {
 	var batch []I
+	var next []I // an item that did not fit into the batch any more, or nothing
 	bytes := 0
 	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
 		full := batch
-		batch, bytes = nil, 0
+		batch, next, bytes = next, nil, 0
+		for _, item := range batch {
+			bytes += itemBytes(item)
+		}
 		b.unanswered.Add(1)
 		return send(full)
 	}
 	for {
-		if b.unanswered.Load() <= 0 {
+		full := len(next) > 0 || len(batch) == b.max.items || bytes >= b.max.bytes
+		if n := b.unanswered.Load(); len(batch) > 0 && (n <= 0 || full && n < streamWindow) {
 			if err := flush(); err != nil {
 				return err
 			}
+			continue
+		}
+		queue := b.queue
+		if full {
+			queue = nil // until something is answered
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-b.wake:
-		case item, ok := <-b.queue:
+		case item, ok := <-queue:
 			if !ok {
+				if len(batch) == 0 {
+					return nil
+				}
 				return flush()
 			}
 			size := itemBytes(item)
-			if size > b.item {
+			switch {
+			case size > b.item:
 				return fromStatus(status.FromProto(tooLarge(size, b.item)))
-			}
-			if bytes+size > b.max.bytes {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-			batch, bytes = append(batch, item), bytes+size
-			if len(batch) == b.max.items {
-				if err := flush(); err != nil {
-					return err
-				}
+			case len(batch) > 0 && bytes+size > b.max.bytes:
+				next = []I{item}
+			default:
+				batch, bytes = append(batch, item), bytes+size
 			}
 		}
 	}

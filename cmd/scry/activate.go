@@ -36,7 +36,7 @@ func (c *activateCmd) Run(ctx context.Context, app *app) error {
 
 // waitLoaded shows a version's way into memory.
 func waitLoaded(ctx context.Context, app *app, c *client.Client, ref modelRef) error {
-	p := app.output.progress("load", false)
+	p := app.output.progress("loading", "")
 	defer p.end()
 	return c.WaitLoaded(ctx, ref.Model, ref.Version, func(step *modelstorev1.WatchVersionResponse) { p.say("%s", loadText(ref.Model, step)) })
 }

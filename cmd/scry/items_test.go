@@ -152,7 +152,7 @@ func (r repeat) Read(p []byte) (int, error) {
 func TestProgress(t *testing.T) {
 	var err bytes.Buffer
 	now := time.Unix(0, 0)
-	p := (&output{err: &err}).progress("sending", true)
+	p := (&output{err: &err}).progress("sending", "")
 	p.now = func() time.Time { return now }
 	p.start(25<<20, 100<<20) // a quarter was there before
 	now = now.Add(5 * time.Second)
@@ -169,7 +169,7 @@ func TestProgress(t *testing.T) {
 	p.end()
 
 	err.Reset()
-	p = (&output{err: &err, terminal: true}).progress("scoring", false)
+	p = (&output{err: &err, terminal: true}).progress("scoring", "rows")
 	p.now = func() time.Time { return now }
 	p.start(0, 0)
 	now = now.Add(time.Second)

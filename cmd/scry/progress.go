@@ -9,10 +9,10 @@ import (
 // progress shows how far something is: on a terminal a line that is redrawn,
 // elsewhere a line every few seconds. It is used by one goroutine at a time.
 type progress struct {
-	o     *output
-	what  string
-	bytes bool // amounts are bytes, else rows
-	now   func() time.Time
+	o    *output
+	what string
+	unit string // what is counted, such as rows; empty = bytes
+	now  func() time.Time
 
 	began, shown time.Time
 	first, done  int64 // first is what was done before the work began
@@ -21,8 +21,8 @@ type progress struct {
 	said         string
 }
 
-func (o *output) progress(what string, bytes bool) *progress {
-	return &progress{o: o, what: what, bytes: bytes, now: time.Now}
+func (o *output) progress(what, unit string) *progress {
+	return &progress{o: o, what: what, unit: unit, now: time.Now}
 }
 
 // start sets the amounts from which rate and time left are counted.
@@ -77,10 +77,10 @@ func (p *progress) end() {
 // line is the amounts with a bar, the rate and the time left.
 func (p *progress) line(now time.Time) string {
 	amount := func(n int64) string {
-		if p.bytes {
+		if p.unit == "" {
 			return bytesText(n)
 		}
-		return fmt.Sprintf("%d rows", n)
+		return fmt.Sprintf("%d %s", n, p.unit)
 	}
 	elapsed := now.Sub(p.began).Seconds()
 	rate := 0.0

@@ -24,7 +24,7 @@ func (c *pullCmd) Run(ctx context.Context, app *app) error {
 	if dir == "" {
 		dir = c.Model.Model
 	}
-	bar := app.output.progress("receiving", true)
+	bar := app.output.progress("receiving", "")
 	defer bar.end()
 	started := false
 	v, err := server.Pull(ctx, dir, client.PullOptions{Model: c.Model.Model, Version: c.Model.Version, Progress: func(p client.Progress) {

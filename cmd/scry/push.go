@@ -154,7 +154,7 @@ func namedDomains(known []string) []string {
 // push sends the files and shows how far it is.
 func (c *pushCmd) push(ctx context.Context, app *app, server *client.Client, s *source, name string, files []string) (*client.PushResult, error) {
 	memory := uploadMemory(app.connection.target, name, c.Path)
-	bar := app.output.progress("reading", true)
+	bar := app.output.progress("reading", "")
 	defer bar.end()
 	phase, started := client.PhaseHash, false
 	result, err := server.Push(ctx, s, client.PushOptions{

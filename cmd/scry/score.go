@@ -77,7 +77,7 @@ func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer,
 	if err != nil {
 		return err
 	}
-	bar := o.progress("scoring", false)
+	bar := o.progress("scoring", "rows")
 	bar.start(0, 0)
 	watched := !isTerminal(o.out) // a table on the same terminal is progress enough
 	t := &tally{items: "rows"}

@@ -127,7 +127,10 @@ func headColumns(name string, h *bundlev1.Head, reasons int, full bool) []scoreC
 				if p.Percentile == nil {
 					return ""
 				}
-				return strconv.FormatFloat(p.GetPercentile(), 'f', -1, 64)
+				if !full {
+					return strconv.FormatFloat(p.GetPercentile(), 'f', 1, 64)
+				}
+				return number(p.GetPercentile())
 			})),
 			column("band", p((*scoringv1.Probability).GetBand)),
 		}

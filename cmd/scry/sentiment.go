@@ -196,7 +196,7 @@ func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.Text
 	if err != nil {
 		return err
 	}
-	bar := o.progress("reading", false)
+	bar := o.progress("reading", "texts")
 	bar.start(0, 0)
 	watched := !isTerminal(o.out)
 	t := &tally{items: "texts"}
