@@ -44,9 +44,9 @@ func (l *loading) place(ctx context.Context, name string) (*graph, error) {
 		spec.Threads = 1
 	}
 	switch {
-	case l.opts.Device != "":
+	case l.opts.Device != "" && !small:
 		spec.Devices = []string{l.opts.Device}
-	case len(spec.Devices) > 0:
+	case len(spec.Devices) > 0 && l.opts.Device == "":
 	case small:
 		// The way to another device costs more than a small graph's work.
 		spec.Devices = []string{gpu.CPU}
@@ -59,6 +59,18 @@ func (l *loading) place(ctx context.Context, name string) (*graph, error) {
 		}
 	}
 	return l.load(ctx, name, spec)
+}
+
+// mayLeaveCPU tells whether place could put a graph of this bundle elsewhere.
+func (v *Version) mayLeaveCPU() bool {
+	_, _, admitted := v.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16)
+	for name, m := range v.bundle.Manifest.GetGraphs() {
+		devices := m.GetExecution().GetDevices()
+		if len(devices) == 0 && admitted && v.bundle.Graphs[name].WeightBytes >= smallGraph || contains(devices, gpu.OpenVINO) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *loading) load(ctx context.Context, name string, spec gpu.Spec) (*graph, error) {

@@ -73,6 +73,8 @@ func Probe(ctx context.Context, argv []string, dir string, limits ProbeLimits) (
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limited{&out, 8 << 20}, &limited{&errOut, 64 << 10}
 	cmd.SysProcAttr = childAttributes()
+	// A probe needs no GPU, whose memory the server may have filled.
+	cmd.Env = append(os.Environ(), "CUDA_VISIBLE_DEVICES=")
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return Probed{}, fmt.Errorf("probe: %w", err)
@@ -131,10 +133,19 @@ func (e *probeError) Error() string { return e.text }
 func (e *probeError) Unwrap() error { return e.is }
 
 // ProbeChild is the child's side of Probe: it loads the bundle on the CPU, runs
-// its golden samples and prints what it found. The caller exits after it.
+// its golden samples and prints what it found. Where the server may choose
+// OpenVINO it loads the bundle there too: not for its answers, which the server
+// checks itself, but so that a crash happens here. The caller exits after it.
 func ProbeChild(ctx context.Context, loader gpu.Loader, limits pipeline.Limits, dir string) error {
 	r := report{}
-	v, err := Load(ctx, pipeline.Identity{Model: "probe"}, dir, LoadOptions{Loader: loader, Limits: limits, Device: gpu.CPU})
+	opts := LoadOptions{Loader: loader, Limits: limits, Device: gpu.CPU, Cold: true}
+	v, err := Load(ctx, pipeline.Identity{Model: "probe"}, dir, opts)
+	if err == nil && v.mayLeaveCPU() {
+		opts.Device = gpu.OpenVINO
+		if other, oerr := Load(ctx, pipeline.Identity{Model: "probe"}, dir, opts); oerr == nil {
+			_ = other.Close()
+		}
+	}
 	if err != nil {
 		r.Error = err.Error()
 		for kind, is := range kinds {

@@ -86,7 +86,9 @@ type LoadOptions struct {
 	Loader gpu.Loader
 	Limits pipeline.Limits
 	// Device forces every graph onto one device, such as "cpu" in a probe.
-	Device   string
+	Device string
+	// Cold leaves out the first runs: nobody is going to call.
+	Cold     bool
 	Recorder Recorder
 	// Progress hears of the stages; may be nil.
 	Progress func(Progress)
@@ -135,9 +137,11 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	if err := l.verify(ctx, v); err != nil {
 		return nil, err
 	}
-	report(Progress{Stage: Warming, Message: "first runs", Fraction: 0.8})
-	if err := l.warm(ctx, v); err != nil {
-		return nil, err
+	if !opts.Cold {
+		report(Progress{Stage: Warming, Message: "first runs", Fraction: 0.8})
+		if err := l.warm(ctx, v); err != nil {
+			return nil, err
+		}
 	}
 	v.loaded = time.Now()
 	v.recorder = opts.Recorder // from here on: goldens and warm-up are nobody's items

@@ -42,9 +42,7 @@ func probe(ctx context.Context, cfg Config, dir string) error {
 	// When memory runs out, the kernel is to end this process and not the
 	// server. Without the right to say so it decides by itself.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o600)
-	gc := runtimeConfig(cfg)
-	gc.OpenVINO, gc.NVIDIA = "", "" // the CPU is enough to find a bad bundle
-	r, err := gpu.Open(gc)
+	r, err := gpu.Open(runtimeConfig(cfg))
 	if err != nil {
 		return err
 	}
