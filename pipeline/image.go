@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pixel"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -92,11 +94,41 @@ func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
 	if len(data) == 0 {
 		return Picture{}, &InputError{Field: "content", Reason: "IMAGE_EMPTY", Message: "there are no bytes"}
 	}
+	if p.limits.Decoding != nil {
+		// A header that cannot be read costs nothing; Tensor says what is wrong.
+		info, _ := pixel.DecodeConfig(data)
+		release, err := p.limits.Decoding.take(ctx, info.Memory)
+		if err != nil {
+			return Picture{Info: info}, err
+		}
+		defer release()
+	}
 	t, info, err := p.image.prepare.Tensor(ctx, data, p.limits.Image)
 	if err != nil {
 		return Picture{Info: info}, imageError(err)
 	}
 	return Picture{Item: Item{Inputs: []tensor.Tensor{t}, Rows: 1}, Info: info}, nil
+}
+
+// Decoding bounds what the decoding of all pictures of a process holds at a
+// time. A picture waits for its turn until its context ends.
+type Decoding struct {
+	budget int64
+	free   *semaphore.Weighted
+}
+
+// NewDecoding makes a bound of so many bytes.
+func NewDecoding(budget int64) *Decoding {
+	return &Decoding{budget: budget, free: semaphore.NewWeighted(budget)}
+}
+
+func (d *Decoding) take(ctx context.Context, bytes int64) (release func(), err error) {
+	// A picture beyond the whole budget runs alone; pixel.Limits may refuse it.
+	bytes = min(max(bytes, 1), d.budget)
+	if err := d.free.Acquire(ctx, bytes); err != nil {
+		return nil, err
+	}
+	return func() { d.free.Release(bytes) }, nil
 }
 
 func imageError(err error) error {

@@ -19,6 +19,8 @@ type Limits struct {
 	TextBytes int
 	// Image bounds one picture.
 	Image pixel.Limits
+	// Decoding bounds all pictures together; nil for no bound.
+	Decoding *Decoding
 }
 
 // DefaultTextBytes is the default of Limits.TextBytes.

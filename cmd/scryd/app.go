@@ -269,7 +269,10 @@ func runtimeConfig(cfg Config) gpu.Config {
 }
 
 func itemLimits(cfg Config) pipeline.Limits {
-	return pipeline.Limits{TextBytes: cfg.MaxTextBytes, Image: pixel.Limits{MaxBytes: cfg.MaxImageBytes, MaxPixels: cfg.MaxImagePixels}}
+	return pipeline.Limits{
+		TextBytes: cfg.MaxTextBytes, Image: pixel.Limits{MaxBytes: cfg.MaxImageBytes, MaxPixels: cfg.MaxImagePixels},
+		Decoding: pipeline.NewDecoding(cfg.DecodeMemory),
+	}
 }
 
 func requestLimits(cfg Config) server.Limits {

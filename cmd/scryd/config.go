@@ -42,6 +42,7 @@ type Config struct {
 	MaxTextBytes    int
 	MaxImageBytes   int
 	MaxImagePixels  int
+	DecodeMemory    int64
 	MaxUploadBytes  int64
 	MaxInstances    int
 	MaxTexts        int
@@ -76,6 +77,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.IntVar(&c.MaxTextBytes, "max-text-bytes", limits.TextBytes, "bytes of one text")
 	f.IntVar(&c.MaxImageBytes, "max-image-bytes", limits.ImageBytes, "bytes of one picture file")
 	f.IntVar(&c.MaxImagePixels, "max-image-pixels", limits.ImagePixels, "pixels of one picture")
+	f.Int64Var(&c.DecodeMemory, "decode-memory", 1<<30, "bytes that the decoding of all pictures may hold at a time; more wait")
 	f.Int64Var(&c.MaxUploadBytes, "max-upload-bytes", limits.UploadBytes, "bytes of one version's files")
 	f.IntVar(&c.MaxInstances, "max-instances", limits.Instances, "rows of one Score call, tables aside")
 	f.IntVar(&c.MaxTexts, "max-texts", limits.Texts, "texts of one call")
@@ -197,7 +199,7 @@ func (c *Config) Validate() error {
 	}
 	for name, v := range map[string]int64{
 		"--max-message-bytes": int64(c.MaxMessageBytes), "--max-text-bytes": int64(c.MaxTextBytes), "--max-image-bytes": int64(c.MaxImageBytes),
-		"--max-image-pixels": int64(c.MaxImagePixels), "--max-upload-bytes": c.MaxUploadBytes, "--max-instances": int64(c.MaxInstances),
+		"--max-image-pixels": int64(c.MaxImagePixels), "--max-upload-bytes": c.MaxUploadBytes, "--decode-memory": c.DecodeMemory, "--max-instances": int64(c.MaxInstances),
 		"--max-texts": int64(c.MaxTexts), "--max-images": int64(c.MaxImages), "--default-deadline": int64(c.DefaultDeadline),
 		"--drain-timeout": int64(c.DrainTimeout), "--probe-time": int64(c.ProbeTime), "--spare-versions": int64(c.SpareVersions),
 	} {
