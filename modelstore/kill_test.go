@@ -105,7 +105,9 @@ func child(ctx context.Context, dir string) error {
 		return err
 	}
 	var newest atomic.Int64
-	newest.Store(1)
+	if v, err := s.Resolve(ctx, "churn", modelstore.Latest); err == nil {
+		newest.Store(v)
+	}
 	var g errgroup.Group
 	g.Go(func() error { // pushes
 		if id, left, ok := strings.Cut(os.Getenv(childUpload), " "); ok {
@@ -139,6 +141,7 @@ func child(ctx context.Context, dir string) error {
 	})
 	g.Go(func() error { // moves the route
 		for i := 0; ; i++ {
+			time.Sleep(time.Millisecond)
 			var r modelstore.Route
 			var err error
 			if i%3 == 2 {
@@ -226,7 +229,7 @@ func TestKill(t *testing.T) {
 		runAndKill(t, dir, round, a)
 		checkAcknowledged(t, dir, a)
 	}
-	if a.revision < int64(kills) || len(a.deleted) < kills || resumed < kills/10 {
+	if a.revision < int64(kills) || len(a.deleted) < kills/5 || resumed < kills/5 {
 		t.Fatalf("too little happened: %d route revisions, %d deletions, %d uploads resumed", a.revision, len(a.deleted), resumed)
 	}
 	t.Logf("%d kills, %d versions, %d route revisions, %d deletions, %d uploads resumed",
@@ -253,13 +256,20 @@ func runAndKill(t *testing.T, dir string, round int, a *acknowledged) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	kill := func() { _ = cmd.Process.Kill() }
 	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if lines.Text() == "ready" {
-			time.AfterFunc(time.Duration(1+rand.IntN(300))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		}
+	// The moment is counted in work done, not in time, for slow machines; routes
+	// move all the time.
+	for left := rand.IntN(30); lines.Scan(); {
 		if err := a.hear(lines.Text()); err != nil {
+			kill()
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(lines.Text(), "route") {
+			continue
+		}
+		if left--; left == -1 {
+			time.AfterFunc(time.Duration(rand.IntN(10_000))*time.Microsecond, kill)
 		}
 	}
 	if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
