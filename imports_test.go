@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,14 +70,14 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports ONNX Runtime's binding, which belongs under gpu", path)
 			}
 			rest, ours := strings.CutPrefix(imported, module)
-			if contains(standardOnly, part) && strings.Contains(strings.Split(imported, "/")[0], ".") && partOf(rest) != part {
+			if slices.Contains(standardOnly, part) && strings.Contains(strings.Split(imported, "/")[0], ".") && partOf(rest) != part {
 				t.Errorf("%s imports %s: only the standard library is allowed", path, imported)
 				continue
 			}
 			if !ours || strings.HasPrefix(rest, "proto/") || partOf(rest) == part {
 				continue
 			}
-			if !contains(rule, partOf(rest)) {
+			if !slices.Contains(rule, partOf(rest)) {
 				t.Errorf("%s imports %s, which %s may not", path, rest, part)
 			}
 		}
@@ -116,13 +117,4 @@ func list(t *testing.T) []goPackage {
 		}
 		packages = append(packages, p)
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

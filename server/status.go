@@ -208,17 +208,6 @@ func invalidRequest(v *protovalidate.ValidationError) *status.Status {
 	return withDetails(codes.InvalidArgument, first, []protoadapt.MessageV1{info, bad})
 }
 
-// overload tells whether an error concerns the whole server rather than an
-// item: such an error fails the call.
-func overload(err error) bool {
-	for _, is := range []error{batch.ErrFull, batch.ErrDeadline, batch.ErrClosed, serving.ErrClosed, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
-}
-
 // failed returns a status error with a reason of the server's own.
 func failed(code codes.Code, reason, field, format string, args ...any) error {
 	message := fmt.Sprintf(format, args...)

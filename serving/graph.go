@@ -344,14 +344,3 @@ func precisionOf(p gpu.Precision) bundlev1.Precision {
 	}
 	return bundlev1.Precision_PRECISION_FP32
 }
-
-// average returns the mean of n runs of f.
-func average(n int, f func() error) (time.Duration, error) {
-	start := time.Now()
-	for range n {
-		if err := f(); err != nil {
-			return 0, err
-		}
-	}
-	return time.Since(start) / time.Duration(n), nil
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scry-ml/scry/bundle"
@@ -66,7 +67,7 @@ func (v *Version) mayLeaveCPU() bool {
 	_, _, admitted := v.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16)
 	for name, m := range v.bundle.Manifest.GetGraphs() {
 		devices := m.GetExecution().GetDevices()
-		if len(devices) == 0 && admitted && v.bundle.Graphs[name].WeightBytes >= smallGraph || contains(devices, gpu.OpenVINO) {
+		if len(devices) == 0 && admitted && v.bundle.Graphs[name].WeightBytes >= smallGraph || slices.Contains(devices, gpu.OpenVINO) {
 			return true
 		}
 	}
@@ -99,7 +100,7 @@ func (l *loading) verify(ctx context.Context, v *Version) error {
 			continue
 		}
 		m := l.bundle.Manifest.GetGraphs()[name]
-		if pinned := m.GetExecution().GetDevices(); len(pinned) > 0 && !contains(pinned, gpu.CPU) {
+		if pinned := m.GetExecution().GetDevices(); len(pinned) > 0 && !slices.Contains(pinned, gpu.CPU) {
 			return err
 		}
 		reason := fmt.Sprintf("%s in %s: %v", g.place.Device, precisionName(g.place.Precision), err)
@@ -280,13 +281,4 @@ func (l *loading) shapes(v *Version) []warmShape {
 		}
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

@@ -87,18 +87,15 @@ func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir strin
 	bestRate := 0.0
 	for _, n := range w.batches {
 		out.batch = n
-		rate, err := out.round(ctx, 500*time.Millisecond)
-		if err != nil {
+		if _, err := out.round(ctx, 500*time.Millisecond); err != nil { // warm
 			return nil, err
 		}
-		if rate, err = out.round(ctx, time.Second); err != nil {
+		rate, err := out.round(ctx, time.Second)
+		if err != nil {
 			return nil, err
 		}
 		if rate > bestRate {
 			bestRate, out.best = rate, fmt.Sprintf("batches of %d", n)
-		}
-		if rate < bestRate {
-			continue
 		}
 	}
 	_, err = fmt.Sscanf(out.best, "batches of %d", &out.batch)
