@@ -53,7 +53,7 @@ func valueInfo(spec string) []byte {
 	parts := strings.Split(spec, ":")
 	types := map[string]uint64{"float": 1, "int64": 7, "string": 8}
 	var shape []byte
-	for _, axis := range strings.Split(parts[2], ",") {
+	for axis := range strings.SplitSeq(parts[2], ",") {
 		var dim []byte
 		if axis >= "0" && axis <= "9999" {
 			n := uint64(0)

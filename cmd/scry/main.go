@@ -142,7 +142,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 		a.output.hint("is a scry server running at %s? --server, SCRY_SERVER or \"scry context\" name another", a.connection.target)
 		return exitTryLater
 	case codes.DeadlineExceeded:
-		a.output.hint("--timeout allows more time")
+		a.output.hint("a model may still be loading (\"scry status\" tells), or the server is slow; --timeout sets the time of one call")
 		return exitTryLater
 	case codes.ResourceExhausted:
 		return exitTryLater

@@ -52,7 +52,11 @@ func isTerminal(w io.Writer) bool {
 
 // complain tells of an error.
 func (o *output) complain(format string, args ...any) {
-	fmt.Fprintln(o.err, o.errBad.Render("scry:"), clean(fmt.Sprintf(format, args...)))
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n") // a wrong bundle.yaml is shown with the place
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	fmt.Fprintln(o.err, o.errBad.Render("scry:"), strings.Join(lines, "\n"))
 }
 
 // hint says what may help.

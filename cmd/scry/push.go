@@ -225,16 +225,16 @@ func (c *pushCmd) verification(v *modelstorev1.Version) string {
 	if found.GetSamples() == 0 {
 		return "unverified against training; --expect samples.jsonl checks it"
 	}
-	text := fmt.Sprintf("checked against training: %s", verificationText(found))
+	parts := []string{"checked against training: " + verificationText(found)}
 	if found.GetOutput() != "" {
-		text += " at " + found.GetOutput()
+		parts[0] += " at " + found.GetOutput()
 	}
 	for _, t := range v.GetManifest().GetGoldens().GetTolerances() {
 		if precisionText(t.GetPrecision()) == found.GetPrecision() {
-			text += ", admitted " + toleranceText(t)
+			parts = append(parts, "admitted "+toleranceText(t))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // listFiles shows what would be sent.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -136,9 +135,4 @@ func stateCell(o *output, s modelstorev1.LoadState) cell {
 		return cell{text, o.bad}
 	}
 	return cell{text, o.strong}
-}
-
-// millis gives a duration as milliseconds.
-func millis(d time.Duration) string {
-	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
