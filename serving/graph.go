@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/bundle"
