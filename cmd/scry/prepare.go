@@ -120,7 +120,7 @@ func (c *prepareCmd) texts(ctx context.Context, o *output, t *tokenizer.Tokenize
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
 	total, failed := 0, 0
-	err := c.eachText(ctx, o, func(x text, err error) error {
+	err := c.eachText(ctx, o, out.Flush, func(x text, err error) error {
 		total++
 		var e *tokenizer.Encoding
 		if err == nil {
@@ -156,8 +156,10 @@ func encode(t *tokenizer.Tokenizer, x text, prefix string, options tokenizer.Opt
 }
 
 // eachText hands the arguments, or the lines of standard input, to do. A line
-// that is wrong is handed over as an error: the others are still of use.
-func (c *prepareCmd) eachText(ctx context.Context, o *output, do func(text, error) error) error {
+// that is wrong is handed over as an error: the others are still of use. idle is
+// called before input is waited for, so that a program at the other end of the
+// pipe can read each answer before it writes the next line.
+func (c *prepareCmd) eachText(ctx context.Context, o *output, idle func() error, do func(text, error) error) error {
 	pair := c.Pair != ""
 	for _, argument := range c.Inputs {
 		if err := do(text{[]byte(argument), []byte(c.Pair), pair}, nil); err != nil {
@@ -174,6 +176,11 @@ func (c *prepareCmd) eachText(ctx context.Context, o *output, do func(text, erro
 	defer in.Close()
 	lines := bufio.NewReaderSize(in, 64<<10)
 	for number := 1; ; number++ {
+		if lines.Buffered() == 0 {
+			if err := idle(); err != nil {
+				return err
+			}
+		}
 		line, err := lines.ReadBytes('\n')
 		if err != nil && err != io.EOF {
 			return err
