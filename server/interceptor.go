@@ -19,6 +19,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -134,19 +135,58 @@ func (s *Server) authorize(ctx context.Context) (context.Context, error) {
 
 // unaryPrepare checks the request against the contract, sets the default
 // deadline and notes the tenant.
-func (s *Server) unaryPrepare(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (s *Server) unaryPrepare(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if m, ok := req.(proto.Message); ok {
 		if err := s.validator.Validate(m); err != nil {
 			return nil, asValidation(err)
 		}
 	}
-	ctx, cancel := s.withDeadline(withTenant(ctx))
-	defer cancel()
+	ctx = withTenant(ctx)
+	if !loadsVersion[info.FullMethod] {
+		var cancel context.CancelFunc
+		ctx, cancel = s.withDeadline(ctx)
+		defer cancel()
+	}
 	return next(ctx, req)
 }
 
-func (s *Server) streamPrepare(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	return next(srv, &preparedStream{ServerStream: stream, ctx: withTenant(stream.Context()), validator: s.validator})
+// loadsVersion are the methods that take as long as a bundle takes to load,
+// which the probe's limits bound: the default deadline, made for answers, does
+// not hold for them.
+var loadsVersion = map[string]bool{
+	modelstorev1.ModelStoreService_CommitUpload_FullMethodName:    true,
+	modelstorev1.ModelStoreService_ActivateVersion_FullMethodName: true,
+	modelstorev1.ModelStoreService_Rollback_FullMethodName:        true,
+}
+
+func (s *Server) streamPrepare(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	ctx := withTenant(stream.Context())
+	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go s.endWatch(ctx, cancel)
+	}
+	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, validator: s.validator})
+}
+
+// watchGrace is how long a health watch goes on when the server stops, so that
+// it tells NOT_SERVING.
+const watchGrace = 100 * time.Millisecond
+
+// endWatch ends a health watch, which never ends by itself and would hold up
+// every drain, when the server stops. It returns with the stream.
+func (s *Server) endWatch(ctx context.Context, cancel context.CancelFunc) {
+	select {
+	case <-s.closing:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(watchGrace):
+		cancel()
+	case <-ctx.Done():
+	}
 }
 
 // preparedStream checks every message that it receives.
@@ -179,9 +219,13 @@ func asValidation(err error) error {
 	return fmt.Errorf("request rules: %w", err)
 }
 
-// withDeadline gives calls that set none the server's.
+// withDeadline gives calls that set none the server's. A caller's own is moved
+// forward a little, so that an answer made in time also arrives in time.
 func (s *Server) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok || s.cfg.DefaultDeadline <= 0 {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/20, 5*time.Millisecond)))
+	}
+	if s.cfg.DefaultDeadline <= 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, s.cfg.DefaultDeadline)

@@ -123,6 +123,12 @@ type Server struct {
 	watch   sync.WaitGroup
 }
 
+// What one connection may have open, and one call may send as metadata.
+const (
+	maxStreams = 1000
+	maxHeaders = 64 << 10 // bytes
+)
+
 // services are the names that health is reported for, beside "" for all.
 var services = []string{
 	scoringv1.ScoringService_ServiceDesc.ServiceName,
@@ -160,6 +166,10 @@ func New(cfg Config) (*Server, error) {
 	options := append(s.interceptors(),
 		grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes),
 		grpc.MaxSendMsgSize(cfg.Limits.MessageBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		// A peer that is gone without a word is noticed, and its streams freed.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
 	if cfg.TLS != nil {
@@ -207,8 +217,14 @@ func (s *Server) Stop(ctx context.Context) {
 }
 
 // Ready returns nil once every routed version is loaded, and else what is
-// lacking: a version that loads or has failed to, or the required device.
+// lacking: a version that loads or has failed to, or the required device. A
+// server that shuts down is not ready.
 func (s *Server) Ready() error {
+	select {
+	case <-s.closing:
+		return errors.New("the server is shutting down")
+	default:
+	}
 	if want := s.cfg.RequireDevice; want != "" {
 		reason := "there is no such device"
 		for _, d := range s.cfg.Devices.Devices() {
@@ -225,7 +241,7 @@ func (s *Server) Ready() error {
 		}
 		for _, v := range s.cfg.Manager.Statuses() {
 			for _, g := range v.Graphs {
-				if v.Routed && g.Fallback != "" {
+				if v.Routed && g.Provider != want && g.Fallback != "" {
 					return fmt.Errorf("%s version %d fell back from %s: %s", v.Identity.Model, v.Identity.Version, want, g.Fallback)
 				}
 			}

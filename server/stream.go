@@ -3,14 +3,17 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 )
 
 // pump answers a stream's messages, several at a time, in completion order. It
-// reads at most ahead messages before the first of them is answered, so that a
-// reader who is slow slows the writer. handle gets the number of items that
-// came before a message. The first error ends the stream.
+// answers at most ahead messages at once and has one more read, so that a reader
+// who is slow slows the writer. handle gets the number of items that came before
+// a message. The first error, or panic of handle, ends the stream at once, also
+// while its caller sends nothing.
 func pump[Req, Resp any](
 	ctx context.Context, ahead int,
 	recv func() (*Req, error), send func(*Resp) error,
@@ -19,47 +22,80 @@ func pump[Req, Resp any](
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	type message struct {
+		req *Req
+		err error
+	}
+	messages := make(chan message)
+	go func() { // ends with the stream: once its handler has returned, recv fails
+		for {
+			req, err := recv()
+			select {
+			case messages <- message{req, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
 	var (
 		workers sync.WaitGroup
-		sending sync.Mutex // one Send at a time
+		sending sync.Mutex // one send at a time
 		slots   = make(chan struct{}, ahead)
 		at      int64
 	)
-	fail := func(err error) {
+	answer := func(first int64, req *Req) error {
+		resp, err := contained(ctx, first, req, handle)
 		if err != nil {
-			cancel(err)
+			return err
 		}
+		sending.Lock()
+		defer sending.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return send(resp)
 	}
-	for ctx.Err() == nil {
+	next := func() (message, bool) {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			continue
+			return message{}, false
 		}
-		req, err := recv()
-		if errors.Is(err, io.EOF) {
-			break
+		select {
+		case m := <-messages:
+			return m, !errors.Is(m.err, io.EOF)
+		case <-ctx.Done():
+			return message{}, false
 		}
-		if err != nil {
-			fail(err)
+	}
+	for m, ok := next(); ok; m, ok = next() {
+		if m.err != nil {
+			cancel(m.err)
 			break
 		}
 		first := at
-		at += items(req)
+		at += items(m.req)
 		workers.Go(func() {
 			defer func() { <-slots }()
-			resp, err := handle(ctx, first, req)
-			if err != nil {
-				fail(err)
-				return
-			}
-			sending.Lock()
-			defer sending.Unlock()
-			if ctx.Err() == nil {
-				fail(send(resp))
+			if err := answer(first, m.req); err != nil {
+				cancel(err)
 			}
 		})
 	}
 	workers.Wait()
 	return context.Cause(ctx)
+}
+
+// contained calls handle and makes an error of its panic: it runs in a goroutine
+// of pump, where the interceptor that recovers calls does not reach.
+func contained[Req, Resp any](ctx context.Context, first int64, req *Req, handle func(context.Context, int64, *Req) (*Resp, error)) (resp *Resp, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a message of a stream panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return handle(ctx, first, req)
 }

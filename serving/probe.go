@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +36,16 @@ type ProbeLimits struct {
 	// Memory is how many bytes it may hold; default half of what the machine
 	// has.
 	Memory int64
+}
+
+func (l ProbeLimits) withDefaults() ProbeLimits {
+	if l.Time == 0 {
+		l.Time = 2 * time.Minute
+	}
+	if l.Memory == 0 {
+		l.Memory = machineMemory() / 2
+	}
+	return l
 }
 
 // Probed is what loading a bundle in a child process found.
@@ -61,21 +74,21 @@ var kinds = map[string]error{
 // Probe loads the bundle in dir in a child process: argv, to which dir is
 // added, must run ProbeChild. Errors are those of Load, or wrap ErrProbeKilled.
 func Probe(ctx context.Context, argv []string, dir string, limits ProbeLimits) (Probed, error) {
-	if limits.Time == 0 {
-		limits.Time = 2 * time.Minute
-	}
-	if limits.Memory == 0 {
-		limits.Memory = machineMemory() / 2
-	}
+	limits = limits.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:], dir)...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limited{&out, 8 << 20}, &limited{&errOut, 64 << 10}
 	cmd.SysProcAttr = childAttributes()
-	// A probe needs no GPU, whose memory the server may have filled.
-	cmd.Env = append(os.Environ(), "CUDA_VISIBLE_DEVICES=")
+	// A probe needs no GPU, whose memory the server may have filled. What it is
+	// to know of the server's configuration, argv says.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SCRY_") }), "CUDA_VISIBLE_DEVICES=")
 	cmd.WaitDelay = time.Second
+	// The child ends with the thread that started it (see childAttributes),
+	// which must not end before.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return Probed{}, fmt.Errorf("probe: %w", err)
 	}
@@ -133,13 +146,18 @@ func (e *probeError) Error() string { return e.text }
 func (e *probeError) Unwrap() error { return e.is }
 
 // ProbeChild is the child's side of Probe: it loads the bundle on the CPU, runs
-// its golden samples and prints what it found. Where the server may choose
+// its golden samples and prints what it found. limits.Memory is checked against
+// what the graphs will need; the parent enforces it. Where the server may choose
 // OpenVINO it loads the bundle there too: not for its answers, which the server
 // checks itself, but so that a crash happens here. The caller exits after it.
-func ProbeChild(ctx context.Context, loader gpu.Loader, limits pipeline.Limits, dir string) error {
+func ProbeChild(ctx context.Context, loader gpu.Loader, items pipeline.Limits, limits ProbeLimits, dir string) error {
 	r := report{}
-	opts := LoadOptions{Loader: loader, Limits: limits, Device: gpu.CPU, Cold: true}
-	v, err := Load(ctx, pipeline.Identity{Model: "probe"}, dir, opts)
+	opts := LoadOptions{Loader: loader, Limits: items, Device: gpu.CPU, Cold: true}
+	var v *Version
+	err := checkMemory(dir, limits.withDefaults().Memory)
+	if err == nil {
+		v, err = Load(ctx, pipeline.Identity{Model: "probe"}, dir, opts)
+	}
 	if err == nil && v.mayLeaveCPU() {
 		opts.Device = gpu.OpenVINO
 		if other, oerr := Load(ctx, pipeline.Identity{Model: "probe"}, dir, opts); oerr == nil {
@@ -170,6 +188,27 @@ func ProbeChild(ctx context.Context, loader gpu.Loader, limits pipeline.Limits, 
 		r.Manifest, r.Verification = text, &verified
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// checkMemory refuses a bundle whose graphs need more than limit bytes before
+// they take them, so that the error tells how many.
+func checkMemory(dir string, limit int64) error {
+	b, err := bundle.Open(os.DirFS(dir))
+	if err != nil {
+		return err
+	}
+	var need int64
+	for _, g := range b.Manifest.GetGraphs() {
+		n, err := gpu.EstimateBytes(filepath.Join(dir, filepath.FromSlash(g.GetFile())))
+		if err != nil {
+			return err
+		}
+		need += n
+	}
+	if need > limit {
+		return &gpu.MemoryError{Device: "probe", Needed: need, Available: limit}
+	}
+	return nil
 }
 
 // watchMemory kills a process that holds more than limit bytes. It returns

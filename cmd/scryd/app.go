@@ -200,6 +200,7 @@ func (a *App) close(ctx context.Context) error {
 // probe loads a bundle in a child process before it becomes a version.
 func (a *App) probe(ctx context.Context, exe, dir string) (modelstore.Probed, error) {
 	argv := []string{exe, "probe", "--runtime-dir", a.cfg.runtimeDir(), "--ort-library", a.cfg.ORTLibrary,
+		"--probe-memory", fmt.Sprint(a.cfg.ProbeMemory),
 		"--max-text-bytes", fmt.Sprint(a.cfg.MaxTextBytes), "--max-image-bytes", fmt.Sprint(a.cfg.MaxImageBytes)}
 	found, err := serving.Probe(ctx, argv, dir, serving.ProbeLimits{Time: a.cfg.ProbeTime, Memory: a.cfg.ProbeMemory})
 	if err != nil {

@@ -47,5 +47,5 @@ func probe(ctx context.Context, cfg Config, dir string) error {
 		return err
 	}
 	defer r.Close()
-	return serving.ProbeChild(ctx, r, itemLimits(cfg), dir)
+	return serving.ProbeChild(ctx, r, itemLimits(cfg), serving.ProbeLimits{Memory: cfg.ProbeMemory}, dir)
 }

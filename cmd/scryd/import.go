@@ -28,8 +28,11 @@ func importBundles(ctx context.Context, store *modelstore.Store, dir string, log
 		if _, err := os.Stat(filepath.Join(path, bundle.ManifestFile)); err != nil {
 			continue // a README or a go.mod
 		}
-		_, err := store.GetModel(ctx, e.Name())
+		m, err := store.GetModel(ctx, e.Name())
 		if err == nil {
+			if err := finishImport(ctx, store, m); err != nil {
+				return fmt.Errorf("%s: %w", e.Name(), err)
+			}
 			continue
 		}
 		if !errors.Is(err, modelstore.ErrNotFound) {
@@ -42,6 +45,22 @@ func importBundles(ctx context.Context, store *modelstore.Store, dir string, log
 	}
 	return nil
 }
+
+// finishImport activates what an import that was cut short had committed.
+func finishImport(ctx context.Context, store *modelstore.Store, m modelstore.Model) error {
+	if m.Route.Revision != 0 || m.LatestVersion == 0 {
+		return nil
+	}
+	v, err := store.GetVersion(ctx, m.Name, m.LatestVersion)
+	if err != nil || v.CreatedBy != importer {
+		return err
+	}
+	_, err = store.Activate(ctx, m.Name, v.Number, "", importer)
+	return err
+}
+
+// importer is who creates and activates imported versions.
+const importer = "import"
 
 func importBundle(ctx context.Context, store *modelstore.Store, model string, dir fs.FS) error {
 	b, err := bundle.Open(dir)
@@ -56,7 +75,7 @@ func importBundle(ctx context.Context, store *modelstore.Store, model string, di
 		}
 		files = append(files, f)
 	}
-	upload, err := store.CreateUpload(ctx, model, files, "import")
+	upload, err := store.CreateUpload(ctx, model, files, importer)
 	if err != nil {
 		return err
 	}
@@ -71,7 +90,7 @@ func importBundle(ctx context.Context, store *modelstore.Store, model string, di
 	if err != nil {
 		return err
 	}
-	_, err = store.Activate(ctx, model, v.Number, "", "import")
+	_, err = store.Activate(ctx, model, v.Number, "", importer)
 	return err
 }
 
