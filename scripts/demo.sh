@@ -43,16 +43,16 @@ done
 export SCRY_SERVER=$address
 
 step "Waiting until the models are loaded and warm"
-bin/scry status --wait 3m
+bin/scry status --wait 5m >/dev/null
 
 step "Three customers: how likely is each to leave, and why?"
-bin/scry score --reasons 3 scripts/demo/customers.jsonl
+bin/scry score --reasons 3 --served scripts/demo/customers.jsonl
 
 step "Four reviews: what do they think?"
 bin/scry sentiment --file scripts/demo/reviews.txt
 
 step "Two pictures: what do they show?"
-bin/scry image scripts/demo/*.jpg
+bin/scry image --top 3 --served scripts/demo/*.jpg
 
 step "What runs where"
 bin/scry status

@@ -21,6 +21,7 @@ type imageCmd struct {
 	MinScore float64  `help:"Leave out labels with a lower score."`
 	Heads    []string `help:"Kinds of labels to ask for, such as clothing (default: all of the model)."`
 	Model    modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for labels)."`
+	servedFlag
 }
 
 func (c *imageCmd) Run(ctx context.Context, app *app) error {
@@ -60,7 +61,7 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 			}
 		}
 	}
-	err = printImages(app.output, server.StreamAnalyzeImages(ctx, req, images), t)
+	err = printImages(app.output, server.StreamAnalyzeImages(ctx, req, images), t, c.servedFlag)
 	t.failed += unread
 	if err != nil {
 		return err
@@ -113,8 +114,8 @@ func readImage(o *output, name string, limit int64) ([]byte, error) {
 }
 
 // printImages writes the answers as they come.
-func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, error], t *tally) error {
-	write, flush, err := imagePrinter(o)
+func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, error], t *tally, served servedFlag) error {
+	write, flush, err := imagePrinter(o, served)
 	if err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, erro
 	return err
 }
 
-func imagePrinter(o *output) (func(*imageanalysisv1.ImageResult, error) error, func() error, error) {
+func imagePrinter(o *output, served servedFlag) (func(*imageanalysisv1.ImageResult, error) error, func() error, error) {
 	switch o.format {
 	case "json", "jsonl":
 		return func(r *imageanalysisv1.ImageResult, _ error) error {
@@ -136,18 +137,19 @@ func imagePrinter(o *output) (func(*imageanalysisv1.ImageResult, error) error, f
 			return o.writeRaw(raw, false)
 		}, func() error { return nil }, nil
 	case "csv": // one line a label
-		w, err := o.csv("file", "head", "rank", "label", "score", "prediction_id", "error")
+		w, err := o.csv(served.titles(o, "file", "head", "rank", "label", "score", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
 		}
 		return func(r *imageanalysisv1.ImageResult, failed error) error {
 			if failed != nil {
-				return w.row(r.GetId(), "", "", "", "", "", errText(failed))
+				return w.row(append([]string{r.GetId(), "", "", "", "", "", errText(failed)}, served.cells(r.GetServedBy())...)...)
 			}
 			for _, set := range r.GetLabels() {
 				for i, l := range set.GetLabels() {
 					score := strconv.FormatFloat(l.GetScore(), 'g', -1, 64)
-					if err := w.row(r.GetId(), set.GetHead(), strconv.Itoa(i+1), l.GetName(), score, r.GetPredictionId(), ""); err != nil {
+					row := []string{r.GetId(), set.GetHead(), strconv.Itoa(i + 1), l.GetName(), score, r.GetPredictionId(), ""}
+					if err := w.row(append(row, served.cells(r.GetServedBy())...)...); err != nil {
 						return err
 					}
 				}
@@ -155,7 +157,7 @@ func imagePrinter(o *output) (func(*imageanalysisv1.ImageResult, error) error, f
 			return nil
 		}, w.flush, nil
 	}
-	t := o.table("FILE", "PICTURE", "HEAD", "LABELS")
+	t := o.table(served.titles(o, "FILE", "PICTURE", "HEAD", "LABELS")...)
 	return func(r *imageanalysisv1.ImageResult, failed error) error {
 		if failed != nil {
 			t.line(r.GetId(), cell{errText(failed), o.bad})
@@ -167,11 +169,12 @@ func imagePrinter(o *output) (func(*imageanalysisv1.ImageResult, error) error, f
 			for j, l := range set.GetLabels() {
 				labels[j] = fmt.Sprintf("%s %.3f", l.GetName(), l.GetScore())
 			}
-			name := r.GetId()
+			name, by := r.GetId(), served.cells(r.GetServedBy())
 			if i > 0 { // another head of the same picture
 				name, about = "", ""
+				clear(by)
 			}
-			t.row(name, about, set.GetHead(), strings.Join(labels, ", "))
+			t.row(append([]any{name, about, set.GetHead(), strings.Join(labels, ", ")}, values(by)...)...)
 		}
 		return t.err
 	}, t.flush, nil

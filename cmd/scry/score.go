@@ -22,6 +22,7 @@ type scoreCmd struct {
 	Reasons    int      `short:"r" help:"Strongest reasons of each probability."`
 	Language   string   `help:"Language of the reasons' texts, such as ru."`
 	Actionable bool     `help:"Leave out reasons that the company cannot change."`
+	servedFlag
 }
 
 func (c *scoreCmd) Run(ctx context.Context, app *app) error {
@@ -73,7 +74,7 @@ func (c *scoreCmd) version(ctx context.Context, server *client.Client) (*modelst
 
 // print writes the answers as they come.
 func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, results iter.Seq2[*scoringv1.ScoreResult, error]) error {
-	write, flush, err := scorePrinter(o, version.GetManifest(), c.Heads, c.Reasons)
+	write, flush, err := scorePrinter(o, version.GetManifest(), c.Heads, c.Reasons, c.servedFlag)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type scoreColumn struct {
 
 // scorePrinter returns what writes one result, and what ends the writing. The
 // columns come from the manifest, so that the first row need not be waited for.
-func scorePrinter(o *output, m *bundlev1.Manifest, heads []string, reasons int) (func(*scoringv1.ScoreResult, error) error, func() error, error) {
+func scorePrinter(o *output, m *bundlev1.Manifest, heads []string, reasons int, served servedFlag) (func(*scoringv1.ScoreResult, error) error, func() error, error) {
 	none := func() error { return nil }
 	if o.json() {
 		return func(r *scoringv1.ScoreResult, _ error) error {
@@ -48,7 +48,7 @@ func scorePrinter(o *output, m *bundlev1.Manifest, heads []string, reasons int) 
 		titles[i] = c.title
 	}
 	if o.format == "csv" {
-		w, err := o.csv(append(append([]string{"id"}, titles...), "prediction_id", "model", "version", "error")...)
+		w, err := o.csv(served.titles(o, append(append([]string{"id"}, titles...), "prediction_id", "model", "version", "error")...)...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -58,16 +58,17 @@ func scorePrinter(o *output, m *bundlev1.Manifest, heads []string, reasons int) 
 				row = append(row, c.read(r))
 			}
 			model, version := "", ""
-			if served := r.GetServedBy(); len(served) > 0 {
-				model, version = served[0].GetModel(), strconv.FormatInt(served[0].GetVersion(), 10)
+			if by := r.GetServedBy(); len(by) > 0 {
+				model, version = by[0].GetModel(), strconv.FormatInt(by[0].GetVersion(), 10)
 			}
-			return w.row(append(row, r.GetPredictionId(), model, version, errText(failed))...)
+			row = append(row, r.GetPredictionId(), model, version, errText(failed))
+			return w.row(append(row, served.cells(r.GetServedBy())...)...)
 		}, w.flush, nil
 	}
 	for i := range titles {
 		titles[i] = strings.ToUpper(titles[i])
 	}
-	t := o.table(append([]string{"ID"}, titles...)...)
+	t := o.table(served.titles(o, append([]string{"ID"}, titles...)...)...)
 	return func(r *scoringv1.ScoreResult, failed error) error {
 		if failed != nil {
 			t.line(r.GetId(), cell{errText(failed), o.bad})
@@ -77,7 +78,7 @@ func scorePrinter(o *output, m *bundlev1.Manifest, heads []string, reasons int) 
 		for _, c := range columns {
 			row = append(row, c.read(r))
 		}
-		t.row(row...)
+		t.row(append(row, values(served.cells(r.GetServedBy()))...)...)
 		return t.err
 	}, t.flush, nil
 }

@@ -25,6 +25,7 @@ type sentimentCmd struct {
 	Column string   `placeholder:"NAME" help:"The CSV column, or the JSON field, that holds the text."`
 	ID     string   `name:"id" placeholder:"NAME" help:"The CSV column, or the JSON field, that names the text."`
 	Model  modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for sentiment)."`
+	servedFlag
 }
 
 func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
@@ -55,7 +56,7 @@ func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
 			}
 		}
 	}
-	err = printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), &sent)
+	err = printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), &sent, c.servedFlag)
 	return endOf(err, source.err)
 }
 
@@ -191,8 +192,8 @@ func (c *sentimentCmd) jsonText(line string, number int) (*sentimentv1.TextItem,
 }
 
 // printSentiment writes the answers as they come.
-func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.TextResult, error], sent *pending[string]) error {
-	write, flush, err := sentimentPrinter(o, sent)
+func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.TextResult, error], sent *pending[string], served servedFlag) error {
+	write, flush, err := sentimentPrinter(o, sent, served)
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.Text
 	return t.close(o)
 }
 
-func sentimentPrinter(o *output, sent *pending[string]) (func(*sentimentv1.TextResult, error) error, func() error, error) {
+func sentimentPrinter(o *output, sent *pending[string], served servedFlag) (func(*sentimentv1.TextResult, error) error, func() error, error) {
 	switch o.format {
 	case "json", "jsonl":
 		return func(r *sentimentv1.TextResult, _ error) error {
@@ -228,7 +229,7 @@ func sentimentPrinter(o *output, sent *pending[string]) (func(*sentimentv1.TextR
 			return o.writeRaw(raw, false)
 		}, func() error { return nil }, nil
 	case "csv":
-		w, err := o.csv("id", "polarity", "score", "positive", "neutral", "negative", "tokens", "prediction_id", "error")
+		w, err := o.csv(served.titles(o, "id", "polarity", "score", "positive", "neutral", "negative", "tokens", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -237,13 +238,13 @@ func sentimentPrinter(o *output, sent *pending[string]) (func(*sentimentv1.TextR
 			sent.take(r.GetIndex())
 			s := r.GetSentiment()
 			if s == nil {
-				return w.row(r.GetId(), "", "", "", "", "", "", r.GetPredictionId(), errText(failed))
+				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", r.GetPredictionId(), errText(failed)}, served.cells(r.GetServedBy())...)...)
 			}
-			return w.row(r.GetId(), polarityText(s), number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()),
-				number(s.GetNegative()), strconv.Itoa(int(r.GetTokens())), r.GetPredictionId(), errText(failed))
+			return w.row(append([]string{r.GetId(), polarityText(s), number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()),
+				number(s.GetNegative()), strconv.Itoa(int(r.GetTokens())), r.GetPredictionId(), errText(failed)}, served.cells(r.GetServedBy())...)...)
 		}, w.flush, nil
 	}
-	t := o.table("TEXT", "POLARITY", "SCORE", "POSITIVE", "NEUTRAL", "NEGATIVE")
+	t := o.table(served.titles(o, "TEXT", "POLARITY", "SCORE", "POSITIVE", "NEUTRAL", "NEGATIVE")...)
 	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 	return func(r *sentimentv1.TextResult, failed error) error {
 		text := sent.take(r.GetIndex())
@@ -259,7 +260,8 @@ func sentimentPrinter(o *output, sent *pending[string]) (func(*sentimentv1.TextR
 		case sentimentv1.Polarity_POLARITY_NEGATIVE:
 			polarity.style = o.bad
 		}
-		t.row(text, polarity, number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()), number(s.GetNegative()))
+		row := []any{text, polarity, number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()), number(s.GetNegative())}
+		t.row(append(row, values(served.cells(r.GetServedBy()))...)...)
 		return t.err
 	}, t.flush, nil
 }

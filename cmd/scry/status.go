@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -13,29 +15,34 @@ import (
 )
 
 // statusCmd shows the server.
-type statusCmd struct{}
+type statusCmd struct {
+	Wait time.Duration `placeholder:"DURATION" help:"Wait so long at most until the server is ready: all routed versions are loaded."`
+}
 
-func (*statusCmd) Run(ctx context.Context, app *app) error {
+func (c *statusCmd) Run(ctx context.Context, app *app) error {
 	if err := app.output.noCSV(); err != nil {
 		return err
 	}
-	c, err := app.dial(ctx)
+	server, err := app.dial(ctx)
 	if err != nil {
 		return err
 	}
-	info, err := c.ServerInfo(ctx)
+	if err := c.wait(ctx, server.Health()); err != nil {
+		return err
+	}
+	info, err := server.ServerInfo(ctx)
 	if err != nil {
 		return err
 	}
-	health, err := c.Health().Check(ctx, &healthpb.HealthCheckRequest{})
+	health, err := server.Health().Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
 		return err
 	}
-	devices, err := c.Server().ListDevices(ctx, &serverv1.ListDevicesRequest{})
+	devices, err := server.Server().ListDevices(ctx, &serverv1.ListDevicesRequest{})
 	if err != nil {
 		return err
 	}
-	loaded, err := c.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
+	loaded, err := server.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
 	if err != nil {
 		return err
 	}
@@ -43,6 +50,29 @@ func (*statusCmd) Run(ctx context.Context, app *app) error {
 		return writeStatusJSON(app.output, info, health, devices, loaded)
 	}
 	return writeStatus(app.output, app.connection.target, info, health, devices, loaded)
+}
+
+// wait returns when the server is ready.
+func (c *statusCmd) wait(ctx context.Context, health healthpb.HealthClient) error {
+	if c.Wait <= 0 {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, c.Wait)
+	defer cancel()
+	for {
+		r, err := health.Check(waiting, &healthpb.HealthCheckRequest{})
+		if r.GetStatus() == healthpb.HealthCheckResponse_SERVING {
+			return nil
+		}
+		select {
+		case <-waiting.Done():
+			if ctx.Err() != nil || err == nil {
+				err = ctx.Err()
+			}
+			return errors.Join(fmt.Errorf("the server was not ready within %v", c.Wait), err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func writeStatusJSON(o *output, info *serverv1.GetServerInfoResponse, health *healthpb.HealthCheckResponse,

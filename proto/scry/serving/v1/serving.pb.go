@@ -109,7 +109,7 @@ type ServedBy struct {
 	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// The device, such as "cpu" or "cuda:0".
 	Device string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
-	// The execution provider, such as "CPUExecutionProvider".
+	// The execution provider: "cpu", "openvino" or "cuda".
 	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The arithmetic, such as "fp32".
 	Precision string `protobuf:"bytes,6,opt,name=precision,proto3" json:"precision,omitempty"`
