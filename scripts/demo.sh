@@ -49,7 +49,7 @@ step "Three customers: how likely is each to leave, and why?"
 bin/scry score --reasons 3 --served scripts/demo/customers.jsonl
 
 step "Four reviews: what do they think?"
-bin/scry sentiment --file scripts/demo/reviews.txt
+bin/scry sentiment --served --file scripts/demo/reviews.txt
 
 step "Two pictures: what do they show?"
 bin/scry image --top 3 --served scripts/demo/*.jpg

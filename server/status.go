@@ -47,6 +47,7 @@ var table = []struct {
 	{batch.ErrTooLarge, codes.InvalidArgument, "ITEM_TOO_LARGE"},
 	{batch.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
 	{serving.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
+	{serving.ErrLoading, codes.Unavailable, "MODEL_LOADING"},
 	{modelstore.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
 	// The store.
 	{modelstore.ErrDiskFull, codes.ResourceExhausted, "DISK_FULL"},

@@ -132,15 +132,16 @@ func (l *loading) verify(ctx context.Context, v *Version) error {
 }
 
 // golden compares the version's answers with the golden samples, each alone.
+// All of them are run, so that the error tells the largest difference and how
+// many samples are off.
 func (l *loading) golden(ctx context.Context, v *Version) error {
-	v.verified = Verification{Precision: precisionName(v.main.place.Precision)}
 	coarsest := gpu.F32
 	for _, g := range v.graphs {
 		if g.place.Precision != gpu.F32 {
 			coarsest = g.place.Precision
 		}
 	}
-	v.verified.Precision = precisionName(coarsest)
+	v.verified = Verification{Precision: precisionName(coarsest)}
 	if len(l.goldens) == 0 {
 		return nil
 	}
@@ -148,6 +149,7 @@ func (l *loading) golden(ctx context.Context, v *Version) error {
 	if !admitted {
 		return fmt.Errorf("%w: the manifest states no tolerance for %s", ErrGolden, precisionName(coarsest))
 	}
+	c := comparison{absolute: absolute, relative: relative, result: &v.verified}
 	for i, sample := range l.goldens {
 		item, err := l.pipeline.Golden(ctx, sample)
 		if err != nil {
@@ -157,6 +159,7 @@ func (l *loading) golden(ctx context.Context, v *Version) error {
 		if answer.Err != nil {
 			return fmt.Errorf("golden sample %d: %w", i+1, answer.Err)
 		}
+		off := c.off
 		for name, want := range sample.GetOutputs() {
 			src, err := bundle.ParseSource(name)
 			if err != nil {
@@ -166,25 +169,42 @@ func (l *loading) golden(ctx context.Context, v *Version) error {
 			if !ok {
 				return fmt.Errorf("%w: sample %d: %s is not computed", ErrGolden, i+1, name)
 			}
-			if err := compare(&v.verified, name, got, want, absolute, relative); err != nil {
+			if err := c.compare(i+1, name, got, want); err != nil {
 				return fmt.Errorf("%w: sample %d: %w", ErrGolden, i+1, err)
 			}
 		}
+		if c.off > off {
+			c.samples++
+		}
 		v.verified.Samples++
+	}
+	if c.samples > 0 {
+		return fmt.Errorf("%w: %d of %d samples are off, most of all %s", ErrGolden, c.samples, len(l.goldens), c.worst)
 	}
 	return nil
 }
 
-// compare notes the largest difference and fails beyond the tolerance.
-func compare(v *Verification, name string, got tensor.Tensor, want *bundlev1.Values, absolute, relative float64) error {
+// comparison gathers how far answers are from golden samples.
+type comparison struct {
+	absolute, relative float64
+	result             *Verification
+	off                int // values beyond the tolerance
+	samples            int // samples that have any
+	excess             float64
+	worst              string // the value with the largest excess
+}
+
+// compare notes every difference. Its error is about answers that cannot be
+// compared at all.
+func (c *comparison) compare(sample int, name string, got tensor.Tensor, want *bundlev1.Values) error {
 	if got.DType == tensor.String {
-		for i, s := range want.GetStrings() {
-			if i >= len(got.Strings) || got.Strings[i] != s {
-				return fmt.Errorf("%s[%d] is another string", name, i)
-			}
-		}
 		if len(want.GetStrings()) != len(got.Strings) {
 			return fmt.Errorf("%s has %d strings, want %d", name, len(got.Strings), len(want.GetStrings()))
+		}
+		for i, s := range want.GetStrings() {
+			if got.Strings[i] != s {
+				return fmt.Errorf("%s[%d] is another string", name, i)
+			}
 		}
 		return nil
 	}
@@ -194,14 +214,23 @@ func compare(v *Verification, name string, got tensor.Tensor, want *bundlev1.Val
 	}
 	for i, w := range want.GetValues() {
 		off := math.Abs(values[i] - w)
-		if math.IsNaN(w) && math.IsNaN(values[i]) || w == values[i] {
+		switch {
+		case math.IsNaN(w) && math.IsNaN(values[i]), w == values[i]:
 			off = 0
+		case math.IsNaN(off):
+			off = math.MaxFloat64 // NaN or an infinity against a number
 		}
-		if off > v.MaxDifference || v.Output == "" || math.IsNaN(off) {
-			v.MaxDifference, v.Output = off, name
+		if off > c.result.MaxDifference || c.result.Output == "" {
+			c.result.MaxDifference, c.result.Output = off, name
 		}
-		if !(off <= absolute+relative*math.Abs(w)) {
-			return fmt.Errorf("%s[%d] is %g, want %g ± %g", name, i, values[i], w, absolute+relative*math.Abs(w))
+		admitted := c.absolute + c.relative*math.Abs(w)
+		if off <= admitted {
+			continue
+		}
+		c.off++
+		if excess := off - admitted; excess > c.excess {
+			c.excess = excess
+			c.worst = fmt.Sprintf("sample %d: %s[%d] is %g, want %g ± %g", sample, name, i, values[i], w, admitted)
 		}
 	}
 	return nil

@@ -23,6 +23,9 @@ var (
 	ErrNoRoute = errors.New("no version of the model is active")
 	// ErrLoad is wrapped by the error of a version that could not be loaded.
 	ErrLoad = errors.New("the version could not be loaded")
+	// ErrLoading answers a call whose time ran out while the version was still
+	// on its way into memory: it will be there later.
+	ErrLoading = errors.New("the version is still being loaded")
 	// ErrClosed answers calls to a manager that shuts down.
 	ErrClosed = errors.New("the server is shutting down")
 )
@@ -184,6 +187,9 @@ func (m *Manager) Acquire(ctx context.Context, model, version string) (v *Versio
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil, nil, fmt.Errorf("%w: %s version %d", ErrLoading, k.model, k.version)
+			}
 			return nil, nil, ctx.Err()
 		case <-m.closing:
 			return nil, nil, ErrClosed

@@ -211,7 +211,7 @@ func TestGoldenSamples(t *testing.T) {
 	}
 	fake := &gputest.Fake{}
 	_, err := serving.Load(context.Background(), pipeline.Identity{Model: "m"}, bundleDir(t, "matmul", goldenManifest(exact), map[string]string{"g.jsonl": fmt.Sprintf(golden, "27.6")}), serving.LoadOptions{Loader: fake})
-	if !errors.Is(err, serving.ErrGolden) || !strings.Contains(err.Error(), "model.y[1] is 27.5, want 27.6 ± 0.001") {
+	if !errors.Is(err, serving.ErrGolden) || !strings.Contains(err.Error(), "1 of 1 samples are off, most of all sample 1: model.y[1] is 27.5, want 27.6 ± 0.001") {
 		t.Errorf("error: %v", err)
 	}
 	if fake.Open() != 0 {
