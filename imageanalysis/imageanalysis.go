@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
@@ -52,16 +51,26 @@ func Analyze(ctx context.Context, m Model, images []*imageanalysisv1.ImageItem, 
 	if err != nil {
 		return err
 	}
-	pictures := decode(ctx, m.Pipeline(), images, errs)
+	if err := m.Pipeline().CheckCount("images", len(images)); err != nil {
+		return err
+	}
+	return pipeline.Waves(ctx, m.Pipeline().ImageWaves(len(images)), func(ctx context.Context, _ int, w pipeline.Wave) error {
+		return analyzeWave(ctx, m, heads, images, w, results, errs)
+	})
+}
+
+// analyzeWave answers the pictures of one wave.
+func analyzeWave(ctx context.Context, m Model, heads *heads, images []*imageanalysisv1.ImageItem, w pipeline.Wave, results []*imageanalysisv1.ImageResult, errs []error) error {
+	pictures := decode(ctx, m.Pipeline(), images[w.From:w.To], errs[w.From:w.To])
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	items := make([]pipeline.Item, 0, len(images))
-	places := make([]int, 0, len(images))
-	for i := range images {
-		if errs[i] == nil {
-			items = append(items, pictures[i].Item)
-			places = append(places, i)
+	items := make([]pipeline.Item, 0, len(pictures))
+	places := make([]int, 0, len(pictures))
+	for k, p := range pictures {
+		if errs[w.From+k] == nil {
+			items = append(items, p.Item)
+			places = append(places, w.From+k)
 		}
 	}
 	if len(items) == 0 {
@@ -75,38 +84,28 @@ func Analyze(ctx context.Context, m Model, images []*imageanalysisv1.ImageItem, 
 		if errs[i] = answer.Err; errs[i] != nil {
 			continue
 		}
-		if errs[i] = heads.fill(results[i], answer.Outputs); errs[i] != nil {
+		r := results[i]
+		if errs[i] = heads.fill(r, answer.Outputs); errs[i] != nil {
 			continue
 		}
-		r := results[i]
 		if r.GetPredictionId() == "" {
 			r.PredictionId = pipeline.NewPredictionID()
-			r.Info = info(pictures[i].Info)
+			r.Info = info(pictures[i-w.From].Info)
 		}
 		r.ServedBy = append(r.ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
 	}
 	return nil
 }
 
-// decode prepares the pictures, as many at a time as there are processors.
+// decode prepares the pictures that have no error yet, as many at a time as
+// there are processors.
 func decode(ctx context.Context, p *pipeline.Pipeline, images []*imageanalysisv1.ImageItem, errs []error) []pipeline.Picture {
 	pictures := make([]pipeline.Picture, len(images))
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(images)) {
-		workers.Go(func() {
-			for i := range next {
-				pictures[i], errs[i] = p.Image(ctx, images[i].GetContent())
-			}
-		})
-	}
-	for i := range images {
-		if errs[i] == nil {
-			next <- i
+	pipeline.Parallel(runtime.GOMAXPROCS(0), len(images), func(i int) {
+		if errs[i] == nil && ctx.Err() == nil {
+			pictures[i], errs[i] = p.Image(ctx, images[i].GetContent())
 		}
-	}
-	close(next)
-	workers.Wait()
+	})
 	return pictures
 }
 
@@ -173,12 +172,12 @@ func newHeads(m Model, features []imageanalysisv1.ImageFeature, opts *imageanaly
 
 // fill reads the heads of one picture.
 func (h *heads) fill(r *imageanalysisv1.ImageResult, out pipeline.Outputs) error {
-	var sets []*imageanalysisv1.LabelSet
+	sets := make([]*imageanalysisv1.LabelSet, 0, len(h.labels))
 	for _, name := range h.labels {
 		spec := h.manifest.GetHeads()[name]
-		row, _, err := out.Columns(spec.GetSource())
+		row, err := rowOf(out, name, spec)
 		if err != nil {
-			return fmt.Errorf("head %s: %w", name, err)
+			return err
 		}
 		set, err := h.set(name, row, spec.GetLabels())
 		if err != nil {
@@ -188,43 +187,39 @@ func (h *heads) fill(r *imageanalysisv1.ImageResult, out pipeline.Outputs) error
 	}
 	if h.embedding != "" {
 		spec := h.manifest.GetHeads()[h.embedding]
-		row, _, err := out.Columns(spec.GetSource())
+		row, err := rowOf(out, h.embedding, spec)
 		if err != nil {
-			return fmt.Errorf("head %s: %w", h.embedding, err)
+			return err
 		}
-		v, err := pipeline.Vector(row, spec.GetEmbedding().GetNormalize())
-		if err != nil {
-			return fmt.Errorf("head %s: %w", h.embedding, err)
-		}
-		r.Embedding = &imageanalysisv1.Embedding{Values: v}
+		r.Embedding = &imageanalysisv1.Embedding{Values: pipeline.Vector(row, spec.GetEmbedding().GetNormalize())}
 	}
 	r.Labels = append(r.Labels, sets...)
 	return nil
 }
 
-// set returns the labels with the highest scores.
-func (h *heads) set(name string, row []float32, spec *bundlev1.Labels) (*imageanalysisv1.LabelSet, error) {
-	names := h.classes[name]
-	if len(row) != len(names) {
-		return nil, fmt.Errorf("%w: %d columns for %d labels", pipeline.ErrOutput, len(row), len(names))
+func rowOf(out pipeline.Outputs, name string, spec *bundlev1.Head) (row []float64, err error) {
+	c, err := out.Columns(spec.GetSource())
+	if err == nil {
+		row, err = c.Row(nil, 0)
 	}
-	scores := make([]float64, len(row))
-	if err := pipeline.Activate(scores, row, spec.GetActivation(), 0); err != nil {
+	if err != nil {
+		return nil, fmt.Errorf("head %s: %w", name, err)
+	}
+	return row, nil
+}
+
+// set returns the labels with the highest scores.
+func (h *heads) set(name string, scores []float64, spec *bundlev1.Labels) (*imageanalysisv1.LabelSet, error) {
+	names := h.classes[name]
+	if len(scores) != len(names) {
+		return nil, fmt.Errorf("%w: %d columns for %d labels", pipeline.ErrOutput, len(scores), len(names))
+	}
+	if err := pipeline.Activate(scores, spec.GetActivation(), 0); err != nil {
 		return nil, err
 	}
 	set := &imageanalysisv1.LabelSet{Head: name}
-	for range min(h.most, len(scores)) {
-		best := 0
-		for i, s := range scores {
-			if s > scores[best] {
-				best = i
-			}
-		}
-		if scores[best] < h.least || scores[best] < 0 {
-			break
-		}
-		set.Labels = append(set.Labels, &imageanalysisv1.Label{Name: names[best], Score: scores[best]})
-		scores[best] = -1
+	for _, i := range pipeline.Top(scores, h.most, h.least) {
+		set.Labels = append(set.Labels, &imageanalysisv1.Label{Name: names[i], Score: scores[i]})
 	}
 	return set, nil
 }

@@ -6,73 +6,83 @@ import (
 	"github.com/scry-ml/scry/tensor"
 )
 
-// putFloat writes a number to a floating element.
-func putFloat(t tensor.Tensor, at int, f float64) {
-	switch t.DType {
+// cells writes the elements of one input by their flat places. The types that
+// nearly all features have are viewed once, the others at every write.
+type cells struct {
+	tensor  tensor.Tensor
+	float32 []float32
+	int64   []int64
+	strings []string
+}
+
+func cellsOf(t tensor.Tensor) cells {
+	return cells{tensor: t, float32: tensor.View[float32](t), int64: tensor.View[int64](t), strings: t.Strings}
+}
+
+// float writes a number to a floating element; false when it is finite and the
+// element cannot hold so large a number.
+func (c *cells) float(at int, x float64) bool {
+	var got float64
+	switch c.tensor.DType {
 	case tensor.Float32:
-		tensor.View[float32](t)[at] = float32(f)
+		c.float32[at] = float32(x)
+		got = float64(c.float32[at])
 	case tensor.Float64:
-		tensor.View[float64](t)[at] = f
+		tensor.View[float64](c.tensor)[at] = x
+		return true
 	case tensor.Float16:
-		tensor.View[uint16](t)[at] = tensor.Float32ToFloat16(float32(f))
+		bits := tensor.Float32ToFloat16(float32(x))
+		tensor.View[uint16](c.tensor)[at] = bits
+		got = float64(tensor.Float16ToFloat32(bits))
 	case tensor.BFloat16:
-		tensor.View[uint16](t)[at] = tensor.Float32ToBFloat16(float32(f))
+		bits := tensor.Float32ToBFloat16(float32(x))
+		tensor.View[uint16](c.tensor)[at] = bits
+		got = float64(tensor.BFloat16ToFloat32(bits))
 	}
+	return !math.IsInf(got, 0) || math.IsInf(x, 0)
 }
 
-// putInt writes an integer that fits to an element of any number type.
-func putInt(t tensor.Tensor, at int, n int64) {
-	switch t.DType {
-	case tensor.Int8:
-		tensor.View[int8](t)[at] = int8(n)
-	case tensor.Int16:
-		tensor.View[int16](t)[at] = int16(n)
-	case tensor.Int32:
-		tensor.View[int32](t)[at] = int32(n)
+// int writes an integer to an element of any number type; false when it lies
+// outside the type's range. uint64 ends where int64 does.
+func (c *cells) int(at int, n int64) bool {
+	switch c.tensor.DType {
 	case tensor.Int64:
-		tensor.View[int64](t)[at] = n
+		c.int64[at] = n
+		return true
+	case tensor.Int8:
+		return narrow(tensor.View[int8](c.tensor), at, n)
+	case tensor.Int16:
+		return narrow(tensor.View[int16](c.tensor), at, n)
+	case tensor.Int32:
+		return narrow(tensor.View[int32](c.tensor), at, n)
 	case tensor.Uint8:
-		tensor.View[uint8](t)[at] = uint8(n)
+		return narrow(tensor.View[uint8](c.tensor), at, n)
 	case tensor.Uint16:
-		tensor.View[uint16](t)[at] = uint16(n)
+		return narrow(tensor.View[uint16](c.tensor), at, n)
 	case tensor.Uint32:
-		tensor.View[uint32](t)[at] = uint32(n)
+		return narrow(tensor.View[uint32](c.tensor), at, n)
 	case tensor.Uint64:
-		tensor.View[uint64](t)[at] = uint64(n)
-	default:
-		putFloat(t, at, float64(n))
+		return n >= 0 && narrow(tensor.View[uint64](c.tensor), at, n)
 	}
+	return c.float(at, float64(n))
 }
 
-func putBool(t tensor.Tensor, at int, b bool) {
+func narrow[T int8 | int16 | int32 | uint8 | uint16 | uint32 | uint64](out []T, at int, n int64) bool {
+	if int64(T(n)) != n {
+		return false
+	}
+	out[at] = T(n)
+	return true
+}
+
+func (c *cells) bool(at int, b bool) {
 	n := int64(0)
 	if b {
 		n = 1
 	}
-	if t.DType == tensor.Bool {
-		t.Data[at] = byte(n)
+	if c.tensor.DType == tensor.Bool {
+		c.tensor.Data[at] = byte(n)
 		return
 	}
-	putInt(t, at, n)
-}
-
-// intRange returns the least and the greatest value of an integer type.
-func intRange(t tensor.DType) (low int64, high uint64) {
-	switch t {
-	case tensor.Int8:
-		return math.MinInt8, math.MaxInt8
-	case tensor.Int16:
-		return math.MinInt16, math.MaxInt16
-	case tensor.Int32:
-		return math.MinInt32, math.MaxInt32
-	case tensor.Uint8:
-		return 0, math.MaxUint8
-	case tensor.Uint16:
-		return 0, math.MaxUint16
-	case tensor.Uint32:
-		return 0, math.MaxUint32
-	case tensor.Uint64:
-		return 0, math.MaxInt64
-	}
-	return math.MinInt64, math.MaxInt64
+	c.int(at, n) // 0 and 1 fit every number type
 }

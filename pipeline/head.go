@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"slices"
+	"sort"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -15,103 +17,159 @@ import (
 	"github.com/scry-ml/scry/tensor"
 )
 
-// Widen turns floating outputs of other widths into float32, once for all rows
-// that are read after.
-func (o Outputs) Widen() error {
-	for i, t := range o.Values {
-		if t.DType != tensor.Float32 && t.DType.IsFloat() {
-			wide, err := tensor.From(t.Float32s(), t.Shape...)
-			if err != nil {
-				return err
-			}
-			o.Values[i] = wide
-		}
-	}
-	return nil
+// Columns is a head's source as rows × columns of numbers.
+type Columns struct {
+	Rows, Columns int
+
+	narrow []float32
+	wide   []float64 // instead of narrow for a float64 source
 }
 
-// Columns reads a head's source as rows × columns of float32. A source of one
-// axis has one column. Errors wrap ErrOutput.
-func (o Outputs) Columns(source string) (values []float32, columns int, err error) {
+// Columns reads the source of a head. One of a single axis has one column; axes
+// after the second count as columns, row-major. Errors wrap ErrOutput.
+func (o Outputs) Columns(source string) (Columns, error) {
 	src, err := bundle.ParseSource(source)
 	if err != nil {
-		return nil, 0, err
+		return Columns{}, err
 	}
 	t, ok := o.Get(src)
 	if !ok {
-		return nil, 0, fmt.Errorf("%w: %s is not computed", ErrOutput, source)
+		return Columns{}, fmt.Errorf("%w: %s is not computed", ErrOutput, source)
 	}
-	columns = 1
+	c := Columns{Rows: int(t.Rows()), Columns: 1}
 	for _, d := range t.Shape[min(1, len(t.Shape)):] {
-		columns *= int(d)
+		c.Columns *= int(d)
 	}
-	values = t.Float32s()
-	if values == nil || columns == 0 {
-		return nil, 0, fmt.Errorf("%w: %s is %v%v", ErrOutput, source, t.DType, t.Shape)
+	if t.DType == tensor.Float64 {
+		c.wide = tensor.View[float64](t)
+	} else {
+		c.narrow = t.Float32s()
 	}
-	return values, columns, nil
+	if c.Columns == 0 || len(c.narrow)+len(c.wide) != c.Rows*c.Columns {
+		return Columns{}, fmt.Errorf("%w: %s is %v%v", ErrOutput, source, t.DType, t.Shape)
+	}
+	return c, nil
 }
 
-// Activate turns a row of a graph's output into scores in [0, 1], written to
-// dst. temperature divides logits; 0 stands for 1. Errors wrap ErrOutput.
-func Activate(dst []float64, row []float32, a bundlev1.Activation, temperature float64) error {
+// Row copies a row's numbers to dst, which it returns grown if need be. All are
+// finite, or the error wraps ErrOutput.
+func (c Columns) Row(dst []float64, row int) ([]float64, error) {
+	if row >= c.Rows {
+		return nil, fmt.Errorf("%w: there is no row %d", ErrOutput, row)
+	}
+	dst = dst[:0]
+	if c.wide != nil {
+		dst = append(dst, c.wide[row*c.Columns:(row+1)*c.Columns]...)
+	} else {
+		for _, x := range c.narrow[row*c.Columns : (row+1)*c.Columns] {
+			dst = append(dst, float64(x))
+		}
+	}
+	for _, x := range dst {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("%w: it holds NaN or an infinity", ErrOutput)
+		}
+	}
+	return dst, nil
+}
+
+// At returns one number, which is finite, or the error wraps ErrOutput.
+func (c Columns) At(row, column int) (float64, error) {
+	if row >= c.Rows || column >= c.Columns {
+		return 0, fmt.Errorf("%w: there is no row %d with a column %d", ErrOutput, row, column)
+	}
+	var x float64
+	if c.wide != nil {
+		x = c.wide[row*c.Columns+column]
+	} else {
+		x = float64(c.narrow[row*c.Columns+column])
+	}
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0, fmt.Errorf("%w: it holds NaN or an infinity", ErrOutput)
+	}
+	return x, nil
+}
+
+// Activate turns a row of finite numbers into scores in [0, 1], in place.
+// temperature divides logits; 0 stands for 1. Errors wrap ErrOutput.
+func Activate(row []float64, a bundlev1.Activation, temperature float64) error {
 	if temperature == 0 {
 		temperature = 1
 	}
-	for _, x := range row {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return fmt.Errorf("%w: it holds NaN or an infinity", ErrOutput)
-		}
-	}
 	switch a {
 	case bundlev1.Activation_ACTIVATION_SOFTMAX:
-		top := math.Inf(-1)
-		for _, x := range row {
-			top = math.Max(top, float64(x)/temperature)
-		}
+		top := slices.Max(row)
 		sum := 0.0
 		for i, x := range row {
-			dst[i] = math.Exp(float64(x)/temperature - top)
-			sum += dst[i]
+			row[i] = math.Exp((x - top) / temperature)
+			sum += row[i]
 		}
 		for i := range row {
-			dst[i] /= sum
+			row[i] /= sum
 		}
 	case bundlev1.Activation_ACTIVATION_SIGMOID:
 		for i, x := range row {
-			dst[i] = Logistic(float64(x) / temperature)
+			row[i] = Logistic(x / temperature)
 		}
 	default:
 		for i, x := range row {
-			// Rounding may leave a softmax a hair above 1.
-			dst[i] = math.Min(math.Max(float64(x), 0), 1)
+			var err error
+			if row[i], err = Unit(x); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// Unit returns x as a score in [0, 1]. Rounding may leave a softmax a hair
+// outside; what lies further out is no score, and an error wrapping ErrOutput.
+func Unit(x float64) (float64, error) {
+	const hair = 0.01
+	if !(x >= -hair && x <= 1+hair) {
+		return 0, fmt.Errorf("%w: it is %g where a score in [0, 1] should be; the head may lack an activation or a calibration", ErrOutput, x)
+	}
+	return math.Min(math.Max(x, 0), 1), nil
+}
+
+// Top returns the places of the k largest scores that are at least least, in
+// descending order; of equal scores the first comes first.
+func Top(scores []float64, k int, least float64) []int {
+	top := make([]int, 0, min(k, len(scores)))
+	for i, s := range scores {
+		if s < least || (len(top) == cap(top) && (len(top) == 0 || s <= scores[top[len(top)-1]])) {
+			continue
+		}
+		at := sort.Search(len(top), func(n int) bool { return scores[top[n]] < s })
+		if len(top) == cap(top) {
+			top = top[:len(top)-1]
+		}
+		top = slices.Insert(top, at, i)
+	}
+	return top
 }
 
 // Logistic is 1 / (1 + exp(-x)).
 func Logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-// Vector copies a row, divided by its Euclidean norm if asked. Errors wrap
-// ErrOutput.
-func Vector(row []float32, normalize bool) ([]float32, error) {
-	norm := 0.0
-	for _, x := range row {
-		norm += float64(x) * float64(x)
-	}
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return nil, fmt.Errorf("%w: it holds NaN or an infinity", ErrOutput)
-	}
+// Vector returns a row of finite numbers as float32, divided by its Euclidean
+// norm if asked.
+func Vector(row []float64, normalize bool) []float32 {
 	scale := 1.0
-	if normalize && norm > 0 {
-		scale = 1 / math.Sqrt(norm)
+	if normalize {
+		sum := 0.0
+		for _, x := range row {
+			sum += x * x
+		}
+		if sum > 0 {
+			scale = 1 / math.Sqrt(sum)
+		}
 	}
 	out := make([]float32, len(row))
 	for i, x := range row {
-		out[i] = float32(float64(x) * scale)
+		out[i] = float32(x * scale)
 	}
-	return out, nil
+	return out
 }
 
 // ServedBy tells how heads were answered.

@@ -149,3 +149,17 @@ func imageError(err error) error {
 	}
 	return &InputError{Field: "content", Reason: reason, Message: err.Error()}
 }
+
+// wavePictures keeps decoding and computing apart by so little that neither
+// waits long for the other.
+const wavePictures = 64
+
+// ImageWaves cuts n pictures into waves.
+func (p *Pipeline) ImageWaves(n int) []Wave {
+	size := int64(0)
+	if p.image != nil {
+		elements, _ := p.image.prepare.Shape().Elements()
+		size = int64(elements * p.image.dtype.Size())
+	}
+	return Cut(n, wavePictures, func(int) int64 { return size })
+}

@@ -89,6 +89,16 @@ type Stats struct {
 	Device, Provider, Precision, Fallback string
 }
 
+// Merge adds what another item of the same call cost.
+func (s *Stats) Merge(o Stats) {
+	if s.Device == "" {
+		s.Device, s.Provider, s.Precision, s.Fallback = o.Device, o.Provider, o.Precision, o.Fallback
+	}
+	s.Queue = max(s.Queue, o.Queue)
+	s.Compute += o.Compute
+	s.BatchRows = max(s.BatchRows, o.BatchRows)
+}
+
 // Identity is the version that answers.
 type Identity struct {
 	Model   string
@@ -97,6 +107,14 @@ type Identity struct {
 
 // Warning is a remark on an item.
 type Warning = servingv1.Warning
+
+// Within puts the path of the item before the fields of its warnings.
+func Within(at string, warnings []*Warning) []*Warning {
+	for _, w := range warnings {
+		w.Field = at + "." + w.Field
+	}
+	return warnings
+}
 
 // Row returns one row of a table as an item of its own, sharing memory.
 func (it Item) Row(row int) (Item, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pixel"
@@ -69,6 +70,15 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 // Bundle returns the bundle.
 func (p *Pipeline) Bundle() *bundle.Bundle { return p.bundle }
 
+// CheckCount refuses more items in one call than the manifest allows with an
+// *InputError that names the field.
+func (p *Pipeline) CheckCount(field string, n int) error {
+	if most := int(p.bundle.Manifest.GetLimits().GetMaxItems()); most > 0 && n > most {
+		return &InputError{Field: field, Reason: "TOO_MANY_ITEMS", Message: fmt.Sprintf("%d items, the model's limit is %d", n, most)}
+	}
+	return nil
+}
+
 // PadValue returns what the padding of an input's sequence axis is filled with.
 func (p *Pipeline) PadValue(input string) float64 {
 	for _, g := range p.bundle.Manifest.GetGraphs() {
@@ -78,6 +88,9 @@ func (p *Pipeline) PadValue(input string) float64 {
 	}
 	if p.text != nil && input == p.text.ids {
 		return float64(p.text.padID)
+	}
+	if p.row != nil {
+		return p.row.padValue(input)
 	}
 	return 0
 }
@@ -109,45 +122,60 @@ func (p *Pipeline) tensors(t *bundlev1.Tensors) (Item, error) {
 	inputs := p.bundle.Inputs()
 	item := Item{Inputs: make([]tensor.Tensor, len(inputs)), Rows: 1}
 	for i, v := range inputs {
+		field := fmt.Sprintf("tensors.inputs[%q]", v.Name)
 		values, ok := t.GetInputs()[v.Name]
 		if !ok {
-			return Item{}, &InputError{Field: fmt.Sprintf("tensors.inputs[%q]", v.Name), Reason: "INPUT_MISSING", Message: "the graph needs it"}
+			return Item{}, &InputError{Field: field, Reason: "INPUT_MISSING", Message: "the graph needs it"}
 		}
-		n := len(values.GetValues())
-		if v.DType == tensor.String {
-			n = len(values.GetStrings())
+		var err error
+		if item.Inputs[i], err = tensorOf(v, values); err != nil {
+			return Item{}, &InputError{Field: field, Reason: "INPUT_INVALID", Message: err.Error()}
 		}
-		shape, err := fill(v, values.GetShape(), n)
-		if err == nil {
-			item.Inputs[i], err = tensor.New(v.DType, shape...)
-		}
-		if err == nil {
-			if have, _ := shape.Elements(); have != n {
-				err = fmt.Errorf("%w: %d values for shape %v", tensor.ErrShape, n, shape)
-			}
-		}
-		if err != nil {
-			return Item{}, &InputError{Field: fmt.Sprintf("tensors.inputs[%q]", v.Name), Reason: "INPUT_SHAPE", Message: err.Error()}
-		}
-		if v.DType == tensor.String {
-			copy(item.Inputs[i].Strings, values.GetStrings())
-			continue
-		}
-		for k, x := range values.GetValues() {
-			switch {
-			case v.DType.IsFloat():
-				putFloat(item.Inputs[i], k, x)
-			case v.DType == tensor.Bool:
-				putBool(item.Inputs[i], k, x != 0)
-			default:
-				putInt(item.Inputs[i], k, int64(x))
-			}
-		}
-		if len(shape) > 0 {
-			item.Rows = int(shape[0])
+		if len(item.Inputs[i].Shape) > 0 {
+			item.Rows = int(item.Inputs[i].Shape[0])
 		}
 	}
 	return item, nil
+}
+
+// tensorOf lays values out as an input's type.
+func tensorOf(v bundle.Value, values *bundlev1.Values) (tensor.Tensor, error) {
+	n := len(values.GetValues())
+	if v.DType == tensor.String {
+		n = len(values.GetStrings())
+	}
+	shape, err := fill(v, values.GetShape(), n)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	// Before memory is taken for it.
+	if want, err := shape.Elements(); err != nil || want != n {
+		return tensor.Tensor{}, fmt.Errorf("%w: %d values for shape %v", tensor.ErrShape, n, shape)
+	}
+	t, err := tensor.New(v.DType, shape...)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	copy(t.Strings, values.GetStrings())
+	c := cellsOf(t)
+	for k, x := range values.GetValues() {
+		fits := true
+		switch {
+		case v.DType.IsFloat():
+			fits = c.float(k, x)
+		case v.DType == tensor.String:
+			fits = false
+		case v.DType == tensor.Bool:
+			c.bool(k, x != 0)
+			fits = x == 0 || x == 1
+		default:
+			fits = x == math.Trunc(x) && math.Abs(x) <= maxExact && c.int(k, int64(x))
+		}
+		if !fits {
+			return tensor.Tensor{}, fmt.Errorf("%w: values[%d] does not fit %v", tensor.ErrShape, k, v.DType)
+		}
+	}
+	return t, nil
 }
 
 // fill completes a declared shape: axis 0 is one item, and one other free axis

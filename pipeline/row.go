@@ -2,9 +2,8 @@ package pipeline
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -14,63 +13,84 @@ import (
 	"github.com/scry-ml/scry/tensor"
 )
 
-// maxExact is the largest integer up to which a float64, and so a Struct's
-// number, holds every integer.
-const maxExact = 1 << 53
-
 // rowPlan maps features to inputs; made once per version.
 type rowPlan struct {
 	features []feature
 	byName   map[string]int
 	inputs   []bundle.Value
+	axes     []inputAxes // like inputs
+	slots    int
+	// Bytes that one row takes, and each event of its sequences.
+	rowBytes, eventBytes int64
+	sequences            []int // places among the features
 }
 
-// feature is one feature with its place among the inputs.
-type feature struct {
-	spec       *bundlev1.Feature
-	name       string
-	kind       bundlev1.FeatureType
-	input      int // place among the inputs
-	column     int // in a matrix input
-	width      int // columns of that input
-	dtype      tensor.DType
-	categories map[string]struct{}
-	fields     []feature // of a sequence
-	byName     map[string]int
-	length     int // place of a sequence's length input, -1 when there is none
-	fallback   *structpb.Value
+// inputAxes are the axes of an input after the rows.
+type inputAxes struct {
+	columns  int  // extent of a second axis, 0 when there is none
+	sequence bool // the second axis holds events
 }
 
 func newRowPlan(b *bundle.Bundle) (*rowPlan, error) {
 	row := b.Manifest.GetRow()
 	p := &rowPlan{byName: map[string]int{}, inputs: b.Inputs()}
+	p.axes = make([]inputAxes, len(p.inputs))
 	place := map[string]int{}
 	for i, v := range p.inputs {
 		place[v.Name] = i
+		if len(v.Shape) == 2 {
+			p.axes[i].columns = 1
+		}
 	}
+	matrix := row.GetMatrixInput()
+	longest := int32(0)
 	for i, spec := range row.GetFeatures() {
-		f, err := newFeature(spec, place, p.inputs)
+		f, err := p.feature(spec, place)
 		if err != nil {
 			return nil, err
 		}
-		if m := row.GetMatrixInput(); m != "" {
-			f.input, f.column, f.width = place[m], i, len(row.GetFeatures())
+		if matrix != "" {
+			f.input, f.column, f.width = place[matrix], i, len(row.GetFeatures())
 			f.dtype = p.inputs[f.input].DType
+			p.axes[f.input].columns = f.width
 		}
-		if err := f.checkDefault(); err != nil {
+		if f.isSequence() {
+			longest = max(longest, spec.GetMaxEvents())
+			p.sequences = append(p.sequences, i)
+		} else if err := f.check(); err != nil {
 			return nil, err
 		}
 		p.features = append(p.features, f)
-		for _, name := range append([]string{spec.GetName()}, spec.GetAliases()...) {
-			p.byName[name] = i
+		addNames(p.byName, spec, i)
+	}
+	for i, v := range p.inputs {
+		size := int64(max(v.DType.Size(), 1))
+		if v.DType == tensor.String {
+			size = 16
 		}
+		if p.axes[i].sequence {
+			p.eventBytes += size
+		} else {
+			p.rowBytes += size * int64(max(p.axes[i].columns, 1))
+		}
+	}
+	if n := p.rowBytes + p.eventBytes*int64(longest); n > WaveBytes {
+		return nil, fmt.Errorf("%w: row.features: one row would take %d bytes, more than %d: fewer max_events would do", bundle.ErrInvalid, n, WaveBytes)
 	}
 	return p, nil
 }
 
-func newFeature(spec *bundlev1.Feature, place map[string]int, inputs []bundle.Value) (feature, error) {
-	f := feature{spec: spec, name: spec.GetName(), kind: spec.GetType(), width: 1, length: -1}
-	if spec.GetDefault() != nil && !isNull(spec.GetDefault()) {
+func addNames(byName map[string]int, spec *bundlev1.Feature, i int) {
+	byName[spec.GetName()] = i
+	for _, alias := range spec.GetAliases() {
+		byName[alias] = i
+	}
+}
+
+func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature, error) {
+	f := feature{spec: spec, name: spec.GetName(), path: path("features", spec.GetName()), kind: spec.GetType(), slot: p.slots, width: 1, length: -1}
+	p.slots++
+	if !isNull(spec.GetDefault()) {
 		f.fallback = spec.GetDefault()
 	}
 	if len(spec.GetCategories()) > 0 {
@@ -78,55 +98,32 @@ func newFeature(spec *bundlev1.Feature, place map[string]int, inputs []bundle.Va
 		for _, c := range spec.GetCategories() {
 			f.categories[c] = struct{}{}
 		}
+		f.unseen = "is not one of the categories seen in training" + someOf(spec.GetCategories())
 	}
-	if f.kind != bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE {
+	if !f.isSequence() {
 		if i, ok := place[bundle.InputOf(spec)]; ok {
-			f.input, f.dtype = i, inputs[i].DType
+			f.input, f.dtype = i, p.inputs[i].DType
 		}
 		return f, nil
 	}
 	f.byName = map[string]int{}
 	for i, sub := range spec.GetFields() {
-		field, err := newFeature(sub, place, inputs)
+		field, err := p.feature(sub, place)
 		if err != nil {
 			return feature{}, err
 		}
-		if err := field.checkDefault(); err != nil {
+		field.path = path("", sub.GetName())
+		if err := field.check(); err != nil {
 			return feature{}, err
 		}
+		p.axes[field.input] = inputAxes{sequence: true}
 		f.fields = append(f.fields, field)
-		for _, name := range append([]string{sub.GetName()}, sub.GetAliases()...) {
-			f.byName[name] = i
-		}
+		addNames(f.byName, sub, i)
 	}
 	if name := spec.GetLengthInput(); name != "" {
 		f.length = place[name]
 	}
 	return f, nil
-}
-
-// checkDefault makes sure that the default is one that callers could send.
-func (f *feature) checkDefault() error {
-	if f.fallback == nil {
-		return nil
-	}
-	t, err := tensor.New(f.dtype, 1)
-	if err != nil {
-		return fmt.Errorf("%w: feature %q: default: %w", bundle.ErrInvalid, f.name, err)
-	}
-	if err := f.put(t, 0, f.fallback, nil); err != nil {
-		return fmt.Errorf("%w: feature %q: default %s", bundle.ErrInvalid, f.name, err.Message)
-	}
-	return nil
-}
-
-// isNull tells a missing value: null, or a Value without kind.
-func isNull(v *structpb.Value) bool {
-	switch v.GetKind().(type) {
-	case nil, *structpb.Value_NullValue:
-		return true
-	}
-	return false
 }
 
 // RowReport tells what became of one row.
@@ -137,22 +134,68 @@ type RowReport struct {
 	Warnings []*Warning
 }
 
-// Rows maps rows to one item of as many rows, each feature to its input. Null
-// and absent values are missing: NaN for floating inputs, else the manifest's
-// default, else the row's error. A row with an error keeps its place, holding
-// harmless values.
+// RowWaves cuts rows into waves, each of which Rows may take.
+func (p *Pipeline) RowWaves(rows []*structpb.Struct) []Wave {
+	if p.row == nil {
+		return Cut(len(rows), WaveItems, func(int) int64 { return 0 })
+	}
+	return p.row.waves(len(rows), func(i int) int { return p.row.eventsOf(rows[i]) })
+}
+
+// waves cuts rows so that their inputs take at most WaveBytes; sequences are
+// as wide as the longest one of a wave.
+func (p *rowPlan) waves(n int, events func(row int) int) []Wave {
+	most := int64(WaveItems)
+	if p.eventBytes == 0 {
+		return Cut(n, int(most), func(int) int64 { return p.rowBytes })
+	}
+	var waves []Wave
+	for from := 0; from < n; {
+		to, width := from+1, max(events(from), 1)
+		for ; to < n && int64(to-from) < most; to++ {
+			wider := max(width, events(to))
+			if int64(to+1-from)*(p.rowBytes+int64(wider)*p.eventBytes) > WaveBytes {
+				break
+			}
+			width = wider
+		}
+		waves = append(waves, Wave{from, to})
+		from = to
+	}
+	return waves
+}
+
+// eventsOf returns the longest sequence of a row, as the model will see it.
+func (p *rowPlan) eventsOf(row *structpb.Struct) int {
+	n := 0
+	for _, k := range p.sequences {
+		f := &p.features[k]
+		v, _, _ := f.lookup(row.GetFields())
+		n = max(n, min(len(v.GetListValue().GetValues()), int(f.spec.GetMaxEvents())))
+	}
+	return n
+}
+
+// Rows maps rows, those of one wave, to one item of as many rows, each feature
+// to its input. Null and absent values are missing: the manifest's default, NaN
+// for floating inputs without one, else the row's error. A row with an error
+// keeps its place, holding harmless values.
 func (p *Pipeline) Rows(rows []*structpb.Struct) (Item, []RowReport, error) {
 	if p.row == nil {
 		return Item{}, nil, fmt.Errorf("%w: the model takes no rows", ErrInput)
 	}
-	reports := make([]RowReport, len(rows))
-	item, err := p.row.empty(len(rows), p.row.eventsOf(rows))
+	events := 0
+	for _, row := range rows {
+		events = max(events, p.row.eventsOf(row))
+	}
+	item, into, err := p.row.empty(len(rows), events)
 	if err != nil {
 		return Item{}, nil, err
 	}
-	given := make([]*structpb.Value, len(p.row.features))
+	w := rowWriter{plan: p.row, into: into, events: item.Length, names: suggestionsFor(p.row.byName)}
+	reports := make([]RowReport, len(rows))
 	for i, row := range rows {
-		p.row.fillRow(item, i, row, given, &reports[i])
+		w.write(i, row.GetFields(), &reports[i])
 	}
 	return item, reports, nil
 }
@@ -167,257 +210,92 @@ func (p *Pipeline) Row(row *structpb.Struct) (Item, []*Warning, error) {
 }
 
 // empty makes zeroed inputs; events is the extent of the sequence axis.
-func (p *rowPlan) empty(rows, events int) (Item, error) {
+func (p *rowPlan) empty(rows, events int) (Item, []cells, error) {
 	item := Item{Inputs: make([]tensor.Tensor, len(p.inputs)), Rows: rows}
-	sequence := map[int]bool{}
-	width := map[int]int{}
-	for _, f := range p.features {
-		width[f.input] = f.width
-		for _, sub := range f.fields {
-			sequence[sub.input] = true
-		}
+	into := make([]cells, len(p.inputs))
+	if p.eventBytes > 0 {
+		item.Length = max(events, 1)
 	}
 	for i, v := range p.inputs {
 		shape := tensor.Shape{int64(rows)}
-		switch {
-		case sequence[i]:
-			shape = append(shape, int64(max(events, 1)))
-			item.Length = max(events, 1)
-		case len(v.Shape) == 2:
-			shape = append(shape, int64(max(width[i], 1)))
+		switch axes := p.axes[i]; {
+		case axes.sequence:
+			shape = append(shape, int64(item.Length))
+		case axes.columns > 0:
+			shape = append(shape, int64(axes.columns))
 		}
 		var err error
 		if item.Inputs[i], err = tensor.New(v.DType, shape...); err != nil {
-			return Item{}, err
+			return Item{}, nil, err
 		}
+		into[i] = cellsOf(item.Inputs[i])
 	}
-	return item, nil
+	return item, into, nil
 }
 
-// eventsOf returns the longest sequence of the rows, as the model will see it.
-func (p *rowPlan) eventsOf(rows []*structpb.Struct) int {
-	n := 0
-	for i := range p.features {
-		f := &p.features[i]
-		if f.kind != bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE {
-			continue
-		}
-		for _, row := range rows {
-			for _, name := range append([]string{f.name}, f.spec.GetAliases()...) {
-				if v := row.GetFields()[name]; v != nil {
-					n = max(n, min(len(v.GetListValue().GetValues()), int(f.spec.GetMaxEvents())))
-				}
-			}
-		}
-	}
-	return n
+// rowWriter writes the rows of one wave.
+type rowWriter struct {
+	plan   *rowPlan
+	into   []cells // like the inputs
+	events int     // extent of the sequence axis
+	names  *suggestions
 }
 
-// fillRow writes one row. given is scratch space.
-func (p *rowPlan) fillRow(item Item, i int, row *structpb.Struct, given []*structpb.Value, report *RowReport) {
-	clear(given)
+func (w *rowWriter) write(row int, fields map[string]*structpb.Value, report *RowReport) {
 	known := 0
-	for name, v := range row.GetFields() {
-		at, ok := p.byName[name]
-		switch {
-		case !ok:
-			report.warn(servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, path(name), "the model has no such feature"+p.similar(name))
-		case given[at] != nil && !isNull(v) && !isNull(given[at]):
-			report.fail(&InputError{Field: path(name), Reason: "FEATURE_TWICE", Message: fmt.Sprintf("the feature %q is given under two names", p.features[at].name)})
-		default:
-			if given[at] == nil || isNull(given[at]) {
-				given[at] = v
-			}
-			known++
+	for k := range w.plan.features {
+		f := &w.plan.features[k]
+		v, n, twice := f.lookup(fields)
+		known += n
+		if twice {
+			report.fail(f.path, f.givenTwice())
 		}
-	}
-	for k := range p.features {
-		f := &p.features[k]
-		if f.kind == bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE {
-			f.fillSequence(item, i, given[k], report)
+		if f.isSequence() {
+			w.sequence(f, row, v, report)
 			continue
 		}
-		if err := f.fill(item.Inputs[f.input], i*f.width+f.column, given[k], path(f.name), report); err != nil {
-			report.fail(err)
-		}
-	}
-}
-
-// fill writes one value or what stands for a missing one.
-func (f *feature) fill(t tensor.Tensor, at int, v *structpb.Value, field string, report *RowReport) error {
-	if !isNull(v) {
-		if err := f.put(t, at, v, func(code servingv1.WarningCode, message string) { report.warn(code, field, message) }); err != nil {
-			err.Field = field
-			return err
-		}
-		return nil
-	}
-	switch {
-	case f.spec.GetRequired():
-		return f.missing(field)
-	case f.fallback != nil:
-		report.warn(servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, field, "missing; the model's default is used")
-		if err := f.put(t, at, f.fallback, nil); err != nil {
-			return err
-		}
-	case f.dtype.IsFloat():
-		report.warn(servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, field, "missing; the model imputes it")
-		putFloat(t, at, math.NaN())
-	default:
-		return f.missing(field)
-	}
-	return nil
-}
-
-func (f *feature) missing(field string) *InputError {
-	return &InputError{Field: field, Reason: "FEATURE_MISSING", Message: fmt.Sprintf("the model needs %s and has no default for it", f.want())}
-}
-
-// want says in words what the feature takes.
-func (f *feature) want() string {
-	switch f.kind {
-	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
-		return "a number"
-	case bundlev1.FeatureType_FEATURE_TYPE_INT:
-		return "a whole number"
-	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
-		return "true or false"
-	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
-		return "a string"
-	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
-		return "a time in RFC 3339"
-	}
-	return "a list of events"
-}
-
-func (f *feature) wrongType(v *structpb.Value) *InputError {
-	got := "null"
-	switch v.GetKind().(type) {
-	case *structpb.Value_NumberValue:
-		got = "a number"
-	case *structpb.Value_StringValue:
-		got = "a string"
-	case *structpb.Value_BoolValue:
-		got = "true or false"
-	case *structpb.Value_ListValue:
-		got = "a list"
-	case *structpb.Value_StructValue:
-		got = "an object"
-	}
-	return &InputError{Reason: "FEATURE_TYPE", Message: fmt.Sprintf("is %s, want %s", got, f.want())}
-}
-
-// put writes a present value at a flat place of the input. The error lacks its
-// field; warn may be nil.
-func (f *feature) put(t tensor.Tensor, at int, v *structpb.Value, warn func(servingv1.WarningCode, string)) *InputError {
-	switch f.kind {
-	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT, bundlev1.FeatureType_FEATURE_TYPE_INT:
-		n, ok := v.GetKind().(*structpb.Value_NumberValue)
-		if !ok {
-			return f.wrongType(v)
-		}
-		return f.putNumber(t, at, n.NumberValue, warn)
-	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
-		b, ok := v.GetKind().(*structpb.Value_BoolValue)
-		if !ok {
-			return f.wrongType(v)
-		}
-		putBool(t, at, b.BoolValue)
-		return nil
-	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
-		s, ok := v.GetKind().(*structpb.Value_StringValue)
-		if !ok {
-			return f.wrongType(v)
-		}
-		t.Strings[at] = s.StringValue
-		return f.checkCategory(s.StringValue, warn)
-	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
-		s, ok := v.GetKind().(*structpb.Value_StringValue)
-		if !ok {
-			return f.wrongType(v)
-		}
-		micros, err := parseTime(s.StringValue)
+		note, err := f.fill(&w.into[f.input], row*f.width+f.column, v)
 		if err != nil {
-			return err
+			report.fail(f.path, err)
 		}
-		putInt(t, at, micros)
-		return nil
-	}
-	return f.wrongType(v)
-}
-
-func (f *feature) putNumber(t tensor.Tensor, at int, n float64, warn func(servingv1.WarningCode, string)) *InputError {
-	if math.IsNaN(n) || math.IsInf(n, 0) {
-		return &InputError{Reason: "FEATURE_RANGE", Message: "NaN and infinities can be given by a table only"}
-	}
-	if f.kind == bundlev1.FeatureType_FEATURE_TYPE_INT {
-		if n != math.Trunc(n) {
-			return &InputError{Reason: "FEATURE_TYPE", Message: "has a fraction, want a whole number"}
-		}
-		if math.Abs(n) > maxExact {
-			return &InputError{Reason: "FEATURE_RANGE", Message: "integers beyond 2^53 can be given by a table only"}
+		if note.code != 0 {
+			report.warn(note, f.path)
 		}
 	}
-	if warn != nil {
-		f.checkRange(n, warn)
-	}
-	if f.dtype.IsFloat() {
-		putFloat(t, at, n)
-		return nil
-	}
-	return f.putWhole(t, at, int64(n))
-}
-
-// putWhole writes an integer to an input of any integer type, or a float.
-func (f *feature) putWhole(t tensor.Tensor, at int, n int64) *InputError {
-	if f.dtype.IsFloat() {
-		putFloat(t, at, float64(n))
-		return nil
-	}
-	low, high := intRange(f.dtype)
-	if n < low || (n > 0 && uint64(n) > high) {
-		return &InputError{Reason: "FEATURE_RANGE", Message: fmt.Sprintf("does not fit the model's %v input", f.dtype)}
-	}
-	putInt(t, at, n)
-	return nil
-}
-
-func (f *feature) checkRange(n float64, warn func(servingv1.WarningCode, string)) {
-	if (f.spec.Min != nil && n < f.spec.GetMin()) || (f.spec.Max != nil && n > f.spec.GetMax()) {
-		warn(servingv1.WarningCode_WARNING_CODE_OUT_OF_RANGE, "lies outside the range seen in training")
+	if known < len(fields) {
+		for _, name := range unknown(fields, w.plan.byName) {
+			if report.full() {
+				break
+			}
+			report.warn(remark{servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, w.names.unknown(name)}, path("features", name))
+		}
 	}
 }
 
-func (f *feature) checkCategory(s string, warn func(servingv1.WarningCode, string)) *InputError {
-	if f.categories == nil {
-		return nil
+// unknown returns the names that are not known, in order.
+func unknown(fields map[string]*structpb.Value, known map[string]int) []string {
+	var names []string
+	for name := range fields {
+		if _, ok := known[name]; !ok {
+			names = append(names, name)
+		}
 	}
-	if _, ok := f.categories[s]; ok {
-		return nil
-	}
-	if f.spec.GetUnknown() == bundlev1.UnknownPolicy_UNKNOWN_POLICY_ERROR {
-		return &InputError{Reason: "CATEGORY_UNKNOWN", Message: "is not one of the model's categories" + someOf(f.spec.GetCategories())}
-	}
-	if warn != nil {
-		warn(servingv1.WarningCode_WARNING_CODE_UNSEEN_CATEGORY, "is not one of the categories seen in training"+someOf(f.spec.GetCategories()))
-	}
-	return nil
+	slices.Sort(names)
+	return names
 }
 
-// fillSequence writes one row's events.
-func (f *feature) fillSequence(item Item, row int, v *structpb.Value, report *RowReport) {
+// sequence writes one row's events.
+func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *RowReport) {
 	var events []*structpb.Value
 	if isNull(v) {
 		if f.spec.GetRequired() {
-			report.fail(f.missing(path(f.name)))
+			report.fail(f.path, f.missing())
 			return
 		}
 	} else {
 		list, ok := v.GetKind().(*structpb.Value_ListValue)
 		if !ok {
-			err := f.wrongType(v)
-			err.Field = path(f.name)
-			report.fail(err)
+			report.fail(f.path, f.wrongType(v))
 			return
 		}
 		events = list.ListValue.GetValues()
@@ -426,127 +304,125 @@ func (f *feature) fillSequence(item Item, row int, v *structpb.Value, report *Ro
 	if n := int(f.spec.GetMaxEvents()); len(events) > n {
 		skipped = len(events) - n
 		events = events[skipped:]
-		report.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, path(f.name), fmt.Sprintf("the model reads the last %d events", n))
+		report.warn(f.truncated(), f.path)
 	}
 	if f.length >= 0 {
-		tensor.View[int64](item.Inputs[f.length])[row] = int64(len(events))
+		w.into[f.length].int(row, int64(len(events)))
 	}
+	// A remark that holds for many events is made on the first.
+	said := make(map[remarkKey]struct{}, 4)
+	for at, value := range events {
+		event, ok := value.GetKind().(*structpb.Value_StructValue)
+		if !ok {
+			report.fail(fmt.Sprintf("%s[%d]", f.path, skipped+at), &InputError{Reason: "FEATURE_TYPE", Message: "is not an object with the event's fields"})
+			return
+		}
+		fields := event.StructValue.GetFields()
+		known := 0
+		for k := range f.fields {
+			sub := &f.fields[k]
+			v, n, twice := sub.lookup(fields)
+			known += n
+			note, err := sub.fill(&w.into[sub.input], row*w.events+at, v)
+			if twice {
+				err = sub.givenTwice()
+			}
+			if err != nil {
+				report.fail(fmt.Sprintf("%s[%d]%s", f.path, skipped+at, sub.path), err)
+				return
+			}
+			if key := (remarkKey{sub.name, note.code}); note.code != 0 && first(said, key) {
+				report.warn(note, fmt.Sprintf("%s[%d]%s", f.path, skipped+at, sub.path))
+			}
+		}
+		if known == len(fields) {
+			continue
+		}
+		for _, name := range unknown(fields, f.byName) {
+			if report.full() {
+				break
+			}
+			if first(said, remarkKey{name, servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE}) {
+				report.warn(remark{servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, "the model's events have no such field"}, fmt.Sprintf("%s[%d]%s", f.path, skipped+at, path("", name)))
+			}
+		}
+	}
+	f.pad(w.into, row*w.events+len(events), (row+1)*w.events)
+}
+
+type remarkKey struct {
+	name string
+	code servingv1.WarningCode
+}
+
+func first(said map[remarkKey]struct{}, key remarkKey) bool {
+	_, again := said[key]
+	said[key] = struct{}{}
+	return !again
+}
+
+func (f *feature) truncated() remark {
+	return remark{servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads the last %d events", f.spec.GetMaxEvents())}
+}
+
+// pad writes the fields' defaults to the places [from, to) after the events.
+func (f *feature) pad(into []cells, from, to int) {
 	for k := range f.fields {
-		sub := &f.fields[k]
-		t := item.Inputs[sub.input]
-		width := int(t.Shape[1])
-		for at := range width {
-			if at >= len(events) {
-				if sub.fallback != nil {
-					// A default that New has checked.
-					_ = sub.put(t, row*width+at, sub.fallback, nil)
-				}
-				continue
-			}
-			field := fmt.Sprintf("%s[%d]", path(f.name), skipped+at)
-			event, ok := events[at].GetKind().(*structpb.Value_StructValue)
-			if !ok {
-				report.fail(&InputError{Field: field, Reason: "FEATURE_TYPE", Message: "is not an object with the event's fields"})
-				return
-			}
-			value := event.StructValue.GetFields()[sub.name]
-			for _, alias := range sub.spec.GetAliases() {
-				if value == nil {
-					value = event.StructValue.GetFields()[alias]
-				}
-			}
-			if err := sub.fill(t, row*width+at, value, fmt.Sprintf("%s[%q]", field, sub.name), report); err != nil {
-				report.fail(err)
-				return
-			}
+		if f.fields[k].fallback == nil {
+			continue
+		}
+		for at := from; at < to; at++ {
+			f.fields[k].putDefault(&into[f.fields[k].input], at)
 		}
 	}
 }
 
-// path is the field path of a feature within its instance.
-func path(name string) string {
-	if len(name) > 64 {
-		name = strings.ToValidUTF8(name[:64], "") + "…"
+// padValue is the number that pads an input of events: its field's default.
+func (p *rowPlan) padValue(input string) float64 {
+	for _, k := range p.sequences {
+		for _, f := range p.features[k].fields {
+			switch d := f.fallback.GetKind().(type) {
+			case *structpb.Value_NumberValue:
+				if p.inputs[f.input].Name == input {
+					return d.NumberValue
+				}
+			case *structpb.Value_BoolValue:
+				if p.inputs[f.input].Name == input && d.BoolValue {
+					return 1
+				}
+			}
+		}
 	}
-	return fmt.Sprintf("features[%q]", name)
+	return 0
+}
+
+// path is the field path of a feature: `features["age"]`.
+func path(of, name string) string { return fmt.Sprintf("%s[%q]", of, clip(name)) }
+
+// clip keeps names in messages short.
+func clip(s string) string {
+	if len(s) > 64 {
+		return strings.ToValidUTF8(s[:64], "") + "…"
+	}
+	return s
 }
 
 // maxWarnings bounds the remarks on one row: a caller who sends thousands of
 // unknown names needs no list of them.
-const maxWarnings = 64
+const maxWarnings = 32
 
-func (r *RowReport) warn(code servingv1.WarningCode, field, message string) {
-	if r == nil || len(r.Warnings) >= maxWarnings {
-		return
+func (r *RowReport) full() bool { return len(r.Warnings) >= maxWarnings }
+
+func (r *RowReport) warn(note remark, field string) {
+	if !r.full() {
+		r.Warnings = append(r.Warnings, &Warning{Code: note.code, Field: field, Message: note.message})
 	}
-	r.Warnings = append(r.Warnings, &Warning{Code: code, Field: field, Message: message})
 }
 
 // fail keeps a row's first error.
-func (r *RowReport) fail(err error) {
+func (r *RowReport) fail(field string, err *InputError) {
 	if r.Err == nil {
+		err.Field = field
 		r.Err = err
 	}
-}
-
-// similar proposes the feature whose name differs least, when it differs
-// little.
-func (p *rowPlan) similar(name string) string {
-	best, found := 3, ""
-	for known := range p.byName {
-		if strings.EqualFold(known, name) {
-			return fmt.Sprintf("; did you mean %q?", known)
-		}
-		if d := distance(known, name, best); d < best || (d == best && found != "" && known < found) {
-			best, found = d, known
-		}
-	}
-	if found == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", found)
-}
-
-// distance is the edit distance (Levenshtein, 1966) of short names, or limit
-// when it is at least that.
-func distance(a, b string, limit int) int {
-	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	var rows [2][65]int
-	for j := range len(b) + 1 {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		last, next := &rows[(i-1)%2], &rows[i%2]
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(last[j]+1, next[j-1]+1, last[j-1]+cost)
-		}
-	}
-	return min(rows[len(a)%2][len(b)], limit)
-}
-
-func someOf(categories []string) string {
-	const few = 8
-	if len(categories) > few {
-		return fmt.Sprintf(" (%d of them)", len(categories))
-	}
-	quoted := make([]string, len(categories))
-	for i, c := range categories {
-		quoted[i] = fmt.Sprintf("%q", c)
-	}
-	return ": " + strings.Join(quoted, ", ")
-}
-
-func parseTime(s string) (int64, *InputError) {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return 0, &InputError{Reason: "FEATURE_TYPE", Message: "is not a time in RFC 3339, such as 2026-01-31T12:00:00Z"}
-	}
-	return t.UnixMicro(), nil
 }

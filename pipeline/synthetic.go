@@ -12,14 +12,15 @@ import (
 
 // Synthetic makes up a valid item, for warming and measuring: the same one for
 // the same arguments. length is the extent of sequence axes where the model has
-// any; 0 takes a usual one.
+// any, at most what the model takes; 0 takes a usual one. An axis 0 that the
+// graph fixes decides the number of rows.
 func (p *Pipeline) Synthetic(rows, length int) (Item, error) {
 	if length == 0 {
 		length = 24
 	}
 	switch {
 	case p.row != nil:
-		return p.syntheticRows(rows)
+		return p.syntheticRows(rows, length)
 	case p.text != nil:
 		return p.text.synthetic(rows, length)
 	}
@@ -30,6 +31,10 @@ func (p *Pipeline) Synthetic(rows, length int) (Item, error) {
 			return Item{}, fmt.Errorf("%w: the input %q has no shape", bundle.ErrInvalid, v.Name)
 		}
 		shape := append(tensor.Shape{}, v.Shape...)
+		if p.image != nil {
+			shape = p.image.prepare.Shape()
+			shape[0] = v.Shape[0]
+		}
 		for axis, d := range shape {
 			switch {
 			case d >= 0:
@@ -44,17 +49,21 @@ func (p *Pipeline) Synthetic(rows, length int) (Item, error) {
 		if err != nil {
 			return Item{}, err
 		}
+		if len(shape) > 0 {
+			item.Rows = int(shape[0])
+		}
+		c := cellsOf(t)
 		// Small numbers that differ are valid for most graphs, ids included.
 		n, _ := shape.Elements()
 		for k := range n {
 			switch {
 			case v.DType == tensor.String:
 			case v.DType.IsFloat():
-				putFloat(t, k, float64(k%17)/17)
+				c.float(k, float64(k%17)/17)
 			case v.DType == tensor.Bool:
-				putBool(t, k, k%2 == 0)
+				c.bool(k, k%2 == 0)
 			default:
-				putInt(t, k, 1)
+				c.int(k, 1)
 			}
 		}
 		item.Inputs[i] = t
@@ -62,13 +71,13 @@ func (p *Pipeline) Synthetic(rows, length int) (Item, error) {
 	return item, nil
 }
 
-func (p *Pipeline) syntheticRows(rows int) (Item, error) {
+func (p *Pipeline) syntheticRows(rows, length int) (Item, error) {
 	made := make([]*structpb.Struct, rows)
 	for i := range made {
 		made[i] = &structpb.Struct{Fields: map[string]*structpb.Value{}}
 		for k := range p.row.features {
 			f := &p.row.features[k]
-			made[i].Fields[f.name] = f.synthetic(i)
+			made[i].Fields[f.name] = f.synthetic(i, length)
 		}
 	}
 	item, reports, err := p.Rows(made)
@@ -84,10 +93,13 @@ func (p *Pipeline) syntheticRows(rows int) (Item, error) {
 }
 
 // synthetic makes up a value of the feature.
-func (f *feature) synthetic(i int) *structpb.Value {
+func (f *feature) synthetic(i, length int) *structpb.Value {
 	low, high := f.spec.GetMin(), f.spec.GetMax()
-	if f.spec.Max == nil {
+	switch {
+	case f.spec.Max == nil:
 		high = low + 1
+	case f.spec.Min == nil:
+		low = min(0, high-1)
 	}
 	middle := low + (high-low)*float64(i%5)/5
 	switch f.kind {
@@ -106,10 +118,10 @@ func (f *feature) synthetic(i int) *structpb.Value {
 		return structpb.NewStringValue("2026-01-01T00:00:00Z")
 	}
 	events := &structpb.ListValue{}
-	for e := range min(3, int(f.spec.GetMaxEvents())) {
+	for e := range min(length, int(f.spec.GetMaxEvents())) {
 		event := &structpb.Struct{Fields: map[string]*structpb.Value{}}
 		for k := range f.fields {
-			event.Fields[f.fields[k].name] = f.fields[k].synthetic(i + e)
+			event.Fields[f.fields[k].name] = f.fields[k].synthetic(i+e, length)
 		}
 		events.Values = append(events.Values, structpb.NewStructValue(event))
 	}

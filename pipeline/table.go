@@ -3,109 +3,188 @@ package pipeline
 import (
 	"fmt"
 	"math"
-	"sort"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
-	"github.com/scry-ml/scry/tensor"
 )
 
-// TableReport tells what became of a table's rows.
-type TableReport struct {
-	// Errors holds an *InputError for every row that cannot be scored. Such a
-	// row keeps its place in the item, holding harmless values.
-	Errors map[int64]error
-	// Warnings are joined over rows.
-	Warnings []*scoringv1.TableWarning
+// Table is a table that has been checked against itself and the model: every
+// column has as many values as the table has rows, offsets and indices are
+// within bounds, and types fit. Nothing was allocated for its rows yet.
+type Table struct {
+	plan    *rowPlan
+	rows    int
+	columns []column // like the features; one without data is absent
+	unknown []*scoringv1.TableWarning
 }
 
-// maxWarnedRows bounds the rows that a joined warning names.
-const maxWarnedRows = 100
+// column is one feature's column, or a field's over the events of all rows. Of
+// the slices only the one that the request has is set.
+type column struct {
+	path     string
+	have     bool
+	validity []byte
+	doubles  []float64
+	ints     []int64
+	bools    []bool
 
-// Table maps a table to one item, column by column. A table that contradicts
-// itself (lengths, offsets, indices, types) fails as a whole with an
-// *InputError that names the column; a bad value fails its row only.
-func (p *Pipeline) Table(t *scoringv1.Table) (Item, TableReport, error) {
+	dictionary []string
+	indices    []uint32
+	unseen     []bool  // by dictionary entry; nil when all are categories
+	micros     []int64 // by dictionary entry of a time, else notMicros
+
+	offsets []uint32
+	fields  []column // like the feature's fields
+}
+
+// notMicros stands for a string that is no time.
+const notMicros = math.MinInt64
+
+// Table checks a table. One that contradicts itself or the model fails as a
+// whole with an *InputError that names the column.
+func (p *Pipeline) Table(t *scoringv1.Table) (*Table, error) {
 	if p.row == nil {
-		return Item{}, TableReport{}, fmt.Errorf("%w: the model takes no rows", ErrInput)
+		return nil, fmt.Errorf("%w: the model takes no rows", ErrInput)
 	}
-	w := &tableWriter{plan: p.row, rows: t.GetRows(), report: TableReport{Errors: map[int64]error{}}, joined: map[warningKey]*scoringv1.TableWarning{}}
-	if n := int64(len(t.GetIds())); n != 0 && n != w.rows {
-		return Item{}, TableReport{}, w.bad("table.ids", "there are %d ids for %d rows", n, w.rows)
+	rows := t.GetRows()
+	switch {
+	case rows < 1:
+		return nil, bad("table.rows", "there are no rows")
+	case len(t.GetColumns()) == 0:
+		return nil, bad("table.columns", "there are no columns")
+	case len(t.GetIds()) != 0 && int64(len(t.GetIds())) != rows:
+		return nil, bad("table.ids", "there are %d ids for %d rows", len(t.GetIds()), rows)
 	}
-	columns, err := w.match(t.GetColumns())
-	if err != nil {
-		return Item{}, TableReport{}, err
+	out := &Table{plan: p.row, rows: int(rows)}
+	match := matching{rows: rows}
+	var err error
+	if out.columns, err = match.columns(p.row.features, p.row.byName, t.GetColumns(), rows, "table.columns"); err != nil {
+		return nil, err
 	}
-	events, err := w.events(columns)
-	if err != nil {
-		return Item{}, TableReport{}, err
-	}
-	item, err := p.row.empty(int(w.rows), events)
-	if err != nil {
-		return Item{}, TableReport{}, err
-	}
-	for i := range p.row.features {
-		f := &p.row.features[i]
-		if f.kind == bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE {
-			err = w.sequence(item, f, columns[i])
-		} else {
-			err = w.column(item.Inputs[f.input], f, columns[i], rowPlaces{rows: w.rows, width: f.width, column: f.column})
-		}
-		if err != nil {
-			return Item{}, TableReport{}, err
-		}
-	}
-	return item, w.done(), nil
+	out.unknown = match.unknown
+	return out, nil
 }
 
-// tableWriter writes one table.
-type tableWriter struct {
-	plan   *rowPlan
-	rows   int64
-	report TableReport
-	joined map[warningKey]*scoringv1.TableWarning
-}
-
-type warningKey struct {
-	code  servingv1.WarningCode
-	field string
-}
-
-// given is a column of the request with its field path; nil column = absent.
-type given struct {
-	column *scoringv1.Column
-	field  string
-}
-
-func (w *tableWriter) bad(field, format string, args ...any) error {
+func bad(field, format string, args ...any) *InputError {
 	return &InputError{Field: field, Reason: "TABLE_INVALID", Message: fmt.Sprintf(format, args...)}
 }
 
-// match finds the column of every feature.
-func (w *tableWriter) match(columns []*scoringv1.Column) ([]given, error) {
-	out := make([]given, len(w.plan.features))
+// matching finds the columns of features.
+type matching struct {
+	rows    int64 // of the table
+	unknown []*scoringv1.TableWarning
+}
+
+// columns finds the column of each feature, or field, and checks that every
+// column has n values.
+func (m *matching) columns(features []feature, byName map[string]int, columns []*scoringv1.Column, n int64, at string) ([]column, error) {
+	names := suggestionsFor(byName)
+	out := make([]column, len(features))
 	for i, c := range columns {
-		field := fmt.Sprintf("table.columns[%d]", i)
-		at, ok := w.plan.byName[c.GetName()]
-		if !ok {
-			w.warnAll(servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, field, "the model has no such feature"+w.plan.similar(c.GetName()))
-			continue
-		}
-		if out[at].column != nil {
-			return nil, w.bad(field+".name", "the feature %q has a column already", w.plan.features[at].name)
-		}
-		out[at] = given{c, field}
-		if err := w.checkLength(c, field, w.rows); err != nil {
+		field := fmt.Sprintf("%s[%d]", at, i)
+		if err := checkLength(c, field, n); err != nil {
 			return nil, err
 		}
+		k, ok := byName[c.GetName()]
+		if !ok {
+			m.unknown = append(m.unknown, &scoringv1.TableWarning{Count: m.rows, Warning: &Warning{
+				Code: servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, Field: field, Message: names.unknown(c.GetName()),
+			}})
+			continue
+		}
+		if out[k].have {
+			return nil, &InputError{Field: field + ".name", Reason: "FEATURE_TWICE", Message: fmt.Sprintf("%q has a column already", features[k].name)}
+		}
+		var err error
+		if out[k], err = m.column(&features[k], c, field); err != nil {
+			return nil, err
+		}
+	}
+	for k := range features {
+		f, c := &features[k], &out[k]
+		if c.have {
+			continue
+		}
+		c.path = path(at, f.name)
+		if n > 0 && (f.spec.GetRequired() || !f.isSequence() && f.fallback == nil && !f.dtype.IsFloat()) {
+			err := f.missing()
+			err.Field = c.path
+			return nil, err
+		}
+		c.fields = make([]column, len(f.fields))
 	}
 	return out, nil
 }
 
-// checkLength checks that a column has n values and a validity bit for each.
-func (w *tableWriter) checkLength(c *scoringv1.Column, field string, n int64) error {
+// column checks that a column's type fits its feature.
+func (m *matching) column(f *feature, c *scoringv1.Column, field string) (column, error) {
+	out := column{path: field, have: true, validity: c.GetValidity()}
+	fits := false
+	switch d := c.GetData().(type) {
+	case *scoringv1.Column_Doubles:
+		out.doubles = d.Doubles.GetValues()
+		fits = f.kind == bundlev1.FeatureType_FEATURE_TYPE_FLOAT || f.kind == bundlev1.FeatureType_FEATURE_TYPE_INT
+	case *scoringv1.Column_Int64S:
+		out.ints = d.Int64S.GetValues()
+		fits = f.kind == bundlev1.FeatureType_FEATURE_TYPE_FLOAT || f.kind == bundlev1.FeatureType_FEATURE_TYPE_INT ||
+			f.kind == bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP
+	case *scoringv1.Column_Bools:
+		out.bools = d.Bools.GetValues()
+		fits = f.kind == bundlev1.FeatureType_FEATURE_TYPE_BOOL
+	case *scoringv1.Column_Strings:
+		out.dictionary, out.indices = d.Strings.GetDictionary(), d.Strings.GetIndices()
+		switch f.kind {
+		case bundlev1.FeatureType_FEATURE_TYPE_STRING:
+			fits = true
+			out.unseen = f.unseenOf(out.dictionary)
+		case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
+			fits = true
+			out.micros = make([]int64, len(out.dictionary))
+			for i, s := range out.dictionary {
+				var ok bool
+				if out.micros[i], ok = parseTime(s); !ok {
+					out.micros[i] = notMicros
+				}
+			}
+		}
+	case *scoringv1.Column_Sequences:
+		if fits = f.isSequence(); !fits {
+			break
+		}
+		out.offsets = d.Sequences.GetOffsets()
+		events := int64(out.offsets[len(out.offsets)-1])
+		if events > 0 && len(d.Sequences.GetFields()) == 0 {
+			return column{}, bad(field+".sequences.fields", "%d events have no field", events)
+		}
+		var err error
+		if out.fields, err = m.columns(f.fields, f.byName, d.Sequences.GetFields(), events, field+".sequences.fields"); err != nil {
+			return column{}, err
+		}
+	}
+	if !fits {
+		return column{}, &InputError{Field: field, Reason: "FEATURE_TYPE", Message: fmt.Sprintf("%q takes %s", f.name, f.want())}
+	}
+	return out, nil
+}
+
+// unseenOf marks the strings that are no category; nil when all are.
+func (f *feature) unseenOf(dictionary []string) []bool {
+	var out []bool
+	for i, s := range dictionary {
+		if f.isUnseen(s) {
+			if out == nil {
+				out = make([]bool, len(dictionary))
+			}
+			out[i] = true
+		}
+	}
+	return out
+}
+
+// checkLength checks that a column has n values, a validity bit for each, and
+// no index or offset out of bounds.
+func checkLength(c *scoringv1.Column, field string, n int64) error {
 	have, kind := int64(0), ""
 	switch d := c.GetData().(type) {
 	case *scoringv1.Column_Doubles:
@@ -116,333 +195,179 @@ func (w *tableWriter) checkLength(c *scoringv1.Column, field string, n int64) er
 		have, kind = int64(len(d.Bools.GetValues())), "bools"
 	case *scoringv1.Column_Strings:
 		have, kind = int64(len(d.Strings.GetIndices())), "strings"
+		size := uint64(len(d.Strings.GetDictionary()))
 		for i, k := range d.Strings.GetIndices() {
-			if int(k) >= len(d.Strings.GetDictionary()) && valid(c, int64(i)) {
-				return w.bad(fmt.Sprintf("%s.strings.indices[%d]", field, i), "%d is beyond the dictionary of %d", k, len(d.Strings.GetDictionary()))
+			if uint64(k) >= size && isValid(c.GetValidity(), i) {
+				return bad(fmt.Sprintf("%s.strings.indices[%d]", field, i), "%d is beyond the dictionary of %d", k, size)
 			}
 		}
 	case *scoringv1.Column_Sequences:
-		have, kind = int64(len(d.Sequences.GetOffsets()))-1, "sequences"
-		if have >= 0 {
-			last := uint32(0)
-			for i, o := range d.Sequences.GetOffsets() {
-				if o < last || (i == 0 && o != 0) {
-					return w.bad(fmt.Sprintf("%s.sequences.offsets[%d]", field, i), "offsets ascend from 0")
-				}
-				last = o
+		offsets := d.Sequences.GetOffsets()
+		have, kind = int64(len(offsets))-1, "sequences"
+		for i, o := range offsets {
+			if i == 0 && o != 0 || i > 0 && o < offsets[i-1] {
+				return bad(fmt.Sprintf("%s.sequences.offsets[%d]", field, i), "offsets ascend from 0")
 			}
 		}
 	default:
-		return w.bad(field, "has no data")
+		return bad(field, "has no data")
 	}
 	if have != n {
-		return w.bad(field+"."+kind, "has %d values for %d rows", have, n)
+		return bad(field+"."+kind, "has %d values, want %d", max(have, 0), n)
 	}
 	if v := int64(len(c.GetValidity())); v != 0 && v != (n+7)/8 {
-		return w.bad(field+".validity", "has %d bytes for %d rows, want %d", v, n, (n+7)/8)
+		return bad(field+".validity", "has %d bytes for %d values, want %d", v, n, (n+7)/8)
 	}
 	return nil
 }
 
-// valid tells whether row i of a column has a value.
-func valid(c *scoringv1.Column, i int64) bool {
-	v := c.GetValidity()
-	return len(v) == 0 || (int(i>>3) < len(v) && v[i>>3]>>(i&7)&1 == 1)
+// isValid tells whether value i is there.
+func isValid(validity []byte, i int) bool {
+	return len(validity) == 0 || (i>>3 < len(validity) && validity[i>>3]>>(i&7)&1 == 1)
 }
 
-// rowPlaces maps the values of a column to rows and to flat places of an input.
-type rowPlaces struct {
-	rows          int64
-	width, column int
-	// Of a sequence's field: value i belongs to the row at[i] and the place
-	// to[i]; a negative place is not read.
-	at []int64
-	to []int
-}
+// Rows returns the number of rows.
+func (t *Table) Rows() int { return t.rows }
 
-func (r rowPlaces) place(i int64) (row int64, at int) {
-	if r.at != nil {
-		return r.at[i], r.to[i]
-	}
-	return i, int(i)*r.width + r.column
-}
+// Waves cuts the rows into waves, each of which Item may take.
+func (t *Table) Waves() []Wave { return t.plan.waves(t.rows, t.eventsOf) }
 
-// column writes one feature's values.
-func (w *tableWriter) column(t tensor.Tensor, f *feature, g given, places rowPlaces) error {
-	c := g.column
-	if c == nil {
-		if f.spec.GetRequired() || (f.fallback == nil && !f.dtype.IsFloat()) {
-			return &InputError{Field: "table.columns", Reason: "FEATURE_MISSING", Message: fmt.Sprintf("there is no column for the feature %q: the model needs %s and has no default for it", f.name, f.want())}
-		}
-		for i := range places.rows {
-			row, at := places.place(i)
-			if at >= 0 {
-				w.absent(t, f, fmt.Sprintf("table.columns[%q]", f.name), row, at)
-			}
-		}
-		return nil
-	}
-	put, err := w.putter(t, f, g)
-	if err != nil {
-		return err
-	}
-	for i := range places.rows {
-		row, at := places.place(i)
-		switch {
-		case at < 0:
-		case !valid(c, i):
-			w.absent(t, f, g.field, row, at)
-		default:
-			put(i, row, at)
-		}
-	}
-	return nil
-}
-
-// absent writes what stands for a missing value.
-func (w *tableWriter) absent(t tensor.Tensor, f *feature, field string, row int64, at int) {
-	switch {
-	case f.spec.GetRequired():
-		w.fail(row, f.missing(field))
-	case f.fallback != nil:
-		w.warn(row, servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, field, "missing; the model's default is used")
-		_ = f.put(t, at, f.fallback, nil) // a default that New has checked
-	case f.dtype.IsFloat():
-		w.warn(row, servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, field, "missing; the model imputes it")
-		putFloat(t, at, math.NaN())
-	default:
-		w.fail(row, f.missing(field))
-	}
-}
-
-// putter returns the function that writes value i of a column; a column whose
-// type does not fit the feature fails the table.
-func (w *tableWriter) putter(t tensor.Tensor, f *feature, g given) (func(i, row int64, at int), error) {
-	wrong := &InputError{Field: g.field, Reason: "FEATURE_TYPE", Message: fmt.Sprintf("the feature %q takes %s", f.name, f.want())}
-	note := func(row int64) func(servingv1.WarningCode, string) {
-		return func(code servingv1.WarningCode, message string) { w.warn(row, code, g.field, message) }
-	}
-	ranged := f.spec.Min != nil || f.spec.Max != nil
-	switch f.kind {
-	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
-		return w.floatPutter(t, f, g, ranged, wrong)
-	case bundlev1.FeatureType_FEATURE_TYPE_INT:
-		switch d := g.column.GetData().(type) {
-		case *scoringv1.Column_Int64S:
-			return func(i, row int64, at int) {
-				n := d.Int64S.GetValues()[i]
-				if ranged {
-					f.checkRange(float64(n), note(row))
-				}
-				w.failWith(row, g.field, f.putWhole(t, at, n))
-			}, nil
-		case *scoringv1.Column_Doubles:
-			return func(i, row int64, at int) {
-				var warn func(servingv1.WarningCode, string)
-				if ranged {
-					warn = note(row)
-				}
-				w.failWith(row, g.field, f.putNumber(t, at, d.Doubles.GetValues()[i], warn))
-			}, nil
-		}
-	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
-		if d, ok := g.column.GetData().(*scoringv1.Column_Bools); ok {
-			return func(i, _ int64, at int) { putBool(t, at, d.Bools.GetValues()[i]) }, nil
-		}
-	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
-		if d, ok := g.column.GetData().(*scoringv1.Column_Strings); ok {
-			unseen := f.unseen(d.Strings.GetDictionary())
-			return func(i, row int64, at int) {
-				k := d.Strings.GetIndices()[i]
-				t.Strings[at] = d.Strings.GetDictionary()[k]
-				if unseen != nil && unseen[k] {
-					w.failWith(row, g.field, f.checkCategory(t.Strings[at], note(row)))
-				}
-			}, nil
-		}
-	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
-		switch d := g.column.GetData().(type) {
-		case *scoringv1.Column_Int64S:
-			return func(i, _ int64, at int) { putInt(t, at, d.Int64S.GetValues()[i]) }, nil
-		case *scoringv1.Column_Strings:
-			return func(i, row int64, at int) {
-				micros, err := parseTime(d.Strings.GetDictionary()[d.Strings.GetIndices()[i]])
-				w.failWith(row, g.field, err)
-				putInt(t, at, micros)
-			}, nil
-		}
-	}
-	return nil, wrong
-}
-
-func (w *tableWriter) floatPutter(t tensor.Tensor, f *feature, g given, ranged bool, wrong error) (func(i, row int64, at int), error) {
-	var value func(i int64) float64
-	switch d := g.column.GetData().(type) {
-	case *scoringv1.Column_Doubles:
-		values := d.Doubles.GetValues()
-		value = func(i int64) float64 { return values[i] }
-	case *scoringv1.Column_Int64S:
-		values := d.Int64S.GetValues()
-		value = func(i int64) float64 { return float64(values[i]) }
-	default:
-		return nil, wrong
-	}
-	out := tensor.View[float32](t) // nil for other types
-	return func(i, row int64, at int) {
-		x := value(i)
-		if out != nil {
-			out[at] = float32(x)
-		} else {
-			putFloat(t, at, x)
-		}
-		if ranged {
-			f.checkRange(x, func(code servingv1.WarningCode, message string) { w.warn(row, code, g.field, message) })
-		}
-	}, nil
-}
-
-// unseen marks the dictionary's strings that are no known category; nil when
-// the feature has no categories.
-func (f *feature) unseen(dictionary []string) []bool {
-	if f.categories == nil {
-		return nil
-	}
-	out := make([]bool, len(dictionary))
-	for i, s := range dictionary {
-		_, known := f.categories[s]
-		out[i] = !known
-	}
-	return out
-}
-
-// events returns the longest sequence, as the model will see it.
-func (w *tableWriter) events(columns []given) (int, error) {
+// eventsOf returns the longest sequence of a row, as the model will see it.
+func (t *Table) eventsOf(row int) int {
 	n := 0
-	for i, g := range columns {
-		f := &w.plan.features[i]
-		if f.kind != bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE || g.column == nil {
+	for _, k := range t.plan.sequences {
+		from, to := t.columns[k].events(row)
+		n = max(n, min(to-from, int(t.plan.features[k].spec.GetMaxEvents())))
+	}
+	return n
+}
+
+// events returns the places [from, to) of a row's events among those of all.
+func (c *column) events(row int) (from, to int) {
+	if !c.have || !isValid(c.validity, row) {
+		return 0, 0
+	}
+	return int(c.offsets[row]), int(c.offsets[row+1])
+}
+
+// Item maps the rows of one wave to one item, column by column. A bad value
+// fails its row only; such a row keeps its place, holding harmless values.
+func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
+	events := 0
+	for row := wave.From; row < wave.To; row++ {
+		events = max(events, t.eventsOf(row))
+	}
+	item, into, err := t.plan.empty(wave.To-wave.From, events)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	w := tableWriter{wave: wave, into: into, events: item.Length, report: newTableReport(t)}
+	for k := range t.plan.features {
+		f, c := &t.plan.features[k], &t.columns[k]
+		if f.isSequence() {
+			w.sequences(f, c)
 			continue
 		}
-		s, ok := g.column.GetData().(*scoringv1.Column_Sequences)
-		if !ok {
-			return 0, &InputError{Field: g.field, Reason: "FEATURE_TYPE", Message: fmt.Sprintf("the feature %q takes %s", f.name, f.want())}
+		out := &into[f.input]
+		if w.plain(f, c, out) {
+			continue
 		}
-		offsets := s.Sequences.GetOffsets()
-		for k := 1; k < len(offsets); k++ {
-			n = max(n, min(int(offsets[k]-offsets[k-1]), int(f.spec.GetMaxEvents())))
+		for row := wave.From; row < wave.To; row++ {
+			w.cell(f, c, out, row, row, (row-wave.From)*f.width+f.column)
 		}
 	}
-	return n, nil
+	return item, w.report, nil
 }
 
-// sequence writes the events of every row.
-func (w *tableWriter) sequence(item Item, f *feature, g given) error {
-	offsets := make([]uint32, w.rows+1)
-	var fields []*scoringv1.Column
-	if g.column != nil {
-		s := g.column.GetSequences()
-		offsets, fields = s.GetOffsets(), s.GetFields()
-	} else if f.spec.GetRequired() {
-		return &InputError{Field: "table.columns", Reason: "FEATURE_MISSING", Message: fmt.Sprintf("there is no column for the feature %q", f.name)}
+// tableWriter writes the rows of one wave.
+type tableWriter struct {
+	wave   Wave
+	into   []cells // like the inputs
+	events int     // extent of the sequence axis
+	report *TableReport
+}
+
+// plain copies the common case of numbers without gaps or ranges; false when
+// the column is none.
+func (w *tableWriter) plain(f *feature, c *column, out *cells) bool {
+	if f.width != 1 || len(c.validity) != 0 || f.spec.Min != nil || f.spec.Max != nil {
+		return false
 	}
-	total := int64(offsets[len(offsets)-1])
-	width := item.Length
-	places := rowPlaces{rows: total, at: make([]int64, total), to: make([]int, total)}
-	for row := range w.rows {
-		from, to := int64(offsets[row]), int64(offsets[row+1])
-		if g.column != nil && !valid(g.column, row) {
-			to = from
-			if f.spec.GetRequired() {
-				w.fail(row, f.missing(g.field))
+	switch {
+	case c.doubles != nil && out.float32 != nil && f.kind == bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
+		for i, x := range c.doubles[w.wave.From:w.wave.To] {
+			if !out.float(i, x) {
+				w.report.fail(w.wave.From+i, c.path, f.tooLarge())
 			}
 		}
-		for i := int64(offsets[row]); i < int64(offsets[row+1]); i++ {
-			places.at[i], places.to[i] = row, -1
+		return true
+	case c.ints != nil && out.int64 != nil:
+		copy(out.int64, c.ints[w.wave.From:w.wave.To])
+		return true
+	}
+	return false
+}
+
+// cell writes value i of a column, which belongs to a row of the table, to a
+// flat place of the input.
+func (w *tableWriter) cell(f *feature, c *column, out *cells, i, row, at int) {
+	var note remark
+	var err *InputError
+	switch {
+	case !c.have || !isValid(c.validity, i):
+		note, err = f.fillMissing(out, at)
+	case c.doubles != nil:
+		note, err = f.putNumber(out, at, c.doubles[i])
+	case c.ints != nil && f.kind == bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
+		note, err = f.putNumber(out, at, float64(c.ints[i]))
+	case c.ints != nil:
+		note, err = f.putWhole(out, at, c.ints[i])
+	case c.bools != nil:
+		out.bool(at, c.bools[i])
+	case c.micros != nil:
+		micros := c.micros[c.indices[i]]
+		if micros == notMicros {
+			err = notATime()
+		} else {
+			out.int(at, micros)
 		}
-		if n := to - from; n > int64(f.spec.GetMaxEvents()) {
-			from = to - int64(f.spec.GetMaxEvents())
-			w.warn(row, servingv1.WarningCode_WARNING_CODE_TRUNCATED, g.field, fmt.Sprintf("the model reads the last %d events", f.spec.GetMaxEvents()))
+	default:
+		k := c.indices[i]
+		out.strings[at] = c.dictionary[k]
+		if c.unseen != nil && c.unseen[k] {
+			note, err = f.unseenCategory()
 		}
-		for i := from; i < to; i++ {
-			places.to[i] = int(row)*width + int(i-from)
+	}
+	if err != nil {
+		w.report.fail(row, c.path, err)
+	}
+	if note.code != 0 {
+		w.report.warn(f.slot, row, c.path, note)
+	}
+}
+
+// sequences writes the events of every row.
+func (w *tableWriter) sequences(f *feature, c *column) {
+	for row := w.wave.From; row < w.wave.To; row++ {
+		from, to := c.events(row)
+		if f.spec.GetRequired() && !isValid(c.validity, row) {
+			w.report.fail(row, c.path, f.missing())
 		}
+		if n := int(f.spec.GetMaxEvents()); to-from > n {
+			from = to - n
+			w.report.warn(f.slot, row, c.path, f.truncated())
+		}
+		local := row - w.wave.From
 		if f.length >= 0 {
-			tensor.View[int64](item.Inputs[f.length])[row] = to - from
+			w.into[f.length].int(local, int64(to-from))
 		}
+		at := local * w.events
 		for k := range f.fields {
 			sub := &f.fields[k]
-			for at := int(to - from); at < width && sub.fallback != nil; at++ {
-				_ = sub.put(item.Inputs[sub.input], int(row)*width+at, sub.fallback, nil)
+			for i := from; i < to; i++ {
+				w.cell(sub, &c.fields[k], &w.into[sub.input], i, row, at+i-from)
 			}
 		}
+		f.pad(w.into, at+to-from, at+w.events)
 	}
-	columns := make([]given, len(f.fields))
-	for i, c := range fields {
-		field := fmt.Sprintf("%s.sequences.fields[%d]", g.field, i)
-		at, ok := f.byName[c.GetName()]
-		if !ok {
-			w.warnAll(servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, field, "the model's events have no such field")
-			continue
-		}
-		if columns[at].column != nil {
-			return w.bad(field+".name", "the field has a column already")
-		}
-		if err := w.checkLength(c, field, total); err != nil {
-			return err
-		}
-		columns[at] = given{c, field}
-	}
-	for k := range f.fields {
-		if total == 0 {
-			continue
-		}
-		if err := w.column(item.Inputs[f.fields[k].input], &f.fields[k], columns[k], places); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *tableWriter) fail(row int64, err error) {
-	if _, have := w.report.Errors[row]; !have {
-		w.report.Errors[row] = err
-	}
-}
-
-func (w *tableWriter) failWith(row int64, field string, err *InputError) {
-	if err != nil {
-		err.Field = field
-		w.fail(row, err)
-	}
-}
-
-func (w *tableWriter) warn(row int64, code servingv1.WarningCode, field, message string) {
-	k := warningKey{code, field}
-	t := w.joined[k]
-	if t == nil {
-		t = &scoringv1.TableWarning{Warning: &Warning{Code: code, Field: field, Message: message}}
-		w.joined[k] = t
-	}
-	t.Count++
-	if len(t.Rows) < maxWarnedRows {
-		t.Rows = append(t.Rows, row)
-	}
-}
-
-// warnAll notes a remark that holds for every row.
-func (w *tableWriter) warnAll(code servingv1.WarningCode, field, message string) {
-	w.joined[warningKey{code, field}] = &scoringv1.TableWarning{
-		Warning: &Warning{Code: code, Field: field, Message: message}, Count: w.rows,
-	}
-}
-
-func (w *tableWriter) done() TableReport {
-	for _, t := range w.joined {
-		w.report.Warnings = append(w.report.Warnings, t)
-	}
-	sort.Slice(w.report.Warnings, func(i, j int) bool {
-		a, b := w.report.Warnings[i].GetWarning(), w.report.Warnings[j].GetWarning()
-		return a.GetField() < b.GetField() || a.GetField() == b.GetField() && a.GetCode() < b.GetCode()
-	})
-	return w.report
 }

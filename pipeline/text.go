@@ -58,6 +58,8 @@ type PreparedText struct {
 	// Tokens that the model reads, special ones included.
 	Tokens   int
 	Warnings []*Warning
+
+	field string
 }
 
 // Text tokenises a text, its prefix put before it. Invalid UTF-8 is replaced by
@@ -65,16 +67,35 @@ type PreparedText struct {
 // model takes loses its end, with a warning; one of white space only gets a
 // warning. An empty text and one beyond Limits.TextBytes are an *InputError.
 func (p *Pipeline) Text(text string) (PreparedText, error) {
-	if p.text == nil {
-		return PreparedText{}, fmt.Errorf("%w: the model takes no texts", ErrInput)
+	if err := p.checkText("text", len(text)); err != nil {
+		return PreparedText{}, err
 	}
+	return p.prepareText("text", text)
+}
+
+// TextBytes is Text for bytes of doubtful encoding; the field of its errors and
+// warnings is "text_bytes".
+func (p *Pipeline) TextBytes(text []byte) (PreparedText, error) {
+	if err := p.checkText("text_bytes", len(text)); err != nil {
+		return PreparedText{}, err
+	}
+	return p.prepareText("text_bytes", string(text))
+}
+
+func (p *Pipeline) checkText(field string, size int) error {
 	switch {
-	case text == "":
-		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_EMPTY", Message: "is empty"}
-	case len(text) > p.limits.TextBytes:
-		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", len(text), p.limits.TextBytes)}
+	case p.text == nil:
+		return fmt.Errorf("%w: the model takes no texts", ErrInput)
+	case size == 0:
+		return &InputError{Field: field, Reason: "TEXT_EMPTY", Message: "is empty"}
+	case size > p.limits.TextBytes:
+		return &InputError{Field: field, Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", size, p.limits.TextBytes)}
 	}
-	var out PreparedText
+	return nil
+}
+
+func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
+	out := PreparedText{field: field}
 	text, repaired := tokenizer.Repair(text)
 	if repaired {
 		out.warn(servingv1.WarningCode_WARNING_CODE_TEXT_REPAIRED, "invalid UTF-8 was replaced by U+FFFD")
@@ -87,14 +108,14 @@ func (p *Pipeline) Text(text string) (PreparedText, error) {
 	}
 	// One token more than the model takes tells a text that fits from one that
 	// does not.
-	ids, err := p.text.tok.AppendIDs(make([]int32, 0, len(text)/3+8), text, tokenizer.Options{MaxLength: p.text.max + 1})
+	ids, err := p.text.tok.AppendIDs(make([]int32, 0, min(len(text)/3+8, p.text.max+1)), text, tokenizer.Options{MaxLength: p.text.max + 1})
 	if err == nil && len(ids) > p.text.max {
-		out.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads the first %d tokens", p.text.max))
+		out.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads %d tokens of it", p.text.max))
 		ids, err = p.text.tok.AppendIDs(ids[:0], text, tokenizer.Options{MaxLength: p.text.max})
 	}
 	switch {
 	case errors.Is(err, tokenizer.ErrUnknownToken), errors.Is(err, tokenizer.ErrTooLong):
-		return PreparedText{}, &InputError{Field: "text", Reason: "TEXT_UNREADABLE", Message: err.Error()}
+		return PreparedText{}, &InputError{Field: field, Reason: "TEXT_UNREADABLE", Message: err.Error()}
 	case err != nil:
 		return PreparedText{}, err
 	}
@@ -104,7 +125,7 @@ func (p *Pipeline) Text(text string) (PreparedText, error) {
 }
 
 func (t *PreparedText) warn(code servingv1.WarningCode, message string) {
-	t.Warnings = append(t.Warnings, &Warning{Code: code, Field: "text", Message: message})
+	t.Warnings = append(t.Warnings, &Warning{Code: code, Field: t.field, Message: message})
 }
 
 // item lays ids out as inputs of so many equal rows.
@@ -121,9 +142,7 @@ func (t *textPlan) item(ids []int32, rows int) (Item, error) {
 			case t.ids:
 				putInts(out, at, ids)
 			case t.mask:
-				for k := range ids {
-					putInt(out, at+k, 1)
-				}
+				putOnes(out, at, len(ids))
 			}
 		}
 		item.Inputs[i] = out
@@ -139,6 +158,13 @@ func putInts(t tensor.Tensor, at int, values []int32) {
 	out := tensor.View[int64](t)[at : at+len(values)]
 	for i, v := range values {
 		out[i] = int64(v)
+	}
+}
+
+func putOnes(t tensor.Tensor, at, n int) {
+	c := cellsOf(t)
+	for i := range n {
+		c.int(at+i, 1)
 	}
 }
 
@@ -160,4 +186,16 @@ func (p *Pipeline) Vocabulary() int {
 		return 0
 	}
 	return p.text.tok.VocabSize()
+}
+
+// TextWaves cuts n texts, text i of so many bytes, into waves.
+func (p *Pipeline) TextWaves(n int, bytes func(i int) int) []Wave {
+	const perToken = 8 * 3 // three inputs of int64 at most
+	return Cut(n, WaveItems, func(i int) int64 {
+		tokens := bytes(i) + 8
+		if p.text != nil {
+			tokens = min(tokens, p.text.max)
+		}
+		return int64(bytes(i) + tokens*perToken)
+	})
 }

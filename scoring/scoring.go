@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -33,137 +31,111 @@ type Model interface {
 // Score answers rows. results[i] and errs[i] belong to instances[i], whose
 // index is first + i; a result whose error is set holds id and index only. err
 // is set when the call as a whole cannot be answered: overload, an unknown
-// head, or a model that scores no rows.
+// head, too many rows, or a model that scores no rows. Results that one run
+// gave share their served_by.
 func Score(ctx context.Context, m Model, instances []*scoringv1.Instance, opts *scoringv1.ScoreOptions, first int64) (results []*scoringv1.ScoreResult, errs []error, err error) {
 	heads, err := newHeads(m, opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows := make([]*structpb.Struct, len(instances))
-	for i, in := range instances {
-		rows[i] = in.GetFeatures()
-	}
-	item, reports, err := m.Pipeline().Rows(rows)
-	if err != nil {
+	if err := m.Pipeline().CheckCount("instances", len(instances)); err != nil {
 		return nil, nil, err
 	}
 	results = make([]*scoringv1.ScoreResult, len(instances))
 	errs = make([]error, len(instances))
-	good := 0
+	rows := make([]*structpb.Struct, len(instances))
 	for i, in := range instances {
 		results[i] = &scoringv1.ScoreResult{Id: in.GetId(), Index: first + int64(i)}
-		if errs[i] = reports[i].Err; errs[i] == nil {
-			good++
-		}
+		rows[i] = in.GetFeatures()
 	}
-	if good == 0 {
-		return results, errs, nil
-	}
-	answers, err := run(ctx, m, item, func(row int) bool { return errs[row] == nil })
+	err = pipeline.Waves(ctx, m.Pipeline().RowWaves(rows), func(ctx context.Context, _ int, w pipeline.Wave) error {
+		return scoreWave(ctx, m, heads, rows, w, results, errs)
+	})
 	if err != nil {
 		return nil, nil, err
-	}
-	for i := range results {
-		if errs[i] != nil {
-			continue
-		}
-		answer, row := answers.of(i)
-		if answer.Err != nil {
-			errs[i] = answer.Err
-			continue
-		}
-		kinds, err := heads.row(answer.Outputs, row)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		results[i].Heads = kinds
-		results[i].PredictionId = pipeline.NewPredictionID()
-		results[i].ServedBy = []*servingv1.ServedBy{answer.Stats.ServedBy(m.Identity(), heads.names)}
-		results[i].Warnings = reports[i].Warnings
 	}
 	return results, errs, nil
 }
 
-// answers of an item: one for all rows, or one a row.
-type answers struct {
-	joint  pipeline.Answer
-	single []pipeline.Answer // nil when the joint answer stands
-}
-
-func (a answers) of(row int) (pipeline.Answer, int) {
-	if a.single == nil {
-		return a.joint, row
+// scoreWave answers the rows of one wave into results and errs.
+func scoreWave(ctx context.Context, m Model, heads []*head, rows []*structpb.Struct, w pipeline.Wave, results []*scoringv1.ScoreResult, errs []error) error {
+	item, reports, err := m.Pipeline().Rows(rows[w.From:w.To])
+	if err != nil {
+		return err
 	}
-	return a.single[row], 0
+	for i, r := range reports {
+		errs[w.From+i] = r.Err
+	}
+	return runRows(ctx, m, item, errs[w.From:w.To], func(answer *pipeline.Answer, from, to int) error {
+		read, err := bind(heads, answer.Outputs)
+		served := []*servingv1.ServedBy{answer.Stats.ServedBy(m.Identity(), names(heads))}
+		for row := from; row < to; row++ {
+			i := w.From + row
+			if errs[i] != nil {
+				continue
+			}
+			if errs[i] = err; err != nil {
+				continue
+			}
+			r := results[i]
+			answers, err := read.row(row - from)
+			if err != nil {
+				errs[i] = err
+				continue
+			}
+			r.Heads = answers
+			r.PredictionId = pipeline.NewPredictionID()
+			r.ServedBy = served
+			r.Warnings = pipeline.Within(fmt.Sprintf("instances[%d]", i), reports[row].Warnings)
+		}
+		return nil
+	})
 }
 
-// run runs all rows as one item. When that fails, each row that is wanted runs
-// alone, so that the row at fault fails by itself.
-func run(ctx context.Context, m Model, item pipeline.Item, wanted func(row int) bool) (answers, error) {
+// runRows runs the rows of an item that have no error yet. It hands each answer
+// to read with the rows [from, to) that it holds; a row that fails gets its
+// error in errs. All rows run as one; when that fails, each runs alone, so that
+// the row at fault fails by itself. The error that it returns concerns the
+// whole call.
+func runRows(ctx context.Context, m Model, item pipeline.Item, errs []error, read func(a *pipeline.Answer, from, to int) error) error {
+	var places []int
+	for row, err := range errs {
+		if err == nil {
+			places = append(places, row)
+		}
+	}
+	if len(places) == 0 {
+		return ctx.Err()
+	}
 	joint := m.Run(ctx, []pipeline.Item{item})[0]
 	switch {
 	case joint.Err == nil:
-		return answers{joint: joint}, joint.Outputs.Widen()
+		return read(&joint, 0, item.Rows)
 	case pipeline.Overload(joint.Err):
-		return answers{}, joint.Err
+		return joint.Err
 	case item.Rows == 1:
-		return answers{joint: joint}, nil
+		errs[0] = joint.Err
+		return nil
 	}
-	out := answers{single: make([]pipeline.Answer, item.Rows)}
-	var singles []pipeline.Item
-	var places []int
-	for row := range item.Rows {
-		if !wanted(row) {
-			continue
-		}
-		one, err := item.Row(row)
-		if err != nil {
-			return answers{}, err
-		}
-		singles = append(singles, one)
-		places = append(places, row)
-	}
-	for i, a := range m.Run(ctx, singles) {
-		if pipeline.Overload(a.Err) {
-			return answers{}, a.Err
-		}
-		if err := a.Outputs.Widen(); err != nil {
-			return answers{}, err
-		}
-		out.single[places[i]] = a
-	}
-	return out, nil
-}
-
-// chosen returns the names of the heads that a call asks for, in name order,
-// all of which are of a kind that scoring answers.
-func chosen(m Model, opts *scoringv1.ScoreOptions) ([]string, error) {
-	if m.Bundle().Manifest.GetRow() == nil {
-		return nil, fmt.Errorf("%w: %s takes no features", ErrUnsupported, m.Identity().Model)
-	}
-	var known []string
-	for name, h := range m.Bundle().Manifest.GetHeads() {
-		if h.GetProbability() != nil || h.GetValue() != nil || h.GetClasses() != nil || h.GetEmbedding() != nil {
-			known = append(known, name)
+	alone := make([]pipeline.Item, len(places))
+	for k, row := range places {
+		var err error
+		if alone[k], err = item.Row(row); err != nil {
+			return err
 		}
 	}
-	slices.Sort(known)
-	if len(known) == 0 {
-		return nil, fmt.Errorf("%w: %s has no head that scores", ErrUnsupported, m.Identity().Model)
-	}
-	if len(opts.GetHeads()) == 0 {
-		return known, nil
-	}
-	for i, name := range opts.GetHeads() {
-		if !slices.Contains(known, name) {
-			return nil, &pipeline.InputError{
-				Field: fmt.Sprintf("options.heads[%d]", i), Reason: "HEAD_UNKNOWN",
-				Message: "the model has no such head; it has " + strings.Join(known, ", "),
+	for k, a := range m.Run(ctx, alone) {
+		row := places[k]
+		switch {
+		case a.Err == nil:
+			if err := read(&a, row, row+1); err != nil {
+				return err
 			}
+		case pipeline.Overload(a.Err):
+			return a.Err
+		default:
+			errs[row] = a.Err
 		}
 	}
-	asked := slices.Clone(opts.GetHeads())
-	slices.Sort(asked)
-	return slices.Compact(asked), nil
+	return nil
 }

@@ -3,6 +3,7 @@ package scoring
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/scry-ml/scry/pipeline"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -10,142 +11,223 @@ import (
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
 )
 
+// MaxRowErrors is the number of rows of one table that may fail by themselves.
+const MaxRowErrors = 100_000
+
 // ScoreTable answers a table by columns. errs holds the rows that could not be
 // scored; they are zero in every column. err is set when the call as a whole
-// cannot be answered.
-func ScoreTable(ctx context.Context, m Model, t *scoringv1.Table, opts *scoringv1.ScoreOptions, first int64) (result *scoringv1.TableResult, errs map[int64]error, err error) {
+// cannot be answered: what Score names, a table that contradicts itself, more
+// than MaxRowErrors rows that fail, or an answer of more than maxBytes bytes (0
+// = no limit).
+func ScoreTable(ctx context.Context, m Model, t *scoringv1.Table, opts *scoringv1.ScoreOptions, first int64, maxBytes int) (result *scoringv1.TableResult, errs map[int]error, err error) {
 	heads, err := newHeads(m, opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	item, report, err := m.Pipeline().Table(t)
+	table, err := m.Pipeline().Table(t)
 	if err != nil {
 		return nil, nil, err
 	}
-	errs = report.Errors
+	if err := m.Pipeline().CheckCount("table.rows", table.Rows()); err != nil {
+		return nil, nil, err
+	}
+	s := &tableScorer{model: m, heads: heads, table: table, left: int64(maxBytes), limited: maxBytes > 0}
+	for _, id := range t.GetIds() {
+		s.left -= int64(len(id)) + 2
+	}
 	result = &scoringv1.TableResult{
 		Rows: t.GetRows(), Ids: t.GetIds(), FirstIndex: first, Heads: map[string]*scoringv1.HeadColumns{},
-		PredictionId: pipeline.NewPredictionID(), Warnings: report.Warnings,
+		PredictionId: pipeline.NewPredictionID(),
 	}
-	var got answers
-	if int64(len(errs)) < t.GetRows() {
-		got, err = run(ctx, m, item, func(row int) bool { return errs[int64(row)] == nil })
-		if err != nil {
-			return nil, nil, err
-		}
-		answer, _ := got.of(0)
-		result.ServedBy = []*servingv1.ServedBy{answer.Stats.ServedBy(m.Identity(), heads.names)}
+	rowBytes := 0
+	for _, h := range heads {
+		rowBytes += h.rowBytes()
 	}
-	rows := int(t.GetRows())
-	columns := make([]columnWriter, 0, len(heads.names))
-	for _, name := range heads.names {
-		w := heads.columns(name, rows)
-		columns = append(columns, w)
-		result.Heads[name] = w.out
+	if err := s.take(rowBytes); err != nil {
+		return nil, nil, err
 	}
-	for row := range rows {
-		if errs[int64(row)] != nil {
-			continue
-		}
-		answer, at := got.of(row)
-		if answer.Err != nil {
-			errs[int64(row)] = answer.Err
-			continue
-		}
-		for _, w := range columns {
-			if err := w.write(answer.Outputs, row, at); err != nil {
-				errs[int64(row)] = err
-				break
-			}
+	for _, h := range heads {
+		c := newColumns(h, table.Rows())
+		s.columns = append(s.columns, c)
+		result.Heads[h.name] = c.out
+	}
+	waves := table.Waves()
+	s.reports = make([]*pipeline.TableReport, len(waves))
+	if err := pipeline.Waves(ctx, waves, s.wave); err != nil {
+		return nil, nil, err
+	}
+	report := s.reports[0]
+	for _, r := range s.reports[1:] {
+		report.Merge(r)
+	}
+	result.Warnings = report.Warnings()
+	if s.ran {
+		result.ServedBy = []*servingv1.ServedBy{s.stats.ServedBy(m.Identity(), names(heads))}
+	}
+	for row := range report.Errors {
+		for _, c := range s.columns {
+			c.clear(row)
 		}
 	}
-	for row := range errs {
-		for _, w := range columns {
-			w.clear(int(row))
-		}
-	}
-	return result, errs, nil
+	return result, report.Errors, nil
 }
 
-// columnWriter fills one head's columns.
-type columnWriter struct {
-	out   *scoringv1.HeadColumns
-	write func(out pipeline.Outputs, row, at int) error
-	clear func(row int)
+// tableScorer is one call.
+type tableScorer struct {
+	model   Model
+	heads   []*head
+	table   *pipeline.Table
+	columns []*columns              // like heads; waves write different rows
+	reports []*pipeline.TableReport // by wave
+
+	mu      sync.Mutex
+	stats   pipeline.Stats
+	ran     bool
+	failed  int
+	left    int64 // bytes of the answer
+	limited bool
 }
 
-// columns makes the columns of a head.
-func (h *heads) columns(name string, rows int) columnWriter {
-	spec := h.manifest.GetHeads()[name]
-	read := func(out pipeline.Outputs, at int) ([]float32, error) {
-		values, columns, err := out.Columns(spec.GetSource())
+// take notes that the answer holds so many bytes more a row.
+func (s *tableScorer) take(rowBytes int) error {
+	s.left -= int64(rowBytes) * int64(s.table.Rows())
+	if s.limited && s.left < 0 {
+		return &pipeline.InputError{
+			Field: "table.rows", Reason: "TABLE_TOO_LARGE",
+			Message: fmt.Sprintf("the answer would be %d bytes too large; fewer rows, heads or reasons would do", -s.left),
+		}
+	}
+	return nil
+}
+
+// wave scores the rows of one wave.
+func (s *tableScorer) wave(ctx context.Context, k int, w pipeline.Wave) error {
+	item, report, err := s.table.Item(w)
+	if err != nil {
+		return err
+	}
+	s.reports[k] = report
+	errs := make([]error, w.To-w.From)
+	for row, err := range report.Errors {
+		errs[row-w.From] = err
+	}
+	err = runRows(ctx, s.model, item, errs, func(answer *pipeline.Answer, from, to int) error {
+		read, err := s.bind(answer)
 		if err != nil {
-			return nil, fmt.Errorf("head %s: %w", name, err)
-		}
-		if len(values) < (at+1)*columns {
-			return nil, fmt.Errorf("head %s: %w: there is no row %d", name, pipeline.ErrOutput, at)
-		}
-		return values[at*columns : (at+1)*columns], nil
-	}
-	switch k := spec.GetKind().(type) {
-	case *bundlev1.Head_Probability:
-		return h.probabilityColumns(k.Probability, rows, read)
-	case *bundlev1.Head_Value:
-		c := &scoringv1.ValueColumn{Values: make([]float64, rows), Unit: k.Value.GetUnit()}
-		return columnWriter{
-			out: &scoringv1.HeadColumns{Kind: &scoringv1.HeadColumns_Value{Value: c}},
-			write: func(out pipeline.Outputs, row, place int) error {
-				mine, err := read(out, place)
-				if err == nil {
-					c.Values[row], err = at(mine, k.Value.GetColumn())
-				}
-				return err
-			},
-			clear: func(row int) { c.Values[row] = 0 },
-		}
-	case *bundlev1.Head_Classes:
-		names := h.labels[name]
-		c := &scoringv1.ClassesColumns{Names: names, Probabilities: make([]float64, rows*len(names))}
-		return columnWriter{
-			out: &scoringv1.HeadColumns{Kind: &scoringv1.HeadColumns_Classes{Classes: c}},
-			write: func(out pipeline.Outputs, row, place int) error {
-				mine, err := read(out, place)
-				if err != nil {
-					return err
-				}
-				if len(mine) != len(names) {
-					return fmt.Errorf("%w: %d columns for %d classes", pipeline.ErrOutput, len(mine), len(names))
-				}
-				return pipeline.Activate(c.Probabilities[row*len(names):(row+1)*len(names)], mine, k.Classes.GetActivation(), 0)
-			},
-			clear: func(row int) { clear(c.Probabilities[row*len(names) : (row+1)*len(names)]) },
-		}
-	}
-	c := &scoringv1.EmbeddingColumn{}
-	return columnWriter{
-		out: &scoringv1.HeadColumns{Kind: &scoringv1.HeadColumns_Embedding{Embedding: c}},
-		write: func(out pipeline.Outputs, row, place int) error {
-			mine, err := read(out, place)
-			if err != nil {
-				return err
-			}
-			if c.Size == 0 {
-				c.Size = int32(len(mine))
-				c.Values = make([]float32, rows*len(mine))
-			}
-			v, err := pipeline.Vector(mine, spec.GetEmbedding().GetNormalize())
-			copy(c.Values[row*int(c.GetSize()):], v)
 			return err
-		},
-		clear: func(row int) {
-			if n := int(c.GetSize()); n > 0 {
-				clear(c.Values[row*n : (row+1)*n])
+		}
+		for row := from; row < to; row++ {
+			if errs[row] == nil {
+				errs[row] = s.write(read, row-from, w.From+row)
 			}
-		},
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	failed := 0
+	var last error
+	for i, err := range errs {
+		if err != nil {
+			report.Errors[w.From+i] = err
+			failed++
+			last = err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed += failed; s.failed > MaxRowErrors {
+		return fmt.Errorf("more than %d rows cannot be scored, the last because: %w", MaxRowErrors, last)
+	}
+	return nil
 }
 
-func (h *heads) probabilityColumns(spec *bundlev1.Probability, rows int, read func(pipeline.Outputs, int) ([]float32, error)) columnWriter {
+// bind finds the tensors of an answer and makes room for what only they tell
+// the size of.
+func (s *tableScorer) bind(answer *pipeline.Answer) (*reader, error) {
+	read, err := bind(s.heads, answer.Outputs)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Merge(answer.Stats)
+	s.ran = true
+	for i, c := range s.columns {
+		e := c.out.GetEmbedding()
+		if e == nil || int(e.GetSize()) == read.heads[i].source.Columns {
+			continue
+		}
+		if e.GetSize() != 0 {
+			return nil, fmt.Errorf("head %s: %w: vectors of %d and of %d numbers", c.name, pipeline.ErrOutput, e.GetSize(), read.heads[i].source.Columns)
+		}
+		if err := s.take(4 * read.heads[i].source.Columns); err != nil {
+			return nil, err
+		}
+		e.Size = int32(read.heads[i].source.Columns)
+		e.Values = make([]float32, s.table.Rows()*int(e.GetSize()))
+	}
+	return read, nil
+}
+
+// write reads every head of one row of an answer into row to of the table.
+func (s *tableScorer) write(read *reader, row, to int) error {
+	for i, c := range s.columns {
+		if err := c.write(read, &read.heads[i], row, to); err != nil {
+			return fmt.Errorf("head %s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+// columns are one head's answers.
+type columns struct {
+	*head
+	out *scoringv1.HeadColumns
+}
+
+// rowBytes is what a row takes of the answer, embeddings aside.
+func (h *head) rowBytes() int {
+	const double, index = 8, 2
+	switch k := h.spec.GetKind().(type) {
+	case *bundlev1.Head_Probability:
+		n := 2 * double
+		if len(k.Probability.GetQuantiles()) > 1 {
+			n += double
+		}
+		if len(k.Probability.GetBands()) > 0 {
+			n++
+		}
+		return n + h.ranks()*(double+index)
+	case *bundlev1.Head_Value:
+		return double
+	case *bundlev1.Head_Classes:
+		return double * len(h.labels)
+	}
+	return 0
+}
+
+// ranks is the number of reasons for each row.
+func (h *head) ranks() int { return min(int(h.opts.GetReasons()), len(h.codes)) }
+
+// newColumns makes the columns of a head, embeddings aside.
+func newColumns(h *head, rows int) *columns {
+	out := &scoringv1.HeadColumns{}
+	switch k := h.spec.GetKind().(type) {
+	case *bundlev1.Head_Probability:
+		out.Kind = &scoringv1.HeadColumns_Probability{Probability: probabilityColumns(h, k.Probability, rows)}
+	case *bundlev1.Head_Value:
+		out.Kind = &scoringv1.HeadColumns_Value{Value: &scoringv1.ValueColumn{Values: make([]float64, rows), Unit: k.Value.GetUnit()}}
+	case *bundlev1.Head_Classes:
+		out.Kind = &scoringv1.HeadColumns_Classes{Classes: &scoringv1.ClassesColumns{Names: h.labels, Probabilities: make([]float64, rows*len(h.labels))}}
+	case *bundlev1.Head_Embedding:
+		out.Kind = &scoringv1.HeadColumns_Embedding{Embedding: &scoringv1.EmbeddingColumn{}}
+	}
+	return &columns{head: h, out: out}
+}
+
+func probabilityColumns(h *head, spec *bundlev1.Probability, rows int) *scoringv1.ProbabilityColumns {
 	c := &scoringv1.ProbabilityColumns{
 		Event: spec.GetEvent(), Threshold: threshold(spec),
 		Probability: make([]float64, rows), RawScore: make([]float64, rows),
@@ -153,66 +235,94 @@ func (h *heads) probabilityColumns(spec *bundlev1.Probability, rows int, read fu
 	if len(spec.GetQuantiles()) > 1 {
 		c.Percentile = make([]float64, rows)
 	}
-	for _, b := range spec.GetBands() {
-		c.BandNames = append(c.BandNames, b.GetName())
-	}
-	if len(c.BandNames) > 0 {
+	if len(spec.GetBands()) > 0 {
 		c.Band = make([]uint32, rows)
-	}
-	if spec.GetReasons() != nil {
-		features := h.manifest.GetRow().GetFeatures()
-		names, codes := make([]string, len(features)), make([]string, len(features))
-		for i, f := range features {
-			names[i], codes[i] = f.GetName(), codeOf(spec.GetReasons(), f.GetName()).GetCode()
-		}
-		for range min(int(h.opts.GetReasons()), len(features)) {
-			c.Reasons = append(c.Reasons, &scoringv1.ReasonColumn{
-				Feature: make([]uint32, rows), Contribution: make([]float64, rows), FeatureNames: names, Codes: codes,
-			})
+		for _, b := range spec.GetBands() {
+			c.BandNames = append(c.BandNames, b.GetName())
 		}
 	}
-	return columnWriter{
-		out: &scoringv1.HeadColumns{Kind: &scoringv1.HeadColumns_Probability{Probability: c}},
-		write: func(out pipeline.Outputs, row, place int) error {
-			mine, err := read(out, place)
-			if err != nil {
-				return err
-			}
-			e, err := estimateOf(out, place, spec, mine)
-			if err != nil {
-				return err
-			}
-			c.Probability[row], c.RawScore[row] = e.probability, e.raw
-			if c.Percentile != nil {
-				c.Percentile[row] = percentile(spec.GetQuantiles(), e.probability)
-			}
-			if c.Band != nil {
-				c.Band[row] = uint32(max(bandOf(spec.GetBands(), e.probability), 0))
-			}
-			if len(c.Reasons) == 0 {
-				return nil
-			}
-			strongest, err := h.strongest(out, place, spec.GetReasons())
-			if err != nil {
-				return err
-			}
-			for rank, s := range strongest {
-				c.Reasons[rank].Feature[row] = uint32(s.feature)
-				c.Reasons[rank].Contribution[row] = s.contribution
-			}
-			return nil
-		},
-		clear: func(row int) {
-			c.Probability[row], c.RawScore[row] = 0, 0
-			if c.Percentile != nil {
-				c.Percentile[row] = 0
-			}
-			if c.Band != nil {
-				c.Band[row] = 0
-			}
-			for _, r := range c.Reasons {
-				r.Feature[row], r.Contribution[row] = 0, 0
-			}
-		},
+	features, codes := make([]string, len(h.codes)), make([]string, len(h.codes))
+	for i, code := range h.codes {
+		features[i], codes[i] = h.features[i].GetName(), code.GetCode()
+	}
+	for range h.ranks() {
+		c.Reasons = append(c.Reasons, &scoringv1.ReasonColumn{
+			Feature: make([]uint32, rows), Contribution: make([]float64, rows), FeatureNames: features, Codes: codes,
+		})
+	}
+	return c
+}
+
+// write reads a row of an answer into row to of the columns.
+func (c *columns) write(r *reader, b *boundHead, row, to int) error {
+	switch k := c.out.GetKind().(type) {
+	case *scoringv1.HeadColumns_Probability:
+		return c.writeProbability(k.Probability, r, b, row, to)
+	case *scoringv1.HeadColumns_Value:
+		x, err := b.source.At(row, int(b.spec.GetValue().GetColumn()))
+		if err != nil {
+			return err
+		}
+		k.Value.Values[to] = x
+	case *scoringv1.HeadColumns_Classes:
+		if err := r.classes(b, row, b.spec.GetClasses()); err != nil {
+			return err
+		}
+		copy(k.Classes.GetProbabilities()[to*len(c.labels):], r.numbers)
+	case *scoringv1.HeadColumns_Embedding:
+		v, err := r.vector(b, row)
+		if err != nil {
+			return err
+		}
+		copy(k.Embedding.GetValues()[to*len(v):], v)
+	}
+	return nil
+}
+
+func (c *columns) writeProbability(out *scoringv1.ProbabilityColumns, r *reader, b *boundHead, row, to int) error {
+	spec := b.spec.GetProbability()
+	e, err := b.estimate(row, spec)
+	if err != nil {
+		return err
+	}
+	strongest, err := r.strongest(b, row)
+	if err != nil {
+		return err
+	}
+	out.Probability[to], out.RawScore[to] = e.probability, e.raw
+	if out.Percentile != nil {
+		out.Percentile[to] = percentile(spec.GetQuantiles(), e.probability)
+	}
+	if out.Band != nil {
+		out.Band[to] = uint32(max(bandOf(spec.GetBands(), e.probability), 0))
+	}
+	for rank, feature := range strongest {
+		out.Reasons[rank].Feature[to] = uint32(feature)
+		out.Reasons[rank].Contribution[to] = r.numbers[feature]
+	}
+	return nil
+}
+
+// clear makes a row zero again: one of its other heads failed.
+func (c *columns) clear(row int) {
+	switch k := c.out.GetKind().(type) {
+	case *scoringv1.HeadColumns_Probability:
+		p := k.Probability
+		p.Probability[row], p.RawScore[row] = 0, 0
+		if p.Percentile != nil {
+			p.Percentile[row] = 0
+		}
+		if p.Band != nil {
+			p.Band[row] = 0
+		}
+		for _, r := range p.GetReasons() {
+			r.Feature[row], r.Contribution[row] = 0, 0
+		}
+	case *scoringv1.HeadColumns_Value:
+		k.Value.Values[row] = 0
+	case *scoringv1.HeadColumns_Classes:
+		clear(k.Classes.GetProbabilities()[row*len(c.labels):][:len(c.labels)])
+	case *scoringv1.HeadColumns_Embedding:
+		clear(k.Embedding.GetValues()[row*int(k.Embedding.GetSize()):][:k.Embedding.GetSize()])
 	}
 }

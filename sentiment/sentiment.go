@@ -45,17 +45,28 @@ func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, featur
 	if err != nil {
 		return err
 	}
-	items := make([]pipeline.Item, 0, len(texts))
-	places := make([]int, 0, len(texts))
-	prepared := make([]pipeline.PreparedText, 0, len(texts))
-	for i, t := range texts {
+	if err := m.Pipeline().CheckCount("texts", len(texts)); err != nil {
+		return err
+	}
+	waves := m.Pipeline().TextWaves(len(texts), func(i int) int { return len(texts[i].GetText()) + len(texts[i].GetTextBytes()) })
+	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error {
+		return analyzeWave(ctx, m, heads, texts, w, results, errs)
+	})
+}
+
+// analyzeWave answers the texts of one wave.
+func analyzeWave(ctx context.Context, m Model, heads *heads, texts []*sentimentv1.TextItem, w pipeline.Wave, results []*sentimentv1.TextResult, errs []error) error {
+	items := make([]pipeline.Item, 0, w.To-w.From)
+	prepared := make([]pipeline.PreparedText, 0, w.To-w.From)
+	places := make([]int, 0, w.To-w.From)
+	for i := w.From; i < w.To; i++ {
 		if errs[i] != nil {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p, err := prepare(m.Pipeline(), t)
+		p, err := prepare(m.Pipeline(), texts[i])
 		if err != nil {
 			errs[i] = err
 			continue
@@ -65,7 +76,7 @@ func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, featur
 		places = append(places, i)
 	}
 	if len(items) == 0 {
-		return nil
+		return ctx.Err()
 	}
 	for k, answer := range m.Run(ctx, items) {
 		i := places[k]
@@ -75,13 +86,13 @@ func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, featur
 		if errs[i] = answer.Err; errs[i] != nil {
 			continue
 		}
-		if errs[i] = heads.fill(results[i], answer.Outputs); errs[i] != nil {
+		r := results[i]
+		if errs[i] = heads.fill(r, answer.Outputs); errs[i] != nil {
 			continue
 		}
-		r := results[i]
 		if r.GetPredictionId() == "" {
 			r.PredictionId = pipeline.NewPredictionID()
-			r.Warnings = prepared[k].Warnings
+			r.Warnings = pipeline.Within(fmt.Sprintf("texts[%d]", i), prepared[k].Warnings)
 			r.Tokens = int32(prepared[k].Tokens)
 		}
 		r.ServedBy = append(r.ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
@@ -94,14 +105,7 @@ func prepare(p *pipeline.Pipeline, t *sentimentv1.TextItem) (pipeline.PreparedTe
 	case *sentimentv1.TextItem_Text:
 		return p.Text(c.Text)
 	case *sentimentv1.TextItem_TextBytes:
-		prepared, err := p.Text(string(c.TextBytes))
-		for _, w := range prepared.Warnings {
-			w.Field = "text_bytes"
-		}
-		if in, ok := errors.AsType[*pipeline.InputError](err); ok {
-			in.Field = "text_bytes"
-		}
-		return prepared, err
+		return p.TextBytes(c.TextBytes)
 	}
 	return pipeline.PreparedText{}, &pipeline.InputError{Field: "text", Reason: "TEXT_EMPTY", Message: "neither text nor text_bytes is given"}
 }
@@ -149,7 +153,7 @@ func newHeads(m Model, features []sentimentv1.TextFeature) (*heads, error) {
 // fill reads the heads of one text.
 func (h *heads) fill(r *sentimentv1.TextResult, out pipeline.Outputs) error {
 	if h.sentiment != nil {
-		row, _, err := out.Columns(h.sentiment.GetSource())
+		row, err := rowOf(out, h.sentiment)
 		if err != nil {
 			return err
 		}
@@ -158,43 +162,48 @@ func (h *heads) fill(r *sentimentv1.TextResult, out pipeline.Outputs) error {
 		}
 	}
 	if h.embedding != nil {
-		row, _, err := out.Columns(h.embedding.GetSource())
+		row, err := rowOf(out, h.embedding)
 		if err != nil {
 			return err
 		}
-		v, err := pipeline.Vector(row, h.embedding.GetEmbedding().GetNormalize())
-		if err != nil {
-			return err
-		}
-		r.Embedding = &sentimentv1.Embedding{Values: v}
+		r.Embedding = &sentimentv1.Embedding{Values: pipeline.Vector(row, h.embedding.GetEmbedding().GetNormalize())}
 	}
 	return nil
 }
 
+func rowOf(out pipeline.Outputs, h *bundlev1.Head) ([]float64, error) {
+	c, err := out.Columns(h.GetSource())
+	if err != nil {
+		return nil, err
+	}
+	return c.Row(nil, 0)
+}
+
 // polarity reads a text's three probabilities; they are made to sum to 1, as
-// rounding may leave them a hair off.
-func polarity(row []float32, spec *bundlev1.Sentiment) (*sentimentv1.Sentiment, error) {
-	scores := make([]float64, len(row))
-	if err := pipeline.Activate(scores, row, spec.GetActivation(), spec.GetTemperature()); err != nil {
+// rounding may leave them a hair off. The most probable one is the polarity; a
+// tie with neutral is neutral, one of positive and negative positive.
+func polarity(scores []float64, spec *bundlev1.Sentiment) (*sentimentv1.Sentiment, error) {
+	if err := pipeline.Activate(scores, spec.GetActivation(), spec.GetTemperature()); err != nil {
 		return nil, err
 	}
 	if n := int32(len(scores)); spec.GetNegative() >= n || spec.GetNeutral() >= n || spec.GetPositive() >= n {
 		return nil, fmt.Errorf("%w: it has %d columns", pipeline.ErrOutput, n)
 	}
-	s := &sentimentv1.Sentiment{Positive: scores[spec.GetPositive()], Neutral: scores[spec.GetNeutral()], Negative: scores[spec.GetNegative()]}
-	sum := s.GetPositive() + s.GetNeutral() + s.GetNegative()
+	positive, neutral, negative := scores[spec.GetPositive()], scores[spec.GetNeutral()], scores[spec.GetNegative()]
+	sum := positive + neutral + negative
 	if sum <= 0 {
 		return nil, fmt.Errorf("%w: the probabilities sum to 0", pipeline.ErrOutput)
 	}
-	s.Positive, s.Neutral, s.Negative = s.GetPositive()/sum, s.GetNeutral()/sum, s.GetNegative()/sum
-	s.Score = s.GetPositive() - s.GetNegative()
+	s := &sentimentv1.Sentiment{
+		Positive: positive / sum, Neutral: neutral / sum, Negative: negative / sum,
+		Score:    (positive - negative) / sum,
+		Polarity: sentimentv1.Polarity_POLARITY_NEUTRAL,
+	}
 	switch {
-	case s.GetPositive() > s.GetNeutral() && s.GetPositive() >= s.GetNegative():
+	case positive > neutral && positive >= negative:
 		s.Polarity = sentimentv1.Polarity_POLARITY_POSITIVE
-	case s.GetNegative() > s.GetNeutral():
+	case negative > neutral && negative > positive:
 		s.Polarity = sentimentv1.Polarity_POLARITY_NEGATIVE
-	default:
-		s.Polarity = sentimentv1.Polarity_POLARITY_NEUTRAL
 	}
 	return s, nil
 }

@@ -39,12 +39,12 @@ func (s *scoringService) score(ctx context.Context, req *scoringv1.ScoreRequest,
 	}
 	defer release()
 	if req.GetTable() != nil {
-		table, rows, err := scoring.ScoreTable(ctx, v, req.GetTable(), req.GetOptions(), first)
+		table, rows, err := scoring.ScoreTable(ctx, v, req.GetTable(), req.GetOptions(), first, limits.MessageBytes)
 		if err != nil {
 			return nil, err
 		}
 		for row, err := range rows {
-			table.Errors = append(table.Errors, &scoringv1.RowError{Row: row, Error: itemStatus(err, "table.rows", int(row))})
+			table.Errors = append(table.Errors, &scoringv1.RowError{Row: int64(row), Error: itemStatus(err, "table.rows", row)})
 		}
 		sort.Slice(table.Errors, func(i, j int) bool { return table.Errors[i].GetRow() < table.Errors[j].GetRow() })
 		return &scoringv1.ScoreResponse{Table: table}, nil
