@@ -70,7 +70,7 @@ var (
 )
 
 // maxText bounds a text in bytes: alignments are 32 bits wide, and a character may grow when it is normalised.
-const maxText = 1 << 26
+const maxText = 1 << 24
 
 // maxWindows bounds the windows of a pair, of which there are as many as products of two numbers.
 const maxWindows = 1 << 14
@@ -205,16 +205,11 @@ func (t *Truncation) shorten(a, b *Encoding, special int, overflow bool) (*Encod
 // longestFirst returns how many tokens two texts of a and b tokens keep: the shorter one as many as it has, if half of
 // the limit holds them.
 func longestFirst(a, b, limit int) (int, int) {
-	short, long := min(a, b), max(a, b)
-	if short > limit {
-		long = short
-	} else {
-		long = max(short, limit-short)
-	}
-	if short+long > limit {
+	short := min(a, b)
+	if 2*short > limit {
 		short = limit / 2
-		long = short + limit%2
 	}
+	long := limit - short
 	if a > b {
 		return long, short
 	}

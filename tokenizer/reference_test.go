@@ -140,9 +140,12 @@ func (m *mismatches) done(checked int) {
 }
 
 type expectations struct {
-	Version                                    string
-	Size                                       int
-	Hard, Pairs, Plain, Decode, Padding, Sweep sums
+	Version                            string
+	Size                               int
+	Hard, Pairs, Plain, Padding, Sweep sums
+	Decode                             sums // of the ids of every third string
+	IDs                                [][]int32
+	Random                             sums // of IDs decoded
 }
 
 func forEach(t *testing.T, f func(t *testing.T, name string, tok *Tokenizer, want *expectations)) {
@@ -264,34 +267,27 @@ func TestSweep(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
+	strs := hardStrings(t)
 	forEach(t, func(t *testing.T, _ string, tok *Tokenizer, want *expectations) {
 		m := mismatches{t: t}
-		strs := hardStrings(t)
-		checked := 0
-		for i := 0; i*3 < len(strs); i++ {
-			e, err := tok.Encode(strs[3*i], plainOptions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sum := want.Decode[3*i : 3*i+3]
-			var raw []byte
-			for _, id := range e.IDs {
-				raw = binary.LittleEndian.AppendUint32(raw, uint32(id))
-			}
-			if crc32.ChecksumIEEE(raw) != sum[2] {
-				continue // random ids, which TestDecodeRandom does
-			}
-			checked++
+		check := func(ids []int32, sums []uint32) {
 			for j, skip := range []bool{false, true} {
-				if got := tok.Decode(e.IDs, skip); crc32.ChecksumIEEE([]byte(got)) != sum[j] {
-					m.add("%v, skip %v: %q", e.IDs, skip, got)
+				if got := tok.Decode(ids, skip); crc32.ChecksumIEEE([]byte(got)) != sums[j] {
+					m.add("%v, skip %v: %q", ids, skip, got)
 				}
 			}
 		}
-		if checked < 1000 {
-			t.Errorf("only %d decoded", checked)
+		for i := range len(want.Decode) / 2 {
+			ids, err := tok.AppendIDs(nil, strs[3*i], plainOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(ids, want.Decode[2*i:])
 		}
-		m.done(checked)
+		for i, ids := range want.IDs {
+			check(ids, want.Random[2*i:])
+		}
+		m.done(len(want.Decode)/2 + len(want.IDs))
 	})
 }
 
@@ -411,6 +407,7 @@ func TestComponents(t *testing.T) {
 		Pairs     sums
 		IDs       [][]int32
 		Decode    sums
+		Sweep     sums
 	}
 	readJSON(t, "components.json.gz", &cases)
 	for i, c := range cases {
@@ -450,10 +447,40 @@ func TestComponents(t *testing.T) {
 					m.add("decoding %v: %q", c.IDs[j/2], got)
 				}
 			}
-			m.done(len(c.Hard) + len(c.Pairs) + len(c.Decode))
+			coarseSweep(t, &m, tok, c.Sweep)
+			m.done(len(c.Hard) + len(c.Pairs) + len(c.Decode) + len(c.Sweep))
 			if got := tok.VocabSize(); got != c.Size {
 				t.Errorf("vocabulary of %d, want %d", got, c.Size)
 			}
 		})
+	}
+}
+
+// coarseSweep encodes all code points, 256 in one text. A sum is of 16 such texts.
+func coarseSweep(t *testing.T, m *mismatches, tok *Tokenizer, want sums) {
+	step := 1
+	if testing.Short() || raceEnabled {
+		step = 16
+	}
+	for i := 0; i < len(want); i += step {
+		crc := uint32(0)
+		for block := 16 * i; block < 16*(i+1) && block < 0x1100-8; block++ {
+			first := rune(block) << 8
+			if block >= 0xD8 {
+				first += 0x800 // there are no surrogates
+			}
+			var text strings.Builder
+			for c := first; c < first+256; c++ {
+				text.WriteString("a" + string(c) + " ")
+			}
+			e, err := tok.Encode(text.String(), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			crc = checksum(crc, e)
+		}
+		if crc != want[i] {
+			m.add("code points from block %X00 on", 16*i)
+		}
 	}
 }

@@ -46,7 +46,7 @@ func (s *charset) search(r rune) bool {
 
 // seal fills the table of ASCII characters once the set is complete.
 func (s *charset) seal() *charset {
-	for r := rune(0); r < utf8.RuneSelf; r++ {
+	for r := range rune(utf8.RuneSelf) {
 		if s.search(r) {
 			s.ascii[r>>6] |= 1 << (r & 63)
 		}
@@ -174,14 +174,11 @@ func (p *regexParser) choice() *expr {
 
 func (p *regexParser) sequence() *expr {
 	x := &expr{kind: kindSequence}
-	letters := ""
+	start := p.at
 	for p.more() && p.source[p.at] != '|' && p.source[p.at] != ')' {
-		start := p.at
 		atom := p.atom()
-		if p.folding {
-			if letters += p.source[start:p.at]; foldsTogether(letters) {
-				p.fail("case-insensitive %q, which also matches single characters", letters)
-			}
+		if letters := p.source[start:p.at]; p.folding && foldsTogether(letters) {
+			p.fail("case-insensitive %q, which also matches single characters", letters)
 		}
 		x.parts = append(x.parts, p.repeated(atom))
 	}
@@ -289,7 +286,7 @@ func (p *regexParser) atom() *expr {
 	case p.accept("."):
 		set.ranges, set.negated = []rune{'\n', '\n'}, true
 	case p.accept(`\`):
-		p.escape(set)
+		p.escape(set, propRegexWord)
 	default:
 		r := p.next()
 		if strings.ContainsRune("*+?{}^$", r) {
@@ -366,7 +363,7 @@ func (p *regexParser) member(s *charset) (r rune, single bool) {
 		return p.next(), true
 	}
 	part := &charset{u: p.u}
-	p.escape(part)
+	p.escape(part, propClassWord)
 	if len(part.ranges) == 2 && part.ranges[0] == part.ranges[1] && !part.negated {
 		return part.ranges[0], true
 	}
@@ -374,8 +371,8 @@ func (p *regexParser) member(s *charset) (r rune, single bool) {
 	return 0, false
 }
 
-// escape reads what follows a backslash into an empty set.
-func (p *regexParser) escape(s *charset) {
+// escape reads what follows a backslash into an empty set; word is the property of \w.
+func (p *regexParser) escape(s *charset, word uint32) {
 	r := p.next()
 	one := func(r rune) { s.ranges = []rune{r, r} }
 	switch r {
@@ -394,7 +391,7 @@ func (p *regexParser) escape(s *charset) {
 	case 'd', 'D':
 		s.props, s.negated = propRegexDigit, r == 'D'
 	case 'w', 'W':
-		s.props, s.negated = propRegexWord, r == 'W'
+		s.props, s.negated = word, r == 'W'
 	case 'h', 'H':
 		s.ranges, s.negated = []rune{'0', '9', 'a', 'f', 'A', 'F'}, r == 'H'
 	case 'p', 'P':

@@ -34,6 +34,7 @@ const (
 	propRegexDigit   = 1 << 14
 	propRegexHan     = 1 << 15
 	propPictographic = 1 << 22
+	propClassWord    = 1 << 23 // \w inside a bracketed class, where the reference leaves six characters out
 
 	graphemeShift = 16
 	conjunctShift = 20

@@ -45,15 +45,14 @@ type work struct {
 	sparePieces []piece
 	chars       []int32 // byte → code point of the original, see charIndex
 
-	edit     editor
-	matches  []match
-	match    matcher
-	marks    []mark
-	buffered []mark
-	symbols  []symbol
-	heap     []merge
-	path     []step
-	key      []byte
+	edit    editor
+	matches []match
+	match   matcher
+	marks   []mark
+	symbols []symbol
+	heap    []merge
+	path    []step
+	key     []byte
 }
 
 // maxGrowth is how many times longer normalisation may make a text. The compatibility decompositions of Unicode make

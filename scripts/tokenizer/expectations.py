@@ -86,17 +86,14 @@ def sweep(t):
     return sums
 
 
-def decoding(t, strings, r):
-    size = t.get_vocab_size()
-    sums = []
-    for s in strings[::3]:
-        ids = t.encode(s).ids
-        if r.random() < 0.5:
-            ids = [r.randrange(size + 3) for _ in range(r.randint(0, 12))]
-        for skip in (False, True):
-            sums.append(zlib.crc32(t.decode(ids, skip_special_tokens=skip).encode()))
-        sums.append(zlib.crc32(struct.pack(f"<{len(ids)}i", *ids)))
-    return sums
+def decoding(t, lists):
+    return [zlib.crc32(t.decode(ids, skip_special_tokens=skip).encode()) for ids in lists for skip in (False, True)]
+
+
+def random_ids(size, count):
+    """Lists of ids, now and then of one that is not in a vocabulary of this size."""
+    r = random.Random(SEED)
+    return [[r.randrange(size + size // 50) for _ in range(r.randint(0, 12))] for _ in range(count)]
 
 
 PADDINGS = [
@@ -175,38 +172,57 @@ def main():
         if version == TRUNCATION:
             write(f"{name}.truncation", {"version": version, "sums": packed(truncation(t, strings))})
             continue
+        ids = random_ids(t.get_vocab_size(), 500)
         write(f"{name}.expect", {
             "version": version,
             "size": t.get_vocab_size(),
             "hard": packed([checksum(t.encode(s)) for s in strings]),
             "pairs": packed([checksum(t.encode(a, b)) for a, b in zip(strings[::5], strings[7::5])]),
             "plain": packed([checksum(t.encode(a, b, add_special_tokens=False)) for a, b in zip(strings[::9], strings[5::9])]),
-            "decode": packed(decoding(t, strings, random.Random(SEED))),
+            "decode": packed(decoding(t, [t.encode(s).ids for s in strings[::3]])),
+            "ids": ids,
+            "random": packed(decoding(t, ids)),
             "padding": packed(padding(t, strings)),
             "sweep": packed(sweep(t)),
         })
     if version == MAIN and args.only in (None, "components"):
         write("hard.json", strings)
         write("components.json", [
-            {"name": name, "tokenizer": file, **component_sums(file, strings[i % SHARE :: SHARE])}
+            {"name": name, "tokenizer": file, **component_sums(name, file, strings[i % SHARE :: SHARE])}
             for i, (name, file) in enumerate(components())
         ])
 
 
 SHARE = 11  # each component gets every 11th string, the next one those after
 
+# Components that have tables of characters, and so are asked about every code point.
+SWEPT = [
+    *(f"normalizer: {n}" for n in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "bert all", "bert cased", "precompiled")),
+    *(f"pre-tokenizer: {p}" for p in ("bert", "whitespace", "whitespace split", "digits", "byte level", "classes", "gpt-4o", "cl100k", "han")),
+]
 
-def component_sums(file, strings):
+
+def coarse_sweep(t):
+    """One checksum for 16 blocks; the code points of a block in one text, each between a letter and a blank."""
+    sums = []
+    for i, block in enumerate(blocks()):
+        if i % 16 == 0:
+            sums.append(0)
+        sums[-1] = checksum(t.encode("".join(f"a{c} " for c in block)), sums[-1])
+    return sums
+
+
+def component_sums(name, file, strings):
     t = Tokenizer.from_str(json.dumps(file))
-    r = random.Random(SEED)
     size = t.get_vocab_size()
-    ids = [[r.randrange(size) for _ in range(r.randint(0, 10))] for _ in range(60)] if file["decoder"] else []
+    ids = random_ids(size, 60) if file["decoder"] else []
     return {
         "size": size,
         "hard": packed([attempt(lambda: checksum(t.encode(s))) for s in strings]),
         "pairs": packed([attempt(lambda: checksum(t.encode(a, b))) for a, b in zip(strings[::10], strings[3::10])]),
         "ids": ids,
-        "decode": packed([zlib.crc32(t.decode(i, skip_special_tokens=skip).encode()) for i in ids for skip in (False, True)]),
+        "decode": packed(decoding(t, ids)),
+        "sweep": packed(coarse_sweep(t) if name in SWEPT else []),
     }
 
 

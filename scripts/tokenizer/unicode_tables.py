@@ -43,6 +43,7 @@ MASK = {
     "regex_digit": 1 << 14,
     "regex_han": 1 << 15,
     "pictographic": 1 << 22,
+    "regex_class_word": 1 << 23,  # \w inside a bracketed class: Oniguruma leaves six characters out there
 }
 # Bits 16-19: grapheme class. Bits 20-21: Indic conjunct class.
 OTHER, CR, LF, CONTROL, EXTEND, ZWJ, SPACING, PREPEND, L, V, T, LV, LVT = range(13)
@@ -181,6 +182,7 @@ def main():
         "word": {c for c in CODES if word.pre_tokenize_str("a" + chr(c))[0][0] == "a" + chr(c)},
         "regex_space": by_regex(r"\s", text),
         "regex_word": by_regex(r"\w", text),
+        "regex_class_word": by_regex(r"[\w]", text),
         "regex_digit": by_regex(r"\d", text),
         "regex_han": by_regex(r"\p{Han}", text),
     }
