@@ -72,6 +72,7 @@ type Manager struct {
 	mu     sync.Mutex // guards what follows
 	routes map[string]Route
 	loaded map[key]*entry
+	began  bool // Start has read the routes
 	closed bool
 }
 
@@ -120,6 +121,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	if m.closed {
 		return ErrClosed
 	}
+	m.began = true
 	for _, r := range routes {
 		m.routes[r.Model] = r
 		m.entry(key{r.Model, r.Version})
@@ -128,11 +130,11 @@ func (m *Manager) Start(ctx context.Context) error {
 }
 
 // Ready reports whether every routed version was loaded or has failed to, and
-// how many have failed.
+// how many have failed. Nothing is ready before Start.
 func (m *Manager) Ready() (ready bool, failed int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ready = true
+	ready = m.began
 	for _, r := range m.routes {
 		e := m.loaded[key{r.Model, r.Version}]
 		switch {
