@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/client"
@@ -19,13 +22,15 @@ import (
 
 // bare runs a model's first graph in this process, without queue or RPC: items
 // prepared beforehand, joined into batches of one size as they come, the best
-// size of a few tried. That is what a script around ONNX Runtime would do.
+// of a few sizes tried, alone and with a run on every processor. That is what a
+// program around ONNX Runtime would do.
 type bare struct {
 	w        workload
 	runtime  *gpu.Runtime
 	session  gpu.Session
 	pipeline *pipeline.Pipeline
 	batch    int
+	parallel int // runs side by side
 	best     string
 	pool     []pipeline.Item
 }
@@ -84,22 +89,25 @@ func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir strin
 		}
 		out.pool = append(out.pool, item)
 	}
-	bestRate := 0.0
+	bestRate, bestBatch, bestParallel := 0.0, 0, 0
 	for _, n := range w.batches {
-		out.batch = n
-		if _, err := out.round(ctx, 500*time.Millisecond); err != nil { // warm
-			return nil, err
-		}
-		rate, err := out.round(ctx, time.Second)
-		if err != nil {
-			return nil, err
-		}
-		if rate > bestRate {
-			bestRate, out.best = rate, fmt.Sprintf("batches of %d", n)
+		for _, p := range []int{1, runtime.NumCPU()} {
+			out.batch, out.parallel = n, p
+			if _, err := out.round(ctx, 500*time.Millisecond); err != nil { // warm
+				return nil, err
+			}
+			rate, err := out.round(ctx, time.Second)
+			if err != nil {
+				return nil, err
+			}
+			if rate > bestRate {
+				bestRate, bestBatch, bestParallel = rate, n, p
+			}
 		}
 	}
-	_, err = fmt.Sscanf(out.best, "batches of %d", &out.batch)
-	return out, err
+	out.batch, out.parallel = bestBatch, bestParallel
+	out.best = fmt.Sprintf("batches of %d, %d side by side", bestBatch, bestParallel)
+	return out, nil
 }
 
 func (b *bare) provider() string {
@@ -109,23 +117,31 @@ func (b *bare) provider() string {
 
 // round runs batches for a while and returns items per second.
 func (b *bare) round(ctx context.Context, length time.Duration) (float64, error) {
-	rng := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
-	start, items := time.Now(), 0
-	for time.Since(start) < length {
-		batch, err := b.next(ctx, rng)
-		if err != nil {
-			return 0, err
-		}
-		in, err := b.join(batch)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := b.session.Run(ctx, in); err != nil {
-			return 0, err
-		}
-		items += len(batch)
+	start := time.Now()
+	var items atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for k := range b.parallel {
+		group.Go(func() error {
+			rng := rand.New(rand.NewPCG(uint64(k), uint64(start.UnixNano())))
+			for time.Since(start) < length {
+				batch, err := b.next(ctx, rng)
+				if err != nil {
+					return err
+				}
+				in, err := b.join(batch)
+				if err != nil {
+					return err
+				}
+				if _, err := b.session.Run(ctx, in); err != nil {
+					return err
+				}
+				items.Add(int64(len(batch)))
+			}
+			return nil
+		})
 	}
-	return float64(items) / time.Since(start).Seconds(), nil
+	err := group.Wait()
+	return float64(items.Load()) / time.Since(start).Seconds(), err
 }
 
 // next takes the items of a batch: prepared ones, or for pictures fresh ones

@@ -41,7 +41,10 @@ type workload struct {
 	decoded bool
 }
 
-const rowsPerCall = 100
+const (
+	rowsPerCall  = 100
+	rowsPerTable = 1000
+)
 
 func workloads() []workload {
 	return []workload{
@@ -50,13 +53,34 @@ func workloads() []workload {
 			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
 				req := &scoringv1.ScoreRequest{Model: "churn", Instances: make([]*scoringv1.Instance, rowsPerCall)}
 				for i := range req.Instances {
-					req.Instances[i] = &scoringv1.Instance{Features: row(rng)}
+					req.Instances[i] = &scoringv1.Instance{Features: pooledRow(rng)}
 				}
 				resp, err := c.Score(ctx, req)
 				if err != nil {
 					return 0, err
 				}
 				return check(resp.GetResults())
+			},
+			prepare: func(_ context.Context, p *pipeline.Pipeline, rng *rand.Rand) (pipeline.Item, error) {
+				item, _, err := p.Row(row(rng))
+				return item, err
+			},
+		},
+		{
+			name: fmt.Sprintf("churn, a table of %d rows a call, 16 callers", rowsPerTable), model: "churn", callers: 16, batches: []int{rowsPerCall, rowsPerTable},
+			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
+				tables, err := c.ScoreTable(ctx, &scoringv1.ScoreRequest{Model: "churn", Table: pooledTable(rng)})
+				if err != nil {
+					return 0, err
+				}
+				n := 0
+				for _, t := range tables {
+					if len(t.GetErrors()) > 0 {
+						return 0, errors.New("a row failed")
+					}
+					n += int(t.GetRows())
+				}
+				return n, nil
 			},
 			prepare: func(_ context.Context, p *pipeline.Pipeline, rng *rand.Rand) (pipeline.Item, error) {
 				item, _, err := p.Row(row(rng))
@@ -166,6 +190,66 @@ func row(rng *rand.Rand) *structpb.Struct {
 		}
 	}
 	return &structpb.Struct{Fields: fields}
+}
+
+// Rows are made once: what is measured is the daemon, not their making.
+var rowPool = sync.OnceValue(func() []*structpb.Struct {
+	rng := rand.New(rand.NewPCG(11, 13))
+	pool := make([]*structpb.Struct, 8192)
+	for i := range pool {
+		pool[i] = row(rng)
+	}
+	return pool
+})
+
+func pooledRow(rng *rand.Rand) *structpb.Struct {
+	pool := rowPool()
+	return pool[rng.IntN(len(pool))]
+}
+
+// tablePool holds tables of rows; a call takes one of them.
+var tablePool = sync.OnceValue(func() []*scoringv1.Table {
+	rng := rand.New(rand.NewPCG(17, 19))
+	pool := make([]*scoringv1.Table, 64)
+	for i := range pool {
+		pool[i] = table(rng)
+	}
+	return pool
+})
+
+func pooledTable(rng *rand.Rand) *scoringv1.Table {
+	pool := tablePool()
+	return pool[rng.IntN(len(pool))]
+}
+
+// table lays rows out as columns.
+func table(rng *rand.Rand) *scoringv1.Table {
+	t := &scoringv1.Table{Rows: rowsPerTable}
+	for _, f := range features {
+		c := &scoringv1.Column{Name: f.GetName()}
+		switch f.GetType() {
+		case bundlev1.FeatureType_FEATURE_TYPE_STRING:
+			s := &scoringv1.Strings{Dictionary: f.GetCategories()}
+			for range rowsPerTable {
+				s.Indices = append(s.Indices, uint32(rng.IntN(len(s.GetDictionary()))))
+			}
+			c.Data = &scoringv1.Column_Strings{Strings: s}
+		case bundlev1.FeatureType_FEATURE_TYPE_INT:
+			n := &scoringv1.Int64S{}
+			for range rowsPerTable {
+				n.Values = append(n.Values, int64(f.GetMin()+rng.Float64()*(f.GetMax()-f.GetMin())))
+			}
+			c.Data = &scoringv1.Column_Int64S{Int64S: n}
+		default:
+			d := &scoringv1.Doubles{}
+			for range rowsPerTable {
+				d.Values = append(d.Values, f.GetMin()+rng.Float64()*(f.GetMax()-f.GetMin()))
+			}
+			c.Data = &scoringv1.Column_Doubles{Doubles: d}
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	return t
 }
 
 var features []*bundlev1.Feature // of the churn bundle; set before its rounds
