@@ -11,7 +11,7 @@ import (
 	"buf.build/go/protoyaml"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
