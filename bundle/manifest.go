@@ -9,9 +9,9 @@ import (
 
 	"buf.build/go/protovalidate"
 	"buf.build/go/protoyaml"
+	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"go.yaml.in/yaml/v3"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
