@@ -41,7 +41,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(5)
 FOLDS = 5
 KNOTS = 3  # bends of a number's line, at equal shares of the customers
-PENALTY = 100.0  # sklearn's C: a large one is a light penalty on the squared coefficients
+PENALTY = 1.0  # sklearn's C of the squared coefficients
+# How wide a number's range is made, 1 if not here: the wider, the less its line is penalised. The monthly charge stays
+# narrow: it is nearly the sum of the prices of the services, and a freer line takes back with a wrong sign what it lends to them.
+WIDTHS = {"tenure": 10.0, "TotalCharges": 10.0}
 STRING, INT, FLOAT = "STRING", "INT", "FLOAT"
 # What a service answers when the service it belongs to is lacking. That is said by InternetService and PhoneService
 # alone, or the same fact would be spread over seven reasons.
@@ -173,7 +176,7 @@ class Additive:
     def basis(self, name, columns, numbers):
         """The columns whose weighted sum is the feature's term: [N, bends] or [N, categories]."""
         if name in self.bends:
-            return np.maximum(self.scale(name, numbers[name])[:, None] - self.bends[name], 0)
+            return WIDTHS.get(name, 1) * np.maximum(self.scale(name, numbers[name])[:, None] - self.bends[name], 0)
         told = [text for text in self.categories[name] if text not in ABSENT]
         return (columns[name][:, None] == np.array(told)).astype(float)
 
@@ -280,7 +283,7 @@ def export(model):
             x = node("Clip", [x, "zero", "one"], f"{name}.scaled")
             x = node("Relu", [node("Sub", [x, constant(f"{name}.bends", model.bends[name][None])], f"{name}.past")],
                      f"{name}.basis")
-            x = node("MatMul", [x, constant(f"{name}.weights", model.weights[name][:, None])], f"{name}.uncentred")
+            x = node("MatMul", [x, constant(f"{name}.weights", WIDTHS.get(name, 1) * model.weights[name][:, None])], f"{name}.uncentred")
             terms.append(node("Sub", [x, constant(f"{name}.mean", model.means[name])], f"{name}.term"))
         else:
             table = model.table(name)
