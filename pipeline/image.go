@@ -96,7 +96,12 @@ func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
 	}
 	if p.limits.Decoding != nil {
 		// A header that cannot be read costs nothing; Tensor says what is wrong.
-		info, _ := pixel.DecodeConfig(data)
+		info, err := pixel.DecodeConfig(data)
+		if err == nil {
+			if err := p.limits.Image.Check(info); err != nil {
+				return Picture{Info: info}, imageError(err) // without waiting for room
+			}
+		}
 		release, err := p.limits.Decoding.take(ctx, info.Memory)
 		if err != nil {
 			return Picture{Info: info}, err
