@@ -53,7 +53,7 @@ tidy-check: ## go.mod and go.sum are as `go mod tidy` leaves them
 
 .PHONY: vuln
 vuln: ## Known vulnerabilities in what is called
-	$(TOOL) govulncheck ./...
+	@scripts/check-vuln.sh
 
 .PHONY: generate
 generate: $(BUF) ## Generate Go from proto/
