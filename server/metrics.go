@@ -36,22 +36,22 @@ type Recorder struct {
 func NewRecorder(reg *prometheus.Registry) *Recorder {
 	labels := []string{"model", "version"}
 	r := &Recorder{
-		items:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "scry_items_total", Help: "Items answered, by outcome."}, append(labels, "outcome")),
-		queue:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_queue_seconds", Help: "Time that an item waited for devices.", Buckets: latencyBuckets}, labels),
-		compute: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_compute_seconds", Help: "Time of the device runs that an item was part of.", Buckets: latencyBuckets}, labels),
+		items:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "scry_items_total", Help: "Rows, texts and pictures answered, by outcome."}, append(labels, "outcome")),
+		queue:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_queue_seconds", Help: "Time that a text, a picture or the rows of a call waited for devices.", Buckets: latencyBuckets}, labels),
+		compute: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_compute_seconds", Help: "Time of the device runs that it was part of.", Buckets: latencyBuckets}, labels),
 	}
 	reg.MustRegister(r.items, r.queue, r.compute)
 	return r
 }
 
 // Item implements serving.Recorder.
-func (r *Recorder) Item(id pipeline.Identity, stats pipeline.Stats, err error) {
+func (r *Recorder) Item(id pipeline.Identity, rows int, stats pipeline.Stats, err error) {
 	version := strconv.FormatInt(id.Version, 10)
 	if err != nil {
-		r.items.WithLabelValues(id.Model, version, "error").Inc()
+		r.items.WithLabelValues(id.Model, version, "error").Add(float64(rows))
 		return
 	}
-	r.items.WithLabelValues(id.Model, version, "ok").Inc()
+	r.items.WithLabelValues(id.Model, version, "ok").Add(float64(rows))
 	r.queue.WithLabelValues(id.Model, version).Observe(stats.Queue.Seconds())
 	r.compute.WithLabelValues(id.Model, version).Observe(stats.Compute.Seconds())
 }

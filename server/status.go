@@ -75,12 +75,12 @@ var table = []struct {
 	{bundle.ErrGraph, codes.InvalidArgument, "GRAPH_INVALID"},
 	{bundle.ErrInvalid, codes.InvalidArgument, "BUNDLE_INVALID"},
 	{gpu.ErrModel, codes.InvalidArgument, "MODEL_INVALID"},
-	{modelstore.ErrRejected, codes.InvalidArgument, "BUNDLE_REJECTED"},
 	{gpu.ErrNoDevice, codes.FailedPrecondition, "NO_DEVICE"},
 	{gpu.ErrInput, codes.InvalidArgument, "INPUT_INVALID"},
 	{gpu.ErrRun, codes.Internal, "MODEL_RUN_FAILED"},
 	{gpu.ErrTerminated, codes.Canceled, "RUN_TERMINATED"},
 	{gpu.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
+	{modelstore.ErrRejected, codes.InvalidArgument, "BUNDLE_REJECTED"},
 	{serving.ErrLoad, codes.FailedPrecondition, "LOAD_FAILED"},
 	// Tasks.
 	{scoring.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},

@@ -68,7 +68,7 @@ type report struct {
 var kinds = map[string]error{
 	"golden": ErrGolden, "bundle": bundle.ErrInvalid, "graph": bundle.ErrGraph,
 	"model": gpu.ErrModel, "memory": gpu.ErrOutOfMemory, "device": gpu.ErrNoDevice,
-	"input": pipeline.ErrInput, "library": gpu.ErrLibrary,
+	"input": pipeline.ErrInput, "tensor": gpu.ErrInput, "library": gpu.ErrLibrary,
 }
 
 // Probe loads the bundle in dir in a child process: argv, to which dir is
@@ -110,13 +110,34 @@ func Probe(ctx context.Context, argv []string, dir string, limits ProbeLimits) (
 	case ctx.Err() != nil:
 		return Probed{}, ctx.Err()
 	}
-	how := "it ended without an answer"
+	return Probed{}, &ProbeCrash{How: how(err, errOut.String()), Output: errOut.String()}
+}
+
+// ProbeCrash is the ErrProbeKilled of a child that ended without an answer.
+type ProbeCrash struct {
+	How    string
+	Output string // what the child wrote to its standard error; for the server's log
+}
+
+func (e *ProbeCrash) Error() string { return ErrProbeKilled.Error() + ": " + e.How }
+
+// Unwrap returns ErrProbeKilled.
+func (e *ProbeCrash) Unwrap() error { return ErrProbeKilled }
+
+// how tells a crash in C, at which Go's runtime names the signal and exits with
+// 2, from other ends.
+func how(err error, output string) string {
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			how = fmt.Sprintf("ONNX Runtime crashed on it (%v)", ws.Signal())
+			return fmt.Sprintf("ONNX Runtime crashed on it (%v)", ws.Signal())
 		}
 	}
-	return Probed{}, fmt.Errorf("%w: %s", ErrProbeKilled, how)
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "SIG") && len(line) < 80 {
+			return fmt.Sprintf("ONNX Runtime crashed on it (%s)", line)
+		}
+	}
+	return "it ended without an answer"
 }
 
 func (r *report) result() (Probed, error) {

@@ -56,8 +56,9 @@ type Verification struct {
 
 // Recorder hears of every answered item. A nil Recorder is allowed.
 type Recorder interface {
-	// Item is called once for each item, with its error if it failed.
-	Item(id pipeline.Identity, stats pipeline.Stats, err error)
+	// Item is called once for each item, a text, a picture or some rows, with
+	// its error if it failed.
+	Item(id pipeline.Identity, rows int, stats pipeline.Stats, err error)
 }
 
 // Stage is how far a version is on its way into memory.
@@ -279,7 +280,7 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 			answers[i].Outputs = pipeline.Outputs{}
 		}
 		if v.recorder != nil {
-			v.recorder.Item(v.id, answers[i].Stats, answers[i].Err)
+			v.recorder.Item(v.id, max(items[i].Rows, 1), answers[i].Stats, answers[i].Err)
 		}
 	}
 	return answers

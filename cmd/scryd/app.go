@@ -203,6 +203,9 @@ func (a *App) probe(ctx context.Context, exe, dir string) (modelstore.Probed, er
 		"--probe-memory", fmt.Sprint(a.cfg.ProbeMemory),
 		"--max-text-bytes", fmt.Sprint(a.cfg.MaxTextBytes), "--max-image-bytes", fmt.Sprint(a.cfg.MaxImageBytes)}
 	found, err := serving.Probe(ctx, argv, dir, serving.ProbeLimits{Time: a.cfg.ProbeTime, Memory: a.cfg.ProbeMemory})
+	if crash, ok := errors.AsType[*serving.ProbeCrash](err); ok {
+		a.log.Warn("the probe of a bundle crashed", "how", crash.How, "output", crash.Output)
+	}
 	if err != nil {
 		return modelstore.Probed{}, err
 	}

@@ -63,35 +63,40 @@ func finishImport(ctx context.Context, store *modelstore.Store, m modelstore.Mod
 const importer = "import"
 
 func importBundle(ctx context.Context, store *modelstore.Store, model string, dir fs.FS) error {
-	b, err := bundle.Open(dir)
-	if err != nil {
-		return err
-	}
-	var files []modelstore.File
-	for _, name := range b.Files() {
-		f, err := digest(dir, name)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-	}
-	upload, err := store.CreateUpload(ctx, model, files, importer)
-	if err != nil {
-		return err
-	}
-	for _, f := range upload.Files {
-		if f.Offset < f.Size {
-			if err := sendFile(ctx, store, upload.ID, dir, f); err != nil {
-				return err
-			}
-		}
-	}
-	v, _, err := store.CommitUpload(ctx, upload.ID)
+	v, err := importVersion(ctx, store, model, dir)
 	if err != nil {
 		return err
 	}
 	_, err = store.Activate(ctx, model, v.Number, "", importer)
 	return err
+}
+
+func importVersion(ctx context.Context, store *modelstore.Store, model string, dir fs.FS) (modelstore.Version, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return modelstore.Version{}, err
+	}
+	var files []modelstore.File
+	for _, name := range b.Files() {
+		f, err := digest(dir, name)
+		if err != nil {
+			return modelstore.Version{}, err
+		}
+		files = append(files, f)
+	}
+	upload, err := store.CreateUpload(ctx, model, files, importer)
+	if err != nil {
+		return modelstore.Version{}, err
+	}
+	for _, f := range upload.Files {
+		if f.Offset < f.Size {
+			if err := sendFile(ctx, store, upload.ID, dir, f); err != nil {
+				return modelstore.Version{}, err
+			}
+		}
+	}
+	v, _, err := store.CommitUpload(ctx, upload.ID)
+	return v, err
 }
 
 func digest(dir fs.FS, name string) (modelstore.File, error) {
