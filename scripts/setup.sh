@@ -70,5 +70,8 @@ weights_state() {
 }
 
 check_tools
+mkdir -p .runtime
+exec 9>.runtime/.lock
+flock 9 # two `make` at once: the second waits and finds the first one's work
 fetch_runtime
 [ "${1:-}" = runtime ] || rebuild_weights

@@ -10,7 +10,6 @@ a second run compares the stamps and does nothing.
 
 import argparse
 import ctypes
-import fcntl
 import platform
 import re
 import shutil
@@ -92,7 +91,7 @@ def install(component: Component, root: Path) -> bool:
     """Brings the component's folder under root up to its pins. Says whether anything had to be done."""
     place = root / component.folder
     stamp = place / "STAMP"
-    if stamp.is_file() and stamp.read_text() == component.stamp():
+    if stamp.is_file() and stamp.read_text() == component.stamp() and (place / component.probe).exists():
         return False
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=root) as scratch:
         fresh = Path(scratch, "fresh")
@@ -200,19 +199,17 @@ def main() -> None:
         components.append(nvidia())
 
     args.root.mkdir(parents=True, exist_ok=True)
-    with open(args.root / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second finds the first one's work
-        for leftover in args.root.glob(".unpack-*"):  # of a run that was killed
-            shutil.rmtree(leftover)
-        for component in components:
-            if install(component, args.root):
-                print(f"  {args.root.name}/{component.folder} is ready")
+    for leftover in args.root.glob(".unpack-*"):  # of a run that was killed; setup.sh sees to it that only one runs
+        shutil.rmtree(leftover)
+    for component in components:
+        if install(component, args.root):
+            print(f"  {args.root.name}/{component.folder} is ready")
 
 
 if __name__ == "__main__":
     try:
         main()
-    except SetupError as problem:
+    except (SetupError, OSError) as problem:  # a full disk, a folder that may not be written
         sys.exit(f"setup: {problem}")
     except KeyboardInterrupt:
         sys.exit("setup: interrupted; run it again to go on")

@@ -57,6 +57,8 @@ def fetch(wheel: Wheel, into: Path) -> Path:
     if done.returncode != 0:
         if "No module named pip" in done.stderr:
             raise SetupError("python3 has no pip: apt-get install python3-pip")
+        if "Retrying (" in done.stderr:
+            raise SetupError(f"pip cannot fetch {wheel}: the package index does not answer (pip config list shows which)")
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise SetupError(f"pip cannot fetch {wheel}: {errors[-1] if errors else 'it gave no reason'}")
     (path,) = set(into.iterdir()) - before
