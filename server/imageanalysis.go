@@ -90,9 +90,9 @@ func (s *imageAnalysisService) StreamAnalyzeImages(stream imageanalysisv1.ImageA
 		stream.Send,
 		func(req *imageanalysisv1.StreamAnalyzeImagesRequest) int64 { return int64(len(req.GetImages())) },
 		func(ctx context.Context, first int64, req *imageanalysisv1.StreamAnalyzeImagesRequest) (*imageanalysisv1.StreamAnalyzeImagesResponse, error) {
-			ctx, cancel := s.server.withDeadline(ctx)
-			defer cancel()
-			results, err := s.analyze(ctx, &imageanalysisv1.AnalyzeImagesRequest{Images: req.GetImages(), Features: req.GetFeatures(), Models: req.GetModels(), Options: req.GetOptions()}, first)
+			results, err := patiently(ctx, func() ([]*imageanalysisv1.ImageResult, error) {
+				return s.analyze(ctx, &imageanalysisv1.AnalyzeImagesRequest{Images: req.GetImages(), Features: req.GetFeatures(), Models: req.GetModels(), Options: req.GetOptions()}, first)
+			})
 			return &imageanalysisv1.StreamAnalyzeImagesResponse{Results: results}, err
 		})
 }

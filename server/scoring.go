@@ -91,12 +91,12 @@ func (s *scoringService) StreamScore(stream scoringv1.ScoringService_StreamScore
 			if len(req.GetInstances()) > 0 && req.GetTable() != nil {
 				return nil, failed(codes.InvalidArgument, "FIELD_INVALID", "table", "a message holds instances or a table, not both")
 			}
-			ctx, cancel := s.server.withDeadline(ctx)
-			defer cancel()
-			resp, err := s.score(ctx, &scoringv1.ScoreRequest{
-				Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions(),
-				Instances: req.GetInstances(), Table: req.GetTable(),
-			}, first)
+			resp, err := patiently(ctx, func() (*scoringv1.ScoreResponse, error) {
+				return s.score(ctx, &scoringv1.ScoreRequest{
+					Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions(),
+					Instances: req.GetInstances(), Table: req.GetTable(),
+				}, first)
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -90,9 +90,9 @@ func (s *sentimentService) StreamAnalyzeText(stream sentimentv1.SentimentService
 		stream.Send,
 		func(req *sentimentv1.StreamAnalyzeTextRequest) int64 { return int64(len(req.GetTexts())) },
 		func(ctx context.Context, first int64, req *sentimentv1.StreamAnalyzeTextRequest) (*sentimentv1.StreamAnalyzeTextResponse, error) {
-			ctx, cancel := s.server.withDeadline(ctx)
-			defer cancel()
-			results, err := s.analyze(ctx, &sentimentv1.AnalyzeTextRequest{Texts: req.GetTexts(), Features: req.GetFeatures(), Models: req.GetModels()}, first)
+			results, err := patiently(ctx, func() ([]*sentimentv1.TextResult, error) {
+				return s.analyze(ctx, &sentimentv1.AnalyzeTextRequest{Texts: req.GetTexts(), Features: req.GetFeatures(), Models: req.GetModels()}, first)
+			})
 			return &sentimentv1.StreamAnalyzeTextResponse{Results: results}, err
 		})
 }

@@ -7,6 +7,9 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"time"
+
+	"github.com/scry-ml/scry/batch"
 )
 
 // pump answers a stream's messages, several at a time, in completion order. It
@@ -87,6 +90,25 @@ func pump[Req, Resp any](
 	}
 	workers.Wait()
 	return context.Cause(ctx)
+}
+
+// patiently repeats a message that found the queue full: the bounded read-ahead
+// has slowed the writer already, so the message waits instead of failing the
+// stream. Only the stream's own deadline ends that; the default one, made for
+// single answers, does not hold for streams.
+func patiently[T any](ctx context.Context, attempt func() (T, error)) (T, error) {
+	for {
+		got, err := attempt()
+		full, ok := errors.AsType[*batch.FullError](err)
+		if !ok {
+			return got, err
+		}
+		select {
+		case <-time.After(min(max(full.RetryAfter, 5*time.Millisecond), time.Second)):
+		case <-ctx.Done():
+			return got, err
+		}
+	}
 }
 
 // contained calls handle and makes an error of its panic: it runs in a goroutine
