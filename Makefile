@@ -29,7 +29,8 @@ run: setup build ## Serve in the foreground on ./data; Ctrl-C drains
 
 .PHONY: test
 test: check ## All checks and all tests, with the race detector
-	SCRY_REQUIRE_ORT=1 $(GO) test -race -timeout 20m ./...
+	python3 -m unittest discover -s scripts/setup -b
+	SCRY_REQUIRE_ORT=1 $(GO) test -race -timeout 30m ./...
 
 .PHONY: check
 check: setup generate-check lint vet tidy-check vuln ## Everything that needs no test run
