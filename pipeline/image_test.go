@@ -1,0 +1,213 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/pipeline/pipelinetest"
+	"github.com/scry-ml/scry/pixel"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
+)
+
+func images(t testing.TB, limits pipeline.Limits, settings string) *pipeline.Pipeline {
+	t.Helper()
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, "image: {"+settings+"}\n", nil), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// red is a picture of one colour, 40 × 20.
+func red(t testing.TB, encode func(*bytes.Buffer, image.Image) error) []byte {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, 40, 20))
+	for i := range 40 * 20 {
+		img.Set(i%40, i/40, color.RGBA{R: 255, A: 255})
+	}
+	var b bytes.Buffer
+	if err := encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func asPNG(b *bytes.Buffer, img image.Image) error { return png.Encode(b, img) }
+
+func TestImage(t *testing.T) {
+	p := images(t, pipeline.Limits{}, `resize: {mode: RESIZE_MODE_STRETCH, width: 2, height: 3}, scale: 0.00392156862745098, mean: [0.5], std: [0.25, 0.5, 0.5]`)
+	got, err := p.Image(t.Context(), red(t, asPNG))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 3, 2}) || got.Item.Rows != 1 {
+		t.Errorf("shape %v", got.Item.Inputs[0].Shape)
+	}
+	if want := "[2 2 2 2 2 2 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1]"; show(p, got.Item, "x") != want {
+		t.Errorf("x is %s, want %s", show(p, got.Item, "x"), want)
+	}
+	if got.Info.Width != 40 || got.Info.Height != 20 || got.Info.Format != pixel.PNG {
+		t.Errorf("info %+v", got.Info)
+	}
+	item, err := p.Synthetic(5, 0)
+	if err != nil || !item.Inputs[0].Shape.Equal(tensor.Shape{5, 3, 3, 2}) || item.Rows != 5 {
+		t.Errorf("a made-up picture of %v, %v", item.Inputs[0].Shape, err)
+	}
+}
+
+func TestImageOrders(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Uint8, -1, -1, -1, 3)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	dir := pipelinetest.Files(graph, "image: {resize: {mode: RESIZE_MODE_SHORTEST_EDGE, width: 4}, crop_width: 2, crop_height: 1, layout: LAYOUT_NHWC, channels: CHANNELS_BGR}\n", nil)
+	p, err := pipelinetest.Open(dir, pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Image(t.Context(), red(t, asPNG))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if show(p, got.Item, "x") != "[0 0 255 0 0 255]" || !got.Item.Inputs[0].Shape.Equal(tensor.Shape{1, 1, 2, 3}) {
+		t.Errorf("x is %s %v", show(p, got.Item, "x"), got.Item.Inputs[0].Shape)
+	}
+}
+
+// hugePNG is a header that claims 65535 × 65535 pixels.
+func hugePNG() []byte {
+	head := append([]byte("IHDR"), 0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 8, 2, 0, 0, 0)
+	out := append([]byte("\x89PNG\r\n\x1a\n"), 0, 0, 0, 13)
+	out = append(out, head...)
+	out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(head))
+	return append(out, "\x00\x00\x00\x00IDAT"...)
+}
+
+func TestImageRefused(t *testing.T) {
+	good := red(t, func(b *bytes.Buffer, img image.Image) error { return jpeg.Encode(b, img, nil) })
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"empty":     {nil, "IMAGE_EMPTY content"},
+		"text":      {[]byte("hello, this is no picture"), "IMAGE_FORMAT content"},
+		"truncated": {good[:len(good)-40], "IMAGE_TRUNCATED content"},
+		"too large": {hugePNG(), "IMAGE_TOO_LARGE content"},
+		"bytes":     {append(bytes.Clone(good), make([]byte, 1<<20)...), "IMAGE_TOO_LARGE content"},
+	} {
+		for _, decoding := range []*pipeline.Decoding{nil, pipeline.NewDecoding(1 << 20)} {
+			p := images(t, pipeline.Limits{Image: pixel.Limits{MaxBytes: 1 << 20}, Decoding: decoding}, `resize: {mode: RESIZE_MODE_STRETCH, width: 2, height: 2}`)
+			_, err := p.Image(t.Context(), c.data)
+			if reasonOf(err) != c.want || !errors.Is(err, pipeline.ErrInput) {
+				t.Errorf("%s: %v, want %s", name, err, c.want)
+			}
+		}
+	}
+	p := images(t, pipeline.Limits{}, `resize: {mode: RESIZE_MODE_STRETCH, width: 2, height: 2}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Image(ctx, good); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled call: %v", err)
+	}
+}
+
+// TestGoldens wants every kind of golden input mapped as a request's is.
+func TestGoldens(t *testing.T) {
+	rows, words := open(t), texts(t, pipeline.Limits{}, "max_length: 8")
+	for name, c := range map[string]struct {
+		p      *pipeline.Pipeline
+		golden *bundlev1.Golden
+		input  string
+		want   string
+	}{
+		"features": {rows, &bundlev1.Golden{Input: &bundlev1.Golden_Features{Features: row(t, `{"tenure": 4, "visits": 1}`)}}, "tenure", "[4]"},
+		"bad row":  {rows, &bundlev1.Golden{Input: &bundlev1.Golden_Features{Features: row(t, `{"visits": 1}`)}}, "", `FEATURE_MISSING features["tenure"]`},
+		"text":     {words, &bundlev1.Golden{Input: &bundlev1.Golden_Text{Text: "hello"}}, "input_ids", "[101 7592 102]"},
+		"nothing":  {words, &bundlev1.Golden{}, "", "a golden sample without input"},
+	} {
+		item, err := c.p.Golden(t.Context(), c.golden)
+		switch {
+		case c.input == "" && reasonOf(err) != c.want:
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		case c.input != "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.input != "" && show(c.p, item, c.input) != c.want:
+			t.Errorf("%s: %s, want %s", name, show(c.p, item, c.input), c.want)
+		}
+	}
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, "image: {resize: {width: 1, height: 1}}\n", map[string]string{"a.png": string(red(t, asPNG))}), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := p.Golden(t.Context(), &bundlev1.Golden{Input: &bundlev1.Golden_Image{Image: "a.png"}})
+	if err != nil || show(p, item, "x") != "[255 0 0]" {
+		t.Errorf("%v, %v", item, err)
+	}
+	if _, err := p.Golden(t.Context(), &bundlev1.Golden{Input: &bundlev1.Golden_Image{Image: "b.png"}}); !errors.Is(err, bundle.ErrInvalid) {
+		t.Errorf("a picture that is not there: %v", err)
+	}
+}
+
+func TestGoldenTensors(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{
+		value("x", tensor.Float32, -1, 2), value("free", tensor.Int64, -1, -1), value("s", tensor.String, -1), value("b", tensor.Bool, -1),
+	}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, "", nil), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := func() map[string]*bundlev1.Values {
+		return map[string]*bundlev1.Values{
+			"x": {Values: []float64{1, 2}}, "free": {Values: []float64{1, 2, 3}}, "s": {Strings: []string{"a"}}, "b": {Values: []float64{1}},
+		}
+	}
+	run := func(change func(map[string]*bundlev1.Values)) (pipeline.Item, error) {
+		in := good()
+		change(in)
+		return p.Golden(t.Context(), &bundlev1.Golden{Input: &bundlev1.Golden_Tensors{Tensors: &bundlev1.Tensors{Inputs: in}}})
+	}
+	item, err := run(func(map[string]*bundlev1.Values) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shapes []string
+	for _, in := range item.Inputs {
+		shapes = append(shapes, in.Shape.String())
+	}
+	if got := strings.Join(shapes, " "); got != "[1,2] [1,3] [1] [1]" || show(p, item, "free") != "[1 2 3]" {
+		t.Errorf("shapes %s, free %s", got, show(p, item, "free"))
+	}
+	if item, err := run(func(in map[string]*bundlev1.Values) {
+		in["x"] = &bundlev1.Values{Shape: []int64{2, 2}, Values: []float64{1, 2, 3, 4}}
+	}); err != nil || !item.Inputs[0].Shape.Equal(tensor.Shape{2, 2}) {
+		t.Errorf("a shape of its own: %v, %v", item.Inputs, err)
+	}
+	for name, change := range map[string]func(map[string]*bundlev1.Values){
+		"INPUT_MISSING":          func(in map[string]*bundlev1.Values) { delete(in, "x") },
+		"INPUT_INVALID count":    func(in map[string]*bundlev1.Values) { in["x"].Values = []float64{1, 2, 3} },
+		"INPUT_INVALID claim":    func(in map[string]*bundlev1.Values) { in["x"].Shape = []int64{1 << 40, 2} },
+		"INPUT_INVALID negative": func(in map[string]*bundlev1.Values) { in["x"].Shape = []int64{-1, -2} },
+		"INPUT_INVALID fraction": func(in map[string]*bundlev1.Values) { in["free"].Values = []float64{1.5} },
+		"INPUT_INVALID bool":     func(in map[string]*bundlev1.Values) { in["b"].Values = []float64{2} },
+		"INPUT_INVALID string":   func(in map[string]*bundlev1.Values) { in["s"].Values = []float64{2} },
+	} {
+		if _, err := run(change); !strings.HasPrefix(reasonOf(err), strings.Fields(name)[0]+" tensors.inputs[") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if item, err := p.Synthetic(2, 5); err != nil || fmt.Sprint(item.Inputs[1].Shape) != "[2,5]" {
+		t.Errorf("made up: %v %v", item.Inputs, err)
+	}
+}

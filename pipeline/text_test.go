@@ -1,0 +1,205 @@
+package pipeline_test
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/pipeline/pipelinetest"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// minilm is the tokenizer.json of all-MiniLM-L6: WordPiece, [CLS] 101, [SEP]
+// 102, lower case.
+func minilm(t testing.TB) string {
+	t.Helper()
+	f, err := os.Open("../tokenizer/testdata/minilm.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// texts opens a model of texts; settings are lines of the manifest's text.
+func texts(t testing.TB, limits pipeline.Limits, settings ...string) *pipeline.Pipeline {
+	t.Helper()
+	graph := pipelinetest.Graph([]bundle.Value{
+		value("input_ids", tensor.Int64, -1, -1), value("attention_mask", tensor.Int64, -1, -1), value("token_type_ids", tensor.Int32, -1, -1),
+	}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	manifest := "text: {tokenizer: tokenizer.json, " + strings.Join(settings, ", ") + "}\n"
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, manifest, map[string]string{"tokenizer.json": minilm(t)}), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestText(t *testing.T) {
+	for _, c := range []struct {
+		name, prefix, text string
+		ids                string
+		warns              string
+	}{
+		{name: "words", text: "Hello, world", ids: "[101 7592 1010 2088 102]"},
+		{name: "prefix", prefix: "hello", text: " world", ids: "[101 7592 2088 102]"},
+		{name: "white space", text: " \t\n\u00a0", ids: "[101 102]", warns: "empty_input text"},
+		{name: "white space after a prefix", prefix: "hello", text: "  ", ids: "[101 7592 102]", warns: "empty_input text"},
+		{name: "as long as the model takes", text: strings.Repeat("hello ", 6), ids: "[101 7592 7592 7592 7592 7592 7592 102]"},
+		{name: "a token too long", text: strings.Repeat("hello ", 7), ids: "[101 7592 7592 7592 7592 7592 7592 102]", warns: "truncated text"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := texts(t, pipeline.Limits{}, "max_length: 8", "prefix: '"+c.prefix+"'")
+			got, err := p.Text(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids := show(p, got.Item, "input_ids"); ids != c.ids {
+				t.Errorf("ids %s, want %s", ids, c.ids)
+			}
+			if codesOf(got.Warnings) != c.warns {
+				t.Errorf("warnings %q, want %q", codesOf(got.Warnings), c.warns)
+			}
+			n := strings.Count(c.ids, " ") + 1
+			if ones := "[" + strings.TrimSpace(strings.Repeat("1 ", n)) + "]"; show(p, got.Item, "attention_mask") != ones {
+				t.Errorf("mask %s", show(p, got.Item, "attention_mask"))
+			}
+			if got.Tokens != n || got.Item.Length != n || got.Item.Rows != 1 {
+				t.Errorf("%d tokens, item of %d × %d, want %d", got.Tokens, got.Item.Rows, got.Item.Length, n)
+			}
+		})
+	}
+}
+
+func TestTextRefused(t *testing.T) {
+	p := texts(t, pipeline.Limits{TextBytes: 20}, "max_length: 8")
+	for text, want := range map[string]string{
+		"": "TEXT_EMPTY text", strings.Repeat("a", 21): "TEXT_TOO_LONG text",
+	} {
+		if _, err := p.Text(text); reasonOf(err) != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+		if _, err := p.TextBytes([]byte(text)); reasonOf(err) != want+"_bytes" {
+			t.Errorf("%q: %v, want %s_bytes", text, err, want)
+		}
+	}
+	if _, err := p.Text(strings.Repeat("a", 20)); err != nil {
+		t.Error(err)
+	}
+	if _, err := open(t).Text("hello"); !errors.Is(err, pipeline.ErrInput) {
+		t.Errorf("a text for a model of rows: %v", err)
+	}
+	if _, err := p.Image(t.Context(), []byte("x")); !errors.Is(err, pipeline.ErrInput) {
+		t.Errorf("a picture for a model of texts: %v", err)
+	}
+	if _, _, err := p.Row(nil); !errors.Is(err, pipeline.ErrInput) {
+		t.Errorf("a row for a model of texts: %v", err)
+	}
+	if _, err := p.Table(tableOf(t, `{"rows": 1}`)); !errors.Is(err, pipeline.ErrInput) {
+		t.Errorf("a table for a model of texts: %v", err)
+	}
+}
+
+// TestTextRepaired wants invalid UTF-8 to give what U+FFFD gives, and a
+// warning.
+func TestTextRepaired(t *testing.T) {
+	p := texts(t, pipeline.Limits{}, "max_length: 16")
+	want, err := p.Text("caf\ufffd \ufffd ok")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.TextBytes([]byte("caf\xe9 \xe2\x82 ok"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := show(p, got.Item, "input_ids"), show(p, want.Item, "input_ids"); a != b {
+		t.Errorf("ids %s, want %s", a, b)
+	}
+	if codesOf(got.Warnings) != "text_repaired text_bytes" || len(want.Warnings) != 0 {
+		t.Errorf("warnings %q and %q", codesOf(got.Warnings), codesOf(want.Warnings))
+	}
+}
+
+// TestTextOf10MB wants it refused by the default limit, and read within seconds
+// and little memory by a greater one.
+func TestTextOf10MB(t *testing.T) {
+	text := strings.Repeat("lorem ipsum ", 10<<20/12)
+	if _, err := texts(t, pipeline.Limits{}, "max_length: 512").Text(text); reasonOf(err) != "TEXT_TOO_LONG text" {
+		t.Errorf("error %v", err)
+	}
+	p := texts(t, pipeline.Limits{TextBytes: 16 << 20}, "max_length: 512")
+	start := time.Now()
+	got, err := p.Text(text)
+	if err != nil || got.Tokens != 512 || codesOf(got.Warnings) != "truncated text" {
+		t.Fatalf("%d tokens, %v, %v", got.Tokens, codesOf(got.Warnings), err)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestTextSettings(t *testing.T) {
+	if got := texts(t, pipeline.Limits{}, "max_length: 8").Vocabulary(); got != 30522 {
+		t.Errorf("a vocabulary of %d", got)
+	}
+	p := texts(t, pipeline.Limits{}, "max_length: 8")
+	item, err := p.Synthetic(3, 100)
+	if err != nil || item.Length != 8 || item.Rows != 3 {
+		t.Fatalf("%d × %d, %v", item.Rows, item.Length, err)
+	}
+	for _, id := range tensor.View[int64](item.Inputs[0]) {
+		if id < 0 || id >= 30522 {
+			t.Errorf("id %d", id)
+		}
+	}
+	graph := pipelinetest.Graph([]bundle.Value{value("input_ids", tensor.Int64, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	for name, files := range map[string]map[string]string{
+		"no room for words": {"tokenizer.json": minilm(t)},
+		"no tokenizer":      {"tokenizer.json": `{"version": "1.0"}`},
+	} {
+		_, err := pipelinetest.Open(pipelinetest.Files(graph, "text: {tokenizer: tokenizer.json, max_length: 2}\n", files), pipeline.Limits{})
+		if !errors.Is(err, bundle.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The manifest may narrow the server's limit, never widen it.
+	narrow := pipelinetest.Files(graph, "text: {tokenizer: tokenizer.json, max_length: 9}\nlimits: {max_item_bytes: 5, max_items: 2}\n", map[string]string{"tokenizer.json": minilm(t)})
+	p, err = pipelinetest.Open(narrow, pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Text("123456"); reasonOf(err) != "TEXT_TOO_LONG text" {
+		t.Errorf("error %v", err)
+	}
+	if err := p.CheckCount("texts", 2); err != nil {
+		t.Error(err)
+	}
+	if err := p.CheckCount("texts", 3); reasonOf(err) != "TOO_MANY_ITEMS texts" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func BenchmarkText(b *testing.B) {
+	p := texts(b, pipeline.Limits{}, "max_length: 256")
+	const text = "The room was clean and the staff were friendly, but breakfast started late on both days."
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Text(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
