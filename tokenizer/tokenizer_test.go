@@ -239,6 +239,9 @@ func longTexts(n int) map[string]string {
 // long: joining a long word is n log n, caches have ends, and the machine has other work. What is quadratic takes 4096
 // times as long.
 func TestLinear(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector is what takes the time")
+	}
 	const most = 6 * 64
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -184,6 +184,7 @@ def main():
             "random": packed(decoding(t, ids)),
             "padding": packed(padding(t, strings)),
             "sweep": packed(sweep(t)),
+            "coarse": packed(coarse_sweep(t)),
         })
     if version == MAIN and args.only in (None, "components"):
         write("hard.json", strings)
