@@ -487,8 +487,8 @@ func TestComponents(t *testing.T) {
 // coarseSweep encodes all code points, or every step-th 4096 of them, 256 in one text. A sum is of 16 such texts.
 func coarseSweep(t *testing.T, m *mismatches, tok *Tokenizer, want sums, step int) {
 	for i := 0; i < len(want); i += step {
-		if i >= 0x40 && i != 0xE0 && i%sample(8) != 0 {
-			continue // nothing is assigned there
+		if i >= 0x40 && i != 0xDF && i%sample(8) != 0 {
+			continue // nothing is assigned there; 0xDF stands for U+DF800 to U+E07FF
 		}
 		crc := uint32(0)
 		for block := 16 * i; block < 16*(i+1) && block < 0x1100-8; block++ {
