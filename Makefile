@@ -31,6 +31,7 @@ run: setup build ## Serve in the foreground on ./data; Ctrl-C drains
 test: check ## All checks and all tests, with the race detector
 	python3 -m unittest discover -s scripts/setup -b
 	SCRY_REQUIRE_ORT=1 $(GO) test -race -timeout 30m ./...
+	$(GO) test -run Sweep ./tokenizer # too slow under the race detector
 
 .PHONY: check
 check: setup generate-check lint vet tidy-check vuln ## Everything that needs no test run
