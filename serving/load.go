@@ -52,7 +52,7 @@ func (l *loading) place(ctx context.Context, name string) (*graph, error) {
 		// The way to another device costs more than a small graph's work.
 		spec.Devices = []string{gpu.CPU}
 	default:
-		_, _, spec.AllowOpenVINO = l.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16)
+		spec.AllowOpenVINO = l.openVINOPays()
 	}
 	for _, p := range []gpu.Precision{gpu.TF32, gpu.BF16} {
 		if _, _, ok := l.bundle.Tolerance(precisionOf(p)); ok {
@@ -60,6 +60,18 @@ func (l *loading) place(ctx context.Context, name string) (*graph, error) {
 		}
 	}
 	return l.load(ctx, name, spec)
+}
+
+// openVINOPays tells whether OpenVINO may be chosen where nobody asks for it:
+// the bundle admits bfloat16 and this machine computes it. In float32 it is no
+// faster than the CPU provider, and slower when shapes change (docs/gpu.md).
+func (l *loading) openVINOPays() bool {
+	if _, _, admitted := l.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16); !admitted {
+		return false
+	}
+	return slices.ContainsFunc(l.opts.Loader.Devices(), func(d gpu.Device) bool {
+		return d.Provider == gpu.OpenVINO && d.Available && slices.Contains(d.Precisions, gpu.BF16)
+	})
 }
 
 // mayLeaveCPU tells whether place could put a graph of this bundle elsewhere.
