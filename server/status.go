@@ -138,10 +138,16 @@ func toStatus(err error, at string) *status.Status {
 		info.Metadata["stored_bytes"] = strconv.FormatInt(o.Stored, 10)
 	}
 	retry := time.Duration(-1)
+	// The numbers of an overload travel as metadata: a text that differs with
+	// every refusal fills logs and load testers' reports.
 	if f, ok := errors.AsType[*batch.FullError](err); ok {
+		message = batch.ErrFull.Error()
 		retry = f.RetryAfter
+		info.Metadata["queued_rows"] = strconv.Itoa(f.QueuedRows)
+		info.Metadata["max_queued_rows"] = strconv.Itoa(f.MaxQueuedRows)
 	}
 	if d, ok := errors.AsType[*batch.DeadlineError](err); ok {
+		message = batch.ErrDeadline.Error()
 		retry = d.RetryAfter()
 		info.Metadata["predicted"] = d.Predicted.String()
 		info.Metadata["remaining"] = d.Remaining.String()

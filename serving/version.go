@@ -134,6 +134,11 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	if err := v.wire(); err != nil {
 		return nil, err
 	}
+	if !opts.Cold {
+		if err := l.prime(ctx, v); err != nil {
+			return nil, err
+		}
+	}
 	report(Progress{Stage: Checking, Message: fmt.Sprintf("%d golden samples", len(goldens)), Fraction: 0.6})
 	if err := l.verify(ctx, v); err != nil {
 		return nil, err
@@ -284,6 +289,29 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 		}
 	}
 	return answers
+}
+
+// runDirectly runs an item through the graphs without their queues.
+func (v *Version) runDirectly(ctx context.Context, item pipeline.Item) error {
+	values := make([]tensor.Tensor, len(v.index))
+	for _, s := range v.steps {
+		in := make([]tensor.Tensor, len(s.feeds))
+		for k, f := range s.feeds {
+			if f.input >= 0 {
+				in[k] = item.Inputs[f.input]
+			} else {
+				in[k] = values[f.source]
+			}
+		}
+		out, err := s.graph.session.Run(ctx, in)
+		if err != nil {
+			return err
+		}
+		for o, at := range s.gives {
+			values[at] = out[o]
+		}
+	}
+	return nil
 }
 
 // runStep runs one graph for the items that are still live and returns those
