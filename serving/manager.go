@@ -68,6 +68,7 @@ type Manager struct {
 	cfg     Config
 	closing chan struct{}  // closed by Close
 	loads   sync.WaitGroup // loads and frees, which outlive the call that began them
+	turns   chan struct{}  // held while a version loads: what is asked for at once need not fit into memory at once
 
 	mu     sync.Mutex // guards what follows
 	routes map[string]Route
@@ -95,6 +96,9 @@ type entry struct {
 	changed  chan struct{} // closed and replaced at every change of progress
 }
 
+// loadsAtOnce is how many versions load at the same time.
+const loadsAtOnce = 2
+
 // New makes a manager. Nothing is loaded before Start or a first call.
 func New(cfg Config) *Manager {
 	if cfg.Spare == 0 {
@@ -106,7 +110,7 @@ func New(cfg Config) *Manager {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg, closing: make(chan struct{}), routes: map[string]Route{}, loaded: map[key]*entry{}}
+	return &Manager{cfg: cfg, closing: make(chan struct{}), turns: make(chan struct{}, loadsAtOnce), routes: map[string]Route{}, loaded: map[key]*entry{}}
 }
 
 // Start reads the routes and begins to load every routed version. It returns
@@ -184,17 +188,46 @@ func (m *Manager) Acquire(ctx context.Context, model, version string) (v *Versio
 			m.mu.Unlock()
 			return nil, nil, fmt.Errorf("%w: %w", ErrLoad, e.err)
 		}
-		changed := e.changed
+		// Who waits is a user already: a version that is taken out of use as
+		// soon as it is loaded, because many are asked for at once, still
+		// answers those who have waited for it.
+		e.users++
 		m.mu.Unlock()
+		if err := m.wait(ctx, e); err != nil {
+			m.release(e)
+			return nil, nil, err
+		}
+		m.mu.Lock()
+		v, failure := e.version, e.err
+		m.mu.Unlock()
+		if v != nil {
+			return v, func() { m.release(e) }, nil
+		}
+		m.release(e)
+		if failure != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrLoad, failure)
+		}
+	}
+}
+
+// wait returns once an entry is no longer on its way into memory.
+func (m *Manager) wait(ctx context.Context, e *entry) error {
+	for {
+		m.mu.Lock()
+		stage, changed := e.progress.Stage, e.changed
+		m.mu.Unlock()
+		if stage >= Ready {
+			return nil
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return nil, nil, fmt.Errorf("%w: %s version %d", ErrLoading, k.model, k.version)
+				return fmt.Errorf("%w: %s version %d", ErrLoading, e.key.model, e.key.version)
 			}
-			return nil, nil, ctx.Err()
+			return ctx.Err()
 		case <-m.closing:
-			return nil, nil, ErrClosed
+			return ErrClosed
 		}
 	}
 }
@@ -259,6 +292,12 @@ func (m *Manager) loadFiles(e *entry) (*Version, error) {
 		case <-ctx.Done():
 		}
 	}()
+	select {
+	case m.turns <- struct{}{}:
+		defer func() { <-m.turns }()
+	case <-ctx.Done():
+		return nil, ErrClosed
+	}
 	dir, release, err := m.cfg.Catalogue.Materialize(ctx, e.key.model, e.key.version)
 	if err != nil {
 		return nil, err

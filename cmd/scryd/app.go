@@ -38,12 +38,13 @@ type App struct {
 	grpc    net.Listener
 	admin   net.Listener // nil when not wanted
 	http    *http.Server
+	probing chan struct{} // held while a probe runs: each may take half of the memory
 }
 
 // NewApp opens the store, ONNX Runtime and the listeners, and begins to load
 // the routed versions.
 func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error) {
-	a := &App{cfg: cfg, log: newLogger(cfg, logs)}
+	a := &App{cfg: cfg, log: newLogger(cfg, logs), probing: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.close(context.WithoutCancel(ctx))
@@ -133,7 +134,7 @@ func (a *App) listen(registry *prometheus.Registry) error {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	a.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	a.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	return nil
 }
 
@@ -199,6 +200,12 @@ func (a *App) close(ctx context.Context) error {
 
 // probe loads a bundle in a child process before it becomes a version.
 func (a *App) probe(ctx context.Context, exe, dir string) (modelstore.Probed, error) {
+	select {
+	case a.probing <- struct{}{}:
+		defer func() { <-a.probing }()
+	case <-ctx.Done():
+		return modelstore.Probed{}, ctx.Err()
+	}
 	argv := []string{exe, "probe", "--runtime-dir", a.cfg.runtimeDir(), "--ort-library", a.cfg.ORTLibrary,
 		"--probe-memory", fmt.Sprint(a.cfg.ProbeMemory),
 		"--max-text-bytes", fmt.Sprint(a.cfg.MaxTextBytes), "--max-image-bytes", fmt.Sprint(a.cfg.MaxImageBytes)}

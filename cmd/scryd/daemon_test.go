@@ -281,20 +281,29 @@ func (d *daemon) commit(upload string) (*modelstorev1.CommitUploadResponse, erro
 	return d.store.CommitUpload(d.ctx(), &modelstorev1.CommitUploadRequest{UploadId: upload})
 }
 
-// push makes a version, or says why there is none.
-func (d *daemon) push(model string, f files) (int64, error) {
+// upload sends the files of a version and returns the upload's id.
+func (d *daemon) upload(model string, f files) (string, error) {
 	u, err := d.create(model, f)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	for _, p := range u.GetFiles() {
 		if p.GetOffset() < p.GetFile().GetSize() {
 			if _, err := d.send(u.GetUploadId(), f[p.GetFile().GetPath()], p.GetOffset(), p.GetFile().GetSize()); err != nil {
-				return 0, err
+				return "", err
 			}
 		}
 	}
-	resp, err := d.commit(u.GetUploadId())
+	return u.GetUploadId(), nil
+}
+
+// push makes a version, or says why there is none.
+func (d *daemon) push(model string, f files) (int64, error) {
+	id, err := d.upload(model, f)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := d.commit(id)
 	return resp.GetVersion().GetVersion(), err
 }
 
@@ -486,4 +495,35 @@ func redPicture(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// describe lists the methods of a service.
+func describe(s grpc.ServiceDesc) (d struct {
+	name    string
+	unary   []string
+	streams []string
+}) {
+	d.name = s.ServiceName
+	for _, m := range s.Methods {
+		d.unary = append(d.unary, m.MethodName)
+	}
+	for _, m := range s.Streams {
+		d.streams = append(d.streams, m.StreamName)
+	}
+	return d
+}
+
+// children counts the processes that this one has started and that still run.
+func children(t *testing.T) (n int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getpid()))
+	if err != nil || len(tasks) == 0 {
+		t.Skip("this kernel does not list children")
+	}
+	for _, task := range tasks {
+		if list, err := os.ReadFile(task); err == nil {
+			n += len(strings.Fields(string(list)))
+		}
+	}
+	return n
 }
