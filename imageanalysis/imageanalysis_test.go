@@ -55,10 +55,12 @@ func model(t testing.TB, manifest string) *pipelinetest.Model {
 	})
 }
 
-func picture(id string, red uint8) *imageanalysisv1.ImageItem {
-	img := image.NewRGBA(image.Rect(0, 0, 6, 4))
-	for i := range 24 {
-		img.Set(i%6, i/6, color.RGBA{R: red, A: 255})
+func picture(id string, red uint8) *imageanalysisv1.ImageItem { return sized(id, red, 6) }
+
+func sized(id string, red uint8, width int) *imageanalysisv1.ImageItem {
+	img := image.NewRGBA(image.Rect(0, 0, width, 4))
+	for i := range width * 4 {
+		img.Set(i%width, i/width, color.RGBA{R: red, A: 255})
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
@@ -207,14 +209,14 @@ func TestManyPictures(t *testing.T) {
 	m := model(t, manifest)
 	images := make([]*imageanalysisv1.ImageItem, 300)
 	for i := range images {
-		images[i] = picture(fmt.Sprint(i), uint8(i%200))
+		images[i] = sized(fmt.Sprint(i), uint8(i%200), 1+i%50)
 	}
 	results, errs, err := analyze(t, m, images, nil, embedding)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range results {
-		if errs[i] != nil || math.Abs(float64(r.GetEmbedding().GetValues()[0])*255-float64(i%200)) > 1e-3 {
+		if errs[i] != nil || math.Abs(float64(r.GetEmbedding().GetValues()[0])*255-float64(i%200)) > 1e-3 || r.GetInfo().GetWidth() != int32(1+i%50) {
 			t.Fatalf("picture %d: %v %v", i, errs[i], r)
 		}
 	}

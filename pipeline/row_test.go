@@ -252,7 +252,7 @@ func TestUnknownFeatures(t *testing.T) {
 	p := open(t)
 	for name, want := range map[string]string{
 		"Tenure": `did you mean "tenure"?`, "tenur": `did you mean "tenure"?`, "regoin": `did you mean "region"?`,
-		"age_in_years": "no such feature", "x": "no such feature", "AGE": `did you mean "age"?`,
+		"age_in_years": "no such feature", "x": "no such feature", "orderd": `did you mean "orders"?`, "AGE": `did you mean "age"?`,
 	} {
 		s := row(t, `{"tenure": 1, "visits": 1}`)
 		s.Fields[name] = structpb.NewNumberValue(1)
@@ -276,6 +276,23 @@ func TestUnknownFeatures(t *testing.T) {
 	for _, w := range warnings {
 		if len(w.GetField()) > 300 {
 			t.Errorf("a field path of %d bytes", len(w.GetField()))
+		}
+	}
+}
+
+// TestEquallySimilar wants the first name in order, whatever order a map has.
+func TestEquallySimilar(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 5)}, []bundle.Value{value("y", tensor.Float32, -1)})
+	const manifest = `row: {matrix_input: x, features: [{name: speed_e, type: FEATURE_TYPE_FLOAT}, {name: speed_c, type: FEATURE_TYPE_FLOAT},
+  {name: speed_a, type: FEATURE_TYPE_FLOAT}, {name: speed_b, type: FEATURE_TYPE_FLOAT}, {name: speed_d, type: FEATURE_TYPE_FLOAT}]}`
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, manifest, nil), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		_, warnings, err := p.Row(row(t, `{"speed_x": 1}`))
+		if last := warnings[len(warnings)-1]; err != nil || !strings.Contains(last.GetMessage(), `"speed_a"`) {
+			t.Fatal(err, last)
 		}
 	}
 }

@@ -14,8 +14,11 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
+	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/pipeline/pipelinetest"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+	"github.com/scry-ml/scry/tensor"
 )
 
 func tableOf(t testing.TB, text string) *scoringv1.Table {
@@ -222,6 +225,7 @@ func TestTableWaves(t *testing.T) {
 	offsets := make([]uint32, rows+1)
 	var amounts []float64
 	for i := range rows {
+		ints[i] = int64(i)
 		if i%1000 == 500 {
 			amounts = append(amounts, 1, 2, 3, 4)
 		}
@@ -250,6 +254,9 @@ func TestTableWaves(t *testing.T) {
 		if err != nil || item.Rows != w.To-w.From || len(report.Errors) > 0 {
 			t.Fatal(err, report.Errors)
 		}
+		if tenure := tensor.View[int64](item.Inputs[1]); tenure[0] != int64(w.From) || tenure[item.Rows-1] != int64(w.To-1) {
+			t.Errorf("wave %+v holds rows %d to %d", w, tenure[0], tenure[item.Rows-1])
+		}
 		if all == nil {
 			all = report
 		} else {
@@ -276,6 +283,64 @@ func TestTableWaves(t *testing.T) {
 		}
 		if want == 5 && fmt.Sprint(w.GetRows()) != "[500 1500 2500 3500 4500]" {
 			t.Errorf("rows %v", w.GetRows())
+		}
+	}
+}
+
+// TestLongSequences wants rows beside one of many events to be cut away from it,
+// as instances and in a table.
+func TestLongSequences(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float64, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1)})
+	const manifest = `row: {features: [{name: s, type: FEATURE_TYPE_SEQUENCE, max_events: 100000, fields: [{name: x, type: FEATURE_TYPE_FLOAT}]}]}`
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, manifest, nil), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows, long = 1000, 100_000
+	offsets := make([]uint32, rows+1)
+	instances := make([]*structpb.Struct, rows)
+	for i := range rows {
+		offsets[i+1] = offsets[i] + 1
+		events := 1
+		if i == 500 {
+			offsets[i+1] = offsets[i] + long
+			events = long
+		}
+		list := &structpb.ListValue{Values: make([]*structpb.Value, events)}
+		instances[i] = &structpb.Struct{Fields: map[string]*structpb.Value{"s": structpb.NewListValue(list)}}
+	}
+	table := &scoringv1.Table{Rows: rows, Columns: []*scoringv1.Column{{Name: "s", Data: &scoringv1.Column_Sequences{Sequences: &scoringv1.Sequences{
+		Offsets: offsets, Fields: []*scoringv1.Column{{Name: "x", Data: &scoringv1.Column_Doubles{Doubles: &scoringv1.Doubles{Values: make([]float64, rows-1+long)}},
+			Validity: make([]byte, (rows-1+long+7)/8)}},
+	}}}}}
+	checked, err := p.Table(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, waves := range map[string][]pipeline.Wave{"instances": p.RowWaves(instances), "table": checked.Waves()} {
+		next := 0
+		for _, w := range waves {
+			widest := 1
+			if w.From <= 500 && 500 < w.To {
+				widest = long
+			}
+			if bytes := (w.To - w.From) * widest * 8; w.From != next || bytes > pipeline.WaveBytes {
+				t.Errorf("%s: wave %+v after row %d takes %d bytes", name, w, next, bytes)
+			}
+			next = w.To
+		}
+		if next != rows || len(waves) > 60 {
+			t.Errorf("%s: %d waves end at %d", name, len(waves), next)
+		}
+	}
+	// Every event lacks its field: a row counts once.
+	for _, w := range checked.Waves() {
+		_, report, err := checked.Item(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := report.Warnings(); len(got) != 1 || got[0].GetCount() != int64(w.To-w.From) {
+			t.Errorf("wave %+v: %v", w, got)
 		}
 	}
 }

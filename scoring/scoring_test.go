@@ -40,6 +40,7 @@ heads:
         - {feature: b, code: B, text: {en: "a B"}}
   platt: {source: model.logit, probability: {calibration: {logistic: {slope: 2, intercept: 1}}}}
   steps: {source: model.logit, probability: {calibration: {points: {scores: [-1, 0, 2], probabilities: [0.1, 0.5, 0.9]}}}}
+  second: {source: model.value, probability: {column: 1, raw_score: model.value, calibration: {logistic: {slope: 0, intercept: 0}}}}
   spend: {source: model.value, value: {unit: EUR, column: 1}}
   tier: {source: model.tiers, classes: {names: [iron, gold, lead], activation: ACTIVATION_SOFTMAX}}
   place: {source: model.tiers, embedding: {normalize: true}}
@@ -152,6 +153,9 @@ func TestOtherHeads(t *testing.T) {
 	got := one(t, model(t), abc(0.3, 0.4, 123456789.25), nil).GetHeads()
 	if v := got["spend"].GetValue(); v.GetValue() != 123456789.25 || v.GetUnit() != "EUR" {
 		t.Errorf("value %v", v)
+	}
+	if p := got["second"].GetProbability(); p.GetProbability() != 0.5 || p.GetRawScore() != 123456789.25 {
+		t.Errorf("the second column: %v", p)
 	}
 	sum := math.Exp(0.3) + math.Exp(0.4) + 1
 	var names []string
