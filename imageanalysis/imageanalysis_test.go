@@ -79,11 +79,12 @@ func analyze(t testing.TB, m imageanalysis.Model, images []*imageanalysisv1.Imag
 func show(sets []*imageanalysisv1.LabelSet) string {
 	var out []string
 	for _, s := range sets {
-		line := s.GetHead() + ":"
+		var line strings.Builder
+		line.WriteString(s.GetHead() + ":")
 		for _, l := range s.GetLabels() {
-			line += fmt.Sprintf(" %s %.2f", l.GetName(), l.GetScore())
+			line.WriteString(fmt.Sprintf(" %s %.2f", l.GetName(), l.GetScore()))
 		}
-		out = append(out, line)
+		out = append(out, line.String())
 	}
 	return strings.Join(out, "; ")
 }

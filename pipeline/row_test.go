@@ -321,10 +321,10 @@ row:
 func TestManifestsThatCannotBeServed(t *testing.T) {
 	x := func(d tensor.DType) []bundle.Value { return []bundle.Value{value("x", d, -1, 1)} }
 	events := []bundle.Value{}
-	fields := ""
+	var fields strings.Builder
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
 		events = append(events, value(name, tensor.Float64, -1, -1))
-		fields += "{name: " + name + ", type: FEATURE_TYPE_FLOAT}, "
+		fields.WriteString("{name: " + name + ", type: FEATURE_TYPE_FLOAT}, ")
 	}
 	for name, c := range map[string]struct {
 		inputs []bundle.Value
@@ -338,8 +338,8 @@ func TestManifestsThatCannotBeServed(t *testing.T) {
 		"times in a float32 matrix":  {inputs: x(tensor.Float32), row: `matrix_input: x, features: [{name: a, type: FEATURE_TYPE_TIMESTAMP}]`},
 		"fractions in an int matrix": {inputs: x(tensor.Int64), row: `matrix_input: x, features: [{name: a, type: FEATURE_TYPE_FLOAT}]`},
 		"numbers in a text matrix":   {inputs: x(tensor.String), row: `matrix_input: x, features: [{name: a, type: FEATURE_TYPE_INT}]`},
-		"a row of 4 kB":              {inputs: events, row: `features: [{name: s, type: FEATURE_TYPE_SEQUENCE, max_events: 100, fields: [` + fields + `]}]`, good: true},
-		"a row of 42 MB":             {inputs: events, row: `features: [{name: s, type: FEATURE_TYPE_SEQUENCE, max_events: 1048576, fields: [` + fields + `]}]`},
+		"a row of 4 kB":              {inputs: events, row: `features: [{name: s, type: FEATURE_TYPE_SEQUENCE, max_events: 100, fields: [` + fields.String() + `]}]`, good: true},
+		"a row of 42 MB":             {inputs: events, row: `features: [{name: s, type: FEATURE_TYPE_SEQUENCE, max_events: 1048576, fields: [` + fields.String() + `]}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			graph := pipelinetest.Graph(c.inputs, []bundle.Value{value("y", tensor.Float32, -1)})

@@ -64,19 +64,20 @@ func refusal(err error) string {
 		return ""
 	}
 	s := status.Convert(err)
-	out := s.Code().String()
+	var out strings.Builder
+	out.WriteString(s.Code().String())
 	if s.Code() == codes.Unknown {
 		return err.Error()
 	}
 	for _, d := range s.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
-			out += " " + d.GetReason()
+			out.WriteString(" " + d.GetReason())
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
-				out += " " + v.GetField()
+				out.WriteString(" " + v.GetField())
 			}
 		}
 	}
-	return out
+	return out.String()
 }

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -439,12 +438,6 @@ func (d *daemon) wantAlive(models int) {
 	if left, _ := filepath.Glob(filepath.Join(d.dir, "live", "*")); len(left) > 0 {
 		d.t.Errorf("private directories are left: %v", left)
 	}
-}
-
-// settled waits until no more goroutines run than before.
-func settled(t *testing.T, before int) {
-	t.Helper()
-	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
 // syncBuffer is a log that is written and read at once.

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 The old reflection service is tested because it is still offered.
+
 package main
 
 import (
@@ -27,7 +29,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // what is tested
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -162,12 +164,12 @@ func TestReflection(t *testing.T) {
 			t.Errorf("%s is not listed", want)
 		}
 	}
-	alpha, err := reflectionv1alpha.NewServerReflectionClient(d.conn).ServerReflectionInfo(d.ctx()) //nolint:staticcheck // what is tested
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(d.conn).ServerReflectionInfo(d.ctx())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{ //nolint:staticcheck // what is tested
-		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "scry.scoring.v1.ScoringService"}, //nolint:staticcheck // what is tested
+	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{
+		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "scry.scoring.v1.ScoringService"},
 	}); err != nil {
 		t.Fatal(err)
 	}
