@@ -166,6 +166,7 @@ func New(cfg Config) (*Server, error) {
 	options := append(s.interceptors(),
 		grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes),
 		grpc.MaxSendMsgSize(cfg.Limits.MessageBytes),
+		grpc.WaitForHandlers(true), // Stop joins them
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
 		// A peer that is gone without a word is noticed, and its streams freed.

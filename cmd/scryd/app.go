@@ -179,7 +179,10 @@ func (a *App) close(ctx context.Context) error {
 		a.server.Stop(ctx)
 	}
 	if a.manager != nil {
-		errs = append(errs, a.manager.Close(ctx))
+		// Nobody waits any more: what is left are runs whose callers were cut off.
+		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		errs = append(errs, a.manager.Close(left))
+		cancel()
 	}
 	if a.http != nil {
 		errs = append(errs, a.http.Shutdown(ctx))
