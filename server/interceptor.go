@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/batch"
+	"github.com/scry-ml/scry/proto/inference"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	"github.com/scry-ml/scry/serving"
 )
@@ -101,10 +102,15 @@ func (s *Server) finish(ctx context.Context, method string, err error) error {
 	return st.Err()
 }
 
-// needsToken tells whether a method changes the store.
+// needsToken tells whether a method changes the store, or what is loaded for
+// everybody.
 func (s *Server) needsToken(method string) bool {
 	if s.cfg.AdminToken == "" && s.cfg.Trusted {
 		return false
+	}
+	switch method {
+	case inference.GRPCInferenceService_RepositoryModelLoad_FullMethodName, inference.GRPCInferenceService_RepositoryModelUnload_FullMethodName:
+		return true
 	}
 	name, ok := strings.CutPrefix(method, "/"+modelstorev1.ModelStoreService_ServiceDesc.ServiceName+"/")
 	if !ok {

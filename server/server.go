@@ -23,6 +23,7 @@ import (
 
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/modelstore"
+	"github.com/scry-ml/scry/proto/inference"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -134,6 +135,7 @@ var services = []string{
 	scoringv1.ScoringService_ServiceDesc.ServiceName,
 	sentimentv1.SentimentService_ServiceDesc.ServiceName,
 	imageanalysisv1.ImageAnalysisService_ServiceDesc.ServiceName,
+	inference.GRPCInferenceService_ServiceDesc.ServiceName,
 	modelstorev1.ModelStoreService_ServiceDesc.ServiceName,
 	serverv1.ServerService_ServiceDesc.ServiceName,
 }
@@ -182,6 +184,7 @@ func New(cfg Config) (*Server, error) {
 	imageanalysisv1.RegisterImageAnalysisServiceServer(s.grpc, &imageAnalysisService{server: s})
 	modelstorev1.RegisterModelStoreServiceServer(s.grpc, newModelStoreService(s))
 	serverv1.RegisterServerServiceServer(s.grpc, &serverService{server: s})
+	inference.RegisterGRPCInferenceServiceServer(s.grpc, &inferenceService{server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc) // v1 and v1alpha
 	s.metrics.grpc.InitializeMetrics(s.grpc)

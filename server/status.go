@@ -66,6 +66,9 @@ var table = []struct {
 	{modelstore.ErrNoEarlierRoute, codes.FailedPrecondition, "NO_EARLIER_ROUTE"},
 	{modelstore.ErrNoRoute, codes.FailedPrecondition, "NO_ACTIVE_VERSION"},
 	{serving.ErrNoRoute, codes.FailedPrecondition, "NO_ACTIVE_VERSION"},
+	{serving.ErrRouted, codes.FailedPrecondition, "VERSION_ROUTED"},
+	{serving.ErrNoGraph, codes.NotFound, "GRAPH_NOT_FOUND"},
+	{serving.ErrManyGraphs, codes.InvalidArgument, "GRAPH_REQUIRED"},
 	{modelstore.ErrNotFound, codes.NotFound, "NOT_FOUND"},
 	{modelstore.ErrNewerSchema, codes.FailedPrecondition, "STORE_SCHEMA_NEWER"},
 	// Models.

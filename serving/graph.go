@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
+	"time"
 
 	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/bundle"
@@ -23,9 +25,16 @@ type graph struct {
 	inputs  []axes
 	outputs []axes
 	maxRows int
+	maxCost int64 // rows × length of one run; 0 = no bound
 	// apart says why items are not joined; empty when they are.
 	apart string
-	queue *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
+	// whole says that axis 0 is no batch axis: an item is never cut or padded.
+	whole bool
+	// tokens is the input that holds token ids, -1 when there is none.
+	tokens               int
+	tally                tally
+	slots, maxQueuedRows int
+	queue                *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
 	// Extents that runs are padded to; none = as they come.
 	rowSteps, lengthSteps []int
 }
@@ -50,6 +59,8 @@ func steps(low, high int) (out []int) {
 func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p *pipeline.Pipeline) (*graph, error) {
 	out := &graph{name: name, session: s, sig: s.Signature(), place: s.Placement()}
 	out.apart = apart(m, g)
+	out.whole = noBatchAxis(m, g) != ""
+	out.tokens = tokenInput(p.Bundle(), name, out.sig)
 	columns := true
 	for _, v := range out.sig.Inputs {
 		port := m.GetInputs()[v.Name]
@@ -103,7 +114,8 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p 
 	}
 	longest := int(p.Bundle().Manifest.GetText().GetMaxLength())
 	if !columns {
-		cfg.MaxCost = int64(max(maxBatchTokens, longest))
+		out.maxCost = int64(max(maxBatchTokens, longest))
+		cfg.MaxCost = out.maxCost
 	}
 	if out.place.Provider == gpu.OpenVINO {
 		// It compiles a graph for every shape that it meets, so it gets few.
@@ -117,6 +129,7 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p 
 		cfg.LockThreads = true
 	}
 	out.rowSteps, out.lengthSteps = cfg.RowSteps, cfg.LengthSteps
+	out.slots, out.maxQueuedRows = cfg.Slots, cfg.MaxQueuedRows
 	var err error
 	if out.queue, err = batch.New(cfg, out.run); err != nil {
 		return nil, err
@@ -129,6 +142,24 @@ func apart(m *bundlev1.Graph, g *bundle.Graph) string {
 	if m.GetBatching().GetMaxRows() == 1 {
 		return "the manifest says max_rows: 1"
 	}
+	if reason := noBatchAxis(m, g); reason != "" {
+		return reason
+	}
+	if !m.GetBatching().GetAllowBatchDrift() {
+		for op := range g.Operators {
+			// Its scale is taken over the whole tensor, so an answer would
+			// depend on its neighbours.
+			if op.Type == "DynamicQuantizeLinear" || op.Type == "DynamicQuantizeMatMul" || op.Type == "DynamicQuantizeLSTM" {
+				return op.Type + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
+			}
+		}
+	}
+	return ""
+}
+
+// noBatchAxis says why axis 0 of this graph's values is no batch axis; empty
+// when it is one.
+func noBatchAxis(m *bundlev1.Graph, g *bundle.Graph) string {
 	why := func(v bundle.Value, port *bundlev1.Port) string {
 		switch {
 		case port.GetBatchAxis() != 0:
@@ -153,31 +184,17 @@ func apart(m *bundlev1.Graph, g *bundle.Graph) string {
 			return reason
 		}
 	}
-	if !m.GetBatching().GetAllowBatchDrift() {
-		for op := range g.Operators {
-			// Its scale is taken over the whole tensor, so an answer would
-			// depend on its neighbours.
-			if op.Type == "DynamicQuantizeLinear" || op.Type == "DynamicQuantizeMatMul" || op.Type == "DynamicQuantizeLSTM" {
-				return op.Type + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
-			}
-		}
-	}
 	return ""
 }
 
-// run computes one batch. It is the queue's RunFunc.
+// run computes one batch and counts it. It is the queue's RunFunc.
 func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) error {
-	joined := make([]tensor.Tensor, len(g.inputs))
-	parts := make([]tensor.Tensor, len(b.Items))
-	for i, port := range g.inputs {
-		for k, item := range b.Items {
-			parts[k] = item[i]
-		}
-		var err error
-		if joined[i], err = join(parts, port, b.Shape.Rows, b.Shape.Length); err != nil {
-			return err
-		}
+	start := time.Now()
+	joined, err := g.join(b)
+	if err != nil {
+		return err
 	}
+	entered := time.Now()
 	outputs, err := g.session.Run(ctx, joined)
 	if err != nil {
 		if len(b.Items) > 1 && !itemsFault(err) {
@@ -190,7 +207,36 @@ func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tenso
 		}
 		return err
 	}
-	if len(b.Items) == 1 && b.Shape.Rows == b.Rows && b.Shape.Length == lengthOf(b.Items[0], g.inputs) {
+	left := time.Now()
+	if err := g.split(b, outputs); err != nil {
+		return err
+	}
+	g.tally.ran(b.Rows, len(b.Items), RunTimes{Input: entered.Sub(start), Infer: left.Sub(entered), Output: time.Since(left)})
+	return nil
+}
+
+// join lays the items' inputs into one run's.
+func (g *graph) join(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) ([]tensor.Tensor, error) {
+	if g.whole {
+		return b.Items[0], nil
+	}
+	joined := make([]tensor.Tensor, len(g.inputs))
+	parts := make([]tensor.Tensor, len(b.Items))
+	for i, port := range g.inputs {
+		for k, item := range b.Items {
+			parts[k] = item[i]
+		}
+		var err error
+		if joined[i], err = join(parts, port, b.Shape.Rows, b.Shape.Length); err != nil {
+			return nil, err
+		}
+	}
+	return joined, nil
+}
+
+// split gives every item its part of a run's outputs.
+func (g *graph) split(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor], outputs []tensor.Tensor) error {
+	if g.whole || len(b.Items) == 1 && b.Shape.Rows == b.Rows && b.Shape.Length == lengthOf(b.Items[0], g.inputs) {
 		b.Outputs[0] = outputs
 		return nil
 	}
@@ -205,6 +251,7 @@ func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tenso
 		length := lengthOf(item, g.inputs)
 		mine := make([]tensor.Tensor, len(outputs))
 		for i, out := range outputs {
+			var err error
 			if mine[i], err = split(out, g.outputs[i], from, rows, length); err != nil {
 				return err
 			}
@@ -229,14 +276,43 @@ func rowsOf(inputs []tensor.Tensor) int {
 	return 1
 }
 
+// requestRows is how many rows a request brings: 1 where axis 0 is no batch
+// axis.
+func (g *graph) requestRows(inputs []tensor.Tensor) int {
+	if g.whole {
+		return 1
+	}
+	return rowsOf(inputs)
+}
+
 // item wraps inputs for the queue.
 func (g *graph) item(inputs []tensor.Tensor) batch.Item[[]tensor.Tensor] {
-	return batch.Item[[]tensor.Tensor]{
+	if g.whole {
+		return batch.Item[[]tensor.Tensor]{Value: inputs}
+	}
+	it := batch.Item[[]tensor.Tensor]{
 		Value:  inputs,
 		Rows:   max(rowsOf(inputs), 1),
 		Length: lengthOf(inputs, g.inputs),
 		Kind:   kindOf(inputs, g.inputs),
 	}
+	if g.maxCost > 0 {
+		// One row that is longer than a usual run runs alone.
+		it.Cost = min(int64(it.Rows)*int64(max(it.Length, 1)), g.maxCost)
+	}
+	return it
+}
+
+// rowsPerRun is how many rows of an item one run takes.
+func (g *graph) rowsPerRun(inputs []tensor.Tensor) int {
+	if g.whole {
+		return math.MaxInt
+	}
+	length := int64(max(lengthOf(inputs, g.inputs), 1))
+	if g.maxCost == 0 || length*int64(g.maxRows) <= g.maxCost {
+		return g.maxRows
+	}
+	return int(max(g.maxCost/length, 1))
 }
 
 // check refuses inputs that the graph cannot take before they are queued.
@@ -249,8 +325,8 @@ func (g *graph) do(ctx context.Context, call batch.Call, inputs [][]tensor.Tenso
 	items := make([]batch.Item[[]tensor.Tensor], 0, len(inputs))
 	var pieces []int // pieces[i] is the number of parts of item i; nil when all are 1
 	for i, in := range inputs {
-		rows := rowsOf(in)
-		if rows <= g.maxRows {
+		rows, most := rowsOf(in), g.rowsPerRun(in)
+		if rows <= most {
 			items = append(items, g.item(in))
 			continue
 		}
@@ -261,30 +337,32 @@ func (g *graph) do(ctx context.Context, call batch.Call, inputs [][]tensor.Tenso
 			}
 		}
 		pieces[i] = 0
-		for from := 0; from < rows; from += g.maxRows {
+		for from := 0; from < rows; from += most {
 			part := make([]tensor.Tensor, len(in))
 			for k, t := range in {
 				part[k] = t
 				if len(t.Shape) > 0 {
 					// The bounds hold by construction.
-					part[k], _ = t.Slice(int64(from), int64(min(from+g.maxRows, rows)))
+					part[k], _ = t.Slice(int64(from), int64(min(from+most, rows)))
 				}
 			}
 			items = append(items, g.item(part))
 			pieces[i]++
 		}
 	}
+	start := time.Now()
 	results := g.queue.Do(ctx, call, items)
-	if pieces == nil {
-		return results
+	if pieces != nil {
+		joined := make([]batch.Result[[]tensor.Tensor], len(inputs))
+		at := 0
+		for i, n := range pieces {
+			joined[i] = together(results[at : at+n])
+			at += n
+		}
+		results = joined
 	}
-	joined := make([]batch.Result[[]tensor.Tensor], len(inputs))
-	at := 0
-	for i, n := range pieces {
-		joined[i] = together(results[at : at+n])
-		at += n
-	}
-	return joined
+	g.tally.answered(g, inputs, results, time.Since(start))
+	return results
 }
 
 // together puts the results of an item's parts into one.

@@ -4,11 +4,14 @@
 package serving
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +29,8 @@ var (
 	// ErrLoading answers a call whose time ran out while the version was still
 	// on its way into memory: it will be there later.
 	ErrLoading = errors.New("the version is still being loaded")
+	// ErrRouted refuses to unload the version that a route names.
+	ErrRouted = errors.New("the version is routed")
 	// ErrClosed answers calls to a manager that shuts down.
 	ErrClosed = errors.New("the server is shutting down")
 )
@@ -156,6 +161,9 @@ func (m *Manager) Ready() (ready bool, failed int) {
 // loaded if it is not. The caller must call release when it is done. Errors
 // wrap ErrNoRoute, ErrLoad, ErrClosed, the catalogue's or the context's.
 func (m *Manager) Acquire(ctx context.Context, model, version string) (v *Version, release func(), err error) {
+	if v, release, ok := m.loadedNumber(model, version); ok {
+		return v, release, nil
+	}
 	k := key{model: model}
 	if version != "" {
 		if k.version, err = m.cfg.Catalogue.Resolve(ctx, model, version); err != nil {
@@ -230,6 +238,64 @@ func (m *Manager) wait(ctx context.Context, e *entry) error {
 			return ErrClosed
 		}
 	}
+}
+
+// loadedNumber returns a version that is named by its number and ready, so that
+// such calls ask nothing of the catalogue. One that is deleted there is
+// forgotten here.
+func (m *Manager) loadedNumber(model, version string) (*Version, func(), bool) {
+	n, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		return nil, nil, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.loaded[key{model, n}]
+	if e == nil || e.version == nil {
+		return nil, nil, false
+	}
+	e.users++
+	e.used = time.Now()
+	return e.version, func() { m.release(e) }, true
+}
+
+// Loaded returns the version that Acquire would, nil when it is not ready. It
+// loads nothing. The version is only to be looked at: it may be freed at any
+// time.
+func (m *Manager) Loaded(ctx context.Context, model, version string) *Version {
+	k := key{model: model}
+	if version != "" {
+		var err error
+		if k.version, err = m.cfg.Catalogue.Resolve(ctx, model, version); err != nil {
+			return nil
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if version == "" {
+		k.version = m.routes[model].Version
+	}
+	if e := m.loaded[k]; e != nil {
+		return e.version
+	}
+	return nil
+}
+
+// Versions returns all that are ready, by model and number, only to be looked
+// at: they may be freed at any time.
+func (m *Manager) Versions() []*Version {
+	m.mu.Lock()
+	var out []*Version
+	for _, e := range m.loaded {
+		if e.version != nil {
+			out = append(out, e.version)
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(out, func(a, b *Version) int {
+		return cmp.Or(cmp.Compare(a.id.Model, b.id.Model), cmp.Compare(a.id.Version, b.id.Version))
+	})
+	return out
 }
 
 // noRoute tells a model without a route from one that does not exist.
@@ -420,6 +486,24 @@ func (m *Manager) Forget(model string, version int64) {
 			m.retire(e)
 		}
 	}
+}
+
+// Unload frees a version, or all of a model's when version is 0. Calls that it
+// is answering are answered; the next that names it loads it again. It returns
+// an error wrapping ErrRouted, and frees nothing, when a route names one of
+// them.
+func (m *Manager) Unload(model string, version int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := m.routes[model]; ok && (version == 0 || version == r.Version) {
+		return fmt.Errorf("%w: %s version %d", ErrRouted, model, r.Version)
+	}
+	for k, e := range m.loaded {
+		if k.model == model && (version == 0 || k.version == version) {
+			m.retire(e)
+		}
+	}
+	return nil
 }
 
 // Watch calls each with a version's progress, now and at every change, until

@@ -151,6 +151,9 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	}
 	v.loaded = time.Now()
 	v.recorder = opts.Recorder // from here on: goldens and warm-up are nobody's items
+	for _, g := range v.graphs {
+		g.tally.reset()
+	}
 	report(Progress{Stage: Ready, Fraction: 1})
 	return v, nil
 }
@@ -257,10 +260,16 @@ func WithCall(ctx context.Context, c batch.Call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
 }
 
+// CallOf returns what WithCall said; the zero Call when it was not called.
+func CallOf(ctx context.Context) batch.Call {
+	c, _ := ctx.Value(callKey{}).(batch.Call)
+	return c
+}
+
 // Run runs items through the graphs. answers[i] belongs to items[i]; an item's
 // error never touches its neighbours. Priority and tenant come from WithCall.
 func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {
-	call, _ := ctx.Value(callKey{}).(batch.Call)
+	call := CallOf(ctx)
 	answers := make([]pipeline.Answer, len(items))
 	values := make([]tensor.Tensor, len(items)*len(v.index))
 	live := make([]int, 0, len(items))
