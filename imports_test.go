@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"scoring":       {"bundle", "pipeline"},
 	"sentiment":     {"bundle", "pipeline"},
 	"imageanalysis": {"bundle", "pipeline", "pixel"},
-	"server":        {"batch", "bundle", "gpu", "imageanalysis", "modelstore", "pipeline", "scoring", "sentiment", "serving"},
+	"server":        {"batch", "bundle", "gpu", "imageanalysis", "modelstore", "pipeline", "scoring", "sentiment", "serving", "tensor"},
 	"client":        {},
 	"cmd/scry":      {"bundle", "client", "pipeline", "pixel", "tensor", "tokenizer"},
 	"cmd/scryd":     {"bundle", "gpu", "modelstore", "pipeline", "pixel", "server", "serving"},

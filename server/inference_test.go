@@ -71,6 +71,9 @@ func newLiveServer(t *testing.T, loader gpu.Loader, cfg Config) *liveServer {
 	if s.server, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.manager.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
