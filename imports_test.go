@@ -74,6 +74,9 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s: only the standard library is allowed", path, imported)
 				continue
 			}
+			if rest == "proto/inference" && part != "server" {
+				t.Errorf("%s imports %s, which is the server's alone", path, rest)
+			}
 			if !ours || strings.HasPrefix(rest, "proto/") || partOf(rest) == part {
 				continue
 			}

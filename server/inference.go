@@ -33,8 +33,8 @@ const (
 	defaultPriority = 3
 )
 
-// streamAhead bounds the messages of one stream that are under way; their
-// bytes are bounded by the message limit.
+// streamAhead bounds the messages of one stream that are under way. None is
+// read while they and their answers hold more bytes than the message limit.
 const streamAhead = 64
 
 // ModelInfer implements the RPC of that name.
@@ -146,20 +146,25 @@ func parameterError(name, message string) error {
 func (s *inferenceService) ModelStreamInfer(stream grpc.BidiStreamingServer[inference.ModelInferRequest, inference.ModelStreamInferResponse]) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
+	type answer struct {
+		resp *inference.ModelStreamInferResponse
+		held int // bytes of request and response
+	}
 	var (
-		answers = make(chan chan *inference.ModelStreamInferResponse, streamAhead)
+		answers = make(chan chan answer, streamAhead)
 		room    = newByteBudget(s.server.cfg.Limits.MessageBytes)
 		workers sync.WaitGroup
 	)
 	workers.Go(func() {
-		for answer := range answers {
-			resp := <-answer
+		for next := range answers {
+			a := <-next
 			if ctx.Err() != nil {
 				continue // nobody listens; the workers end by themselves
 			}
-			if err := stream.Send(resp); err != nil {
+			if err := stream.Send(a.resp); err != nil {
 				cancel(err)
 			}
+			room.give(a.held)
 		}
 	})
 	var err error
@@ -172,11 +177,13 @@ func (s *inferenceService) ModelStreamInfer(stream grpc.BidiStreamingServer[infe
 		if err = room.take(ctx, size); err != nil {
 			break
 		}
-		answer := make(chan *inference.ModelStreamInferResponse, 1)
-		answers <- answer
+		next := make(chan answer, 1)
+		answers <- next
 		workers.Go(func() {
-			defer room.give(size)
-			answer <- s.streamed(ctx, req)
+			resp := s.streamed(ctx, req)
+			more := proto.Size(resp)
+			room.add(more)
+			next <- answer{resp, size + more}
 		})
 	}
 	close(answers)
@@ -241,6 +248,14 @@ func (b *byteBudget) take(ctx context.Context, n int) error {
 	}
 }
 
+// add counts n bytes that are there already, whether they fit or not.
+func (b *byteBudget) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used += n
+}
+
+// give returns n bytes.
 func (b *byteBudget) give(n int) {
 	b.mu.Lock()
 	b.used -= n

@@ -848,6 +848,68 @@ func TestInferenceRuntime(t *testing.T) {
 	wantStatus(t, err, codes.InvalidArgument, "INPUT_INVALID", "")
 }
 
+// TestInferenceCrossesNoAnswers sends rows of different lengths from many
+// callers, by call and by stream, and wants everybody's own answer.
+func TestInferenceCrossesNoAnswers(t *testing.T) {
+	s := newLiveServer(t, gputest.OpenRuntime(t), Config{Trusted: true})
+	s.route("gather", s.push("gather", map[string]string{
+		"model.onnx": graphFile(t, "gather"),
+		"bundle.yaml": `graphs: {model: {file: model.onnx, inputs: {ids: {sequence_axis: 1, pad_value: 9}}, outputs: {y: {sequence_axis: 1}}}}
+`,
+	}))
+	const callers, each = 16, 100
+	request := func(k, i int) (req *inference.ModelInferRequest, want []byte) {
+		rows, length := 1+i%3, 1+(k*7+i*3)%11
+		ids, values := make([]int64, rows*length), make([]float32, 0, 2*rows*length)
+		for n := range ids {
+			ids[n] = int64((k + i*5 + n*3) % 10)
+			values = append(values, float32(2*ids[n]), float32(2*ids[n]+1))
+		}
+		return &inference.ModelInferRequest{
+			ModelName: "gather", Id: fmt.Sprint(k, ".", i), RawInputContents: [][]byte{raw(ids...)},
+			Inputs: []*inference.ModelInferRequest_InferInputTensor{input("ids", "INT64", int64(rows), int64(length))},
+		}, raw(values...)
+	}
+	var wait sync.WaitGroup
+	for k := range callers {
+		wait.Go(func() {
+			stream, err := s.ModelStreamInfer(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range each {
+				req, want := request(k, i)
+				var resp *inference.ModelInferResponse
+				if k%2 == 0 {
+					resp, err = s.ModelInfer(t.Context(), req)
+				} else if err = stream.Send(req); err == nil {
+					var m *inference.ModelStreamInferResponse
+					if m, err = stream.Recv(); m.GetErrorMessage() != "" {
+						err = errors.New(m.GetErrorMessage())
+					}
+					resp = m.GetInferResponse()
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if resp.GetId() != req.GetId() || !bytes.Equal(resp.GetRawOutputContents()[0], want) {
+					t.Errorf("%s: another answer: %v", req.GetId(), resp)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	stats, err := s.ModelStatistics(t.Context(), &inference.ModelStatisticsRequest{Name: "gather"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := stats.GetModelStats()[0]; st.GetInferenceStats().GetSuccess().GetCount() != callers*each || st.GetExecutionCount() > callers*each {
+		t.Errorf("statistics: %v", st)
+	}
+}
+
 // BenchmarkModelInfer runs a row of 32 numbers through three layers on ONNX
 // Runtime, over loopback, and tells what a request allocates on both sides.
 func BenchmarkModelInfer(b *testing.B) {
