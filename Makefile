@@ -77,6 +77,10 @@ fuzz: ## Every fuzz target for a minute
 soak: setup build ## Kill the server 500 times during uploads, commits and activations
 	SCRY_KILLS=500 $(GO) test -run Kill -timeout 60m ./modelstore ./cmd/scryd
 
+.PHONY: tritonclient
+tritonclient: setup ## Test the tensor protocol with Triton's own Python client
+	scripts/inference/tritonclient.sh
+
 .PHONY: clean
 clean: ## Remove what make built
 	rm -rf bin
