@@ -103,8 +103,28 @@ func cause(err error) error {
 	return err
 }
 
+// FieldError is an error about one part of a bundle. It wraps ErrInvalid or
+// ErrGraph.
+type FieldError struct {
+	// Field is the manifest's field, such as `heads["churn"].source`, or a file
+	// with its line.
+	Field string
+	text  string
+	err   error
+}
+
+func (e *FieldError) Error() string { return e.text }
+
+// Unwrap returns the cause.
+func (e *FieldError) Unwrap() error { return e.err }
+
 func invalid(field, format string, args ...any) error {
-	return fmt.Errorf("%w: %s: %s", ErrInvalid, field, fmt.Sprintf(format, args...))
+	return &FieldError{Field: field, text: fmt.Sprintf("%v: %s: %s", ErrInvalid, field, fmt.Sprintf(format, args...)), err: ErrInvalid}
+}
+
+// within says in which field an error is.
+func within(field string, err error) error {
+	return &FieldError{Field: field, text: fmt.Sprintf("%s: %v", field, err), err: err}
 }
 
 // resolve reads the graphs and checks every reference of the manifest.
@@ -155,11 +175,11 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 	defer f.Close()
 	g, err := ReadGraph(f)
 	if err != nil {
-		return fmt.Errorf("%s: %w", field, err)
+		return within(field, err)
 	}
 	for _, location := range g.ExternalData {
 		if err := checkExternal(location); err != nil {
-			return fmt.Errorf("%s: %w", field, err)
+			return within(field, err)
 		}
 		if err := b.checkFile(field+" external data", path.Join(path.Dir(m.GetFile()), location)); err != nil {
 			return err
@@ -167,7 +187,7 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 	}
 	for _, v := range append(append([]Value{}, g.Inputs...), g.Outputs...) {
 		if v.Kind != "tensor" {
-			return fmt.Errorf("%s: %w: %q is a %s; only tensors are served (cut the graph before its ZipMap)", field, ErrGraph, v.Name, v.Kind)
+			return within(field, fmt.Errorf("%w: %q is a %s; only tensors are served (cut the graph before its ZipMap)", ErrGraph, v.Name, v.Kind))
 		}
 	}
 	for input := range m.GetInputs() {
@@ -238,14 +258,14 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 			if from, ok := step.GetInputs()[input.Name]; ok {
 				src, err := ParseSource(from)
 				if err != nil {
-					return fmt.Errorf("%s.inputs[%q]: %w", field, input.Name, err)
+					return within(fmt.Sprintf("%s.inputs[%q]", field, input.Name), err)
 				}
 				value, err := b.value(src)
 				if err == nil && !done[src.Graph] {
 					err = invalid("source", "graph %q has not run yet", src.Graph)
 				}
 				if err != nil {
-					return fmt.Errorf("%s.inputs[%q]: %w", field, input.Name, err)
+					return within(fmt.Sprintf("%s.inputs[%q]", field, input.Name), err)
 				}
 				if value.DType != input.DType {
 					return invalid(fmt.Sprintf("%s.inputs[%q]", field, input.Name), "%s is %v, the input is %v", from, value.DType, input.DType)

@@ -253,11 +253,11 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 	field := fmt.Sprintf("heads[%q]", name)
 	src, err := ParseSource(h.GetSource())
 	if err != nil {
-		return fmt.Errorf("%s.source: %w", field, err)
+		return within(field+".source", err)
 	}
 	v, err := b.value(src)
 	if err != nil {
-		return fmt.Errorf("%s.source: %w", field, err)
+		return within(field+".source", err)
 	}
 	if !v.DType.IsFloat() {
 		return invalid(field+".source", "%s is %v, want floats", src, v.DType)
@@ -335,7 +335,7 @@ func (b *Bundle) checkProbability(field string, p *bundlev1.Probability) error {
 			_, err = b.value(src)
 		}
 		if err != nil {
-			return fmt.Errorf("%s%s: %w", field, at, err)
+			return within(field+at, err)
 		}
 	}
 	if err := ascending(field+".quantiles", p.GetQuantiles(), false); err != nil {

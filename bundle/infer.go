@@ -37,7 +37,7 @@ func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
 	defer f.Close()
 	g, err := ReadGraph(f)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, within(file, err)
 	}
 	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}}
 	guesses := []Guess{{Field: "graphs.model.file", Why: "the only .onnx file"}}

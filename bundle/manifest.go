@@ -32,7 +32,7 @@ func ParseManifest(text []byte) (*bundlev1.Manifest, error) {
 		if !strings.Contains(err.Error(), ManifestFile) {
 			err = fmt.Errorf("%s: %w", ManifestFile, err)
 		}
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, &FieldError{Field: ManifestFile, text: fmt.Sprintf("%v: %v", ErrInvalid, err), err: ErrInvalid}
 	}
 	return m, nil
 }
@@ -117,7 +117,7 @@ func (b *Bundle) Goldens() ([]*bundlev1.Golden, error) {
 				_, err = b.value(src)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s:%d: outputs[%q]: %w", name, line, output, err)
+				return nil, within(fmt.Sprintf("%s:%d: outputs[%q]", name, line, output), err)
 			}
 		}
 		if g.GetImage() != "" {
@@ -126,7 +126,7 @@ func (b *Bundle) Goldens() ([]*bundlev1.Golden, error) {
 			}
 		}
 		if err := b.fitsPreprocessing(g); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+			return nil, within(fmt.Sprintf("%s:%d", name, line), err)
 		}
 		goldens = append(goldens, g)
 	}

@@ -123,6 +123,8 @@ func toStatus(err error, at string) *status.Status {
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: in.Message, Reason: in.Reason}}})
 	} else if in, ok := errors.AsType[*modelstore.InvalidError](err); ok {
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: in.Field, Description: in.Detail, Reason: reason}}})
+	} else if part := bundlePart(err); part != "" {
+		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: part, Description: clean(message), Reason: reason}}})
 	} else if at != "" {
 		message = at + ": " + message
 		if code == codes.InvalidArgument {
@@ -159,6 +161,17 @@ func toStatus(err error, at string) *status.Status {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
 	}
 	return withDetails(code, message, details)
+}
+
+// bundlePart is the part of a bundle that an error is about; empty for others.
+func bundlePart(err error) string {
+	if f, ok := errors.AsType[*bundle.FieldError](err); ok {
+		return f.Field
+	}
+	if p, ok := errors.AsType[*serving.ProbeError](err); ok {
+		return p.Field
+	}
+	return ""
 }
 
 func withDetails(code codes.Code, message string, details []protoadapt.MessageV1) *status.Status {

@@ -60,6 +60,7 @@ type report struct {
 	Verification *Verification   `json:"verification,omitempty"`
 	Error        string          `json:"error,omitempty"`
 	Kind         string          `json:"kind,omitempty"`
+	Field        string          `json:"field,omitempty"` // of a bundle.FieldError
 	Needed       int64           `json:"needed,omitempty"`
 	Available    int64           `json:"available,omitempty"`
 }
@@ -146,7 +147,7 @@ func (r *report) result() (Probed, error) {
 			return Probed{}, &gpu.MemoryError{Device: "cpu", Needed: r.Needed, Available: r.Available}
 		}
 		if is, ok := kinds[r.Kind]; ok {
-			return Probed{}, &probeError{is: is, text: r.Error}
+			return Probed{}, &ProbeError{Field: r.Field, is: is, text: r.Error}
 		}
 		return Probed{}, fmt.Errorf("%w: %s", ErrLoad, r.Error)
 	}
@@ -157,14 +158,18 @@ func (r *report) result() (Probed, error) {
 	return p, nil
 }
 
-// probeError is an error of the child with the text that it had there.
-type probeError struct {
-	is   error
-	text string
+// ProbeError is an error of the child with the text that it had there.
+type ProbeError struct {
+	// Field is the part of the bundle that is to blame; empty when unknown.
+	Field string
+	is    error
+	text  string
 }
 
-func (e *probeError) Error() string { return e.text }
-func (e *probeError) Unwrap() error { return e.is }
+func (e *ProbeError) Error() string { return e.text }
+
+// Unwrap returns the sentinel that the error wrapped in the child.
+func (e *ProbeError) Unwrap() error { return e.is }
 
 // ProbeChild is the child's side of Probe: it loads the bundle on the CPU, runs
 // its golden samples and prints what it found. limits.Memory is checked against
@@ -187,6 +192,12 @@ func ProbeChild(ctx context.Context, loader gpu.Loader, items pipeline.Limits, l
 	}
 	if err != nil {
 		r.Error = err.Error()
+		if f, ok := errors.AsType[*bundle.FieldError](err); ok {
+			r.Field = f.Field
+		}
+		if errors.Is(err, ErrGolden) {
+			r.Field = "goldens.file"
+		}
 		for kind, is := range kinds {
 			if errors.Is(err, is) {
 				r.Kind = kind

@@ -24,6 +24,25 @@ import (
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
 )
 
+// badBundleFields are the parts that the errors of TestBadBundles blame.
+var badBundleFields = map[string]string{
+	"0-byte model":               "model.onnx",
+	"no model":                   "model.onnx",
+	"cut model":                  "model.onnx",
+	"nothing to serve":           "graphs",
+	"unknown field":              "bundle.yaml",
+	"graph missing":              `graphs["model"].file`,
+	"input that the graph lacks": `graphs["model"].inputs`,
+	"head that the graph lacks":  `heads["h"].source`,
+	"sequences of maps":          `graphs["model"]`,
+	"external data elsewhere":    `graphs["model"]`,
+	"external data at the root":  `graphs["model"]`,
+	"external data missing":      `graphs["model"] external data`,
+	"golden answer differs":      "goldens.file",
+
+	"golden output of another shape": "goldens.file",
+}
+
 // TestBadBundles pushes bundles that cannot be served. Each is refused at its
 // commit, leaves no version, and harms nobody.
 func TestBadBundles(t *testing.T) {
@@ -75,7 +94,7 @@ func TestBadBundles(t *testing.T) {
 				f = c.change(f)
 			}
 			_, err := d.push("bad", f)
-			wantError(t, err, c.code, c.reason, "")
+			wantError(t, err, c.code, c.reason, badBundleFields[c.name])
 			if err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%q does not say %q", err, c.says)
 			}
