@@ -41,6 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "query: "
 MAX_LENGTH = 512
 SEED = 0
+ENDS = np.array([NEGATIVE, POSITIVE])
 
 FOLDS = (("amazon", "xed_ru"), ("imdb", "ru_goemotions"))
 UNSEEN = 500  # English GoEmotions texts of each polarity on which the second fold is measured, not trained
@@ -52,9 +53,10 @@ MEMBERS, WIDTH, EPOCHS, BATCH = 4, 256, 8, 256
 RATE, DECAY, DROPOUT, SMOOTHING = 1e-3, 1e-2, 0.5, 0.1
 TEMPERATURES = np.linspace(0.5, 3, 251)
 
+# Over 300 texts bfloat16 moved a logit by 0.019 at most; TF32 and float16 keep three bits more.
 TOLERANCES = [{"precision": f"PRECISION_{name}", "absolute": absolute, "relative": relative}
-              for name, absolute, relative in (("FP32", 1e-4, 1e-4), ("TF32", 0.02, 0.01), ("FP16", 0.02, 0.01),
-                                               ("BF16", 0.06, 0.03))]
+              for name, absolute, relative in (("FP32", 1e-4, 1e-4), ("TF32", 0.01, 0.01), ("FP16", 0.01, 0.01),
+                                               ("BF16", 0.03, 0.01))]
 GOLDENS = (
     "Отличный чайник, закипает быстро и совсем не шумит!",
     "Доставка опоздала на неделю, коробка мятая, поддержка не отвечает.",
@@ -172,7 +174,10 @@ def balance(labels, russian, weights):
 
 
 def train(x, labels, weights, seed):
-    """A network with one hidden layer, fitted by AdamW with dropout. Returns its two matrices and biases."""
+    """A network with one hidden layer, fitted by AdamW with dropout. Returns its two matrices and biases.
+
+    The loss counts polarity twice: among three classes, and for texts that have one, negative against positive.
+    """
     rng = np.random.default_rng(seed)
     outputs = len(POLARITIES)
     parameters = [jnp.asarray(array, jnp.float32) for array in (
@@ -188,7 +193,10 @@ def train(x, labels, weights, seed):
         x = x * jax.random.bernoulli(keys[0], 1 - DROPOUT, x.shape) / (1 - DROPOUT)
         x = jax.nn.gelu(x @ w1 + b1, approximate=False)
         x = x * jax.random.bernoulli(keys[1], 1 - DROPOUT, x.shape) / (1 - DROPOUT)
-        return (optax.softmax_cross_entropy(x @ w2 + b2, targets) * weights).mean()
+        logits = x @ w2 + b2
+        ends, polar = targets[:, ENDS], targets[:, NEUTRAL] < 0.5
+        either = optax.softmax_cross_entropy(logits[:, ENDS], ends / ends.sum(axis=1, keepdims=True))
+        return ((optax.softmax_cross_entropy(logits, targets) + either * polar) * weights).mean()
 
     @jax.jit
     def step(parameters, state, key, *batch):
