@@ -168,9 +168,14 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() { q.Do(t.Context(), Call{}, make([]Item[int], 1)) })
+	bring := func() { wg.Go(func() { q.Do(t.Context(), Call{}, make([]Item[int], 1)) }) }
+	bring()
+	for st := q.Stats(); st.BusySlots < 1 || st.QueuedRows > 0; st = q.Stats() {
+		time.Sleep(time.Millisecond)
 	}
+	// The slot is held, so that these two wait.
+	bring()
+	bring()
 	for q.Stats().QueuedRows < 2 {
 		time.Sleep(time.Millisecond)
 	}
