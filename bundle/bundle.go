@@ -78,7 +78,7 @@ func ParseSource(s string) (Source, error) {
 // ErrInvalid or ErrGraph.
 func Open(dir fs.FS) (*Bundle, error) {
 	b := &Bundle{FS: dir, Graphs: map[string]*Graph{}, Labels: map[string][]string{}}
-	text, err := fs.ReadFile(dir, ManifestFile)
+	text, err := readFile(dir, ManifestFile)
 	switch {
 	case err == nil:
 		if b.Manifest, err = ParseManifest(text); err != nil {
@@ -92,6 +92,18 @@ func Open(dir fs.FS) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, ManifestFile, cause(err))
 	}
 	return b, b.resolve()
+}
+
+// readFile is fs.ReadFile for regular files.
+func readFile(dir fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return fs.ReadFile(dir, name)
 }
 
 // cause strips the path from a file error: it may be a host's.
@@ -223,8 +235,9 @@ func (b *Bundle) checkFile(field, name string) error {
 	if err != nil {
 		return invalid(field, "%s: %v", name, cause(err))
 	}
-	if info.IsDir() {
-		return invalid(field, "%s is a directory", name)
+	// A pipe would be waited for without end.
+	if !info.Mode().IsRegular() {
+		return invalid(field, "%s is not a regular file", name)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -118,6 +119,20 @@ func TestExternalDataStaysInTheBundle(t *testing.T) {
 	}
 	if got := strings.Join(b.Files(), " "); got != "m.onnx w.bin" {
 		t.Errorf("files: %s", got)
+	}
+}
+
+// TestPipesAreRefused opens bundles in which a file is a named pipe, which
+// would be read for ever.
+func TestPipesAreRefused(t *testing.T) {
+	for _, name := range []string{"m.onnx", ManifestFile} {
+		for _, manifest := range []string{"", rowManifest} {
+			fsys := dir(manifest, nil)
+			fsys[name] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
+			if _, err := Open(fsys); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "regular file") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

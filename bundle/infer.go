@@ -30,6 +30,9 @@ func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := (&Bundle{FS: dir}).checkFile("graphs", file); err != nil {
+		return nil, nil, err
+	}
 	f, err := dir.Open(file)
 	if err != nil {
 		return nil, nil, invalid(file, "%v", cause(err))
@@ -158,7 +161,7 @@ func inferText(dir fs.FS, m *bundlev1.Manifest) []Guess {
 }
 
 func readJSON(dir fs.FS, name string, into any) bool {
-	text, err := fs.ReadFile(dir, name)
+	text, err := readFile(dir, name)
 	return err == nil && len(text) < maxManifest && json.Unmarshal(text, into) == nil
 }
 

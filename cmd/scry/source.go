@@ -80,6 +80,18 @@ func (s *source) Open(name string) (fs.File, error) {
 	return s.dir.Open(name)
 }
 
+// Stat implements fs.StatFS: a pipe can be told from a file without opening it,
+// which would wait for a writer.
+func (s *source) Stat(name string) (fs.FileInfo, error) {
+	if content, ok := s.extra[name]; ok {
+		return &memoryFile{Reader: bytes.NewReader(content), name: path.Base(name), size: int64(len(content))}, nil
+	}
+	if name != "." && !s.has(name) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return fs.Stat(s.dir, name)
+}
+
 // ReadDir implements fs.ReadDirFS. It lists what dir has; files that were added
 // are found by their names.
 func (s *source) ReadDir(name string) ([]fs.DirEntry, error) {

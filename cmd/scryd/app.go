@@ -63,7 +63,7 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 			return a.probe(ctx, exe, dir)
 		},
 	}); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--store %s: %w", cfg.Store, err)
 	}
 	if cfg.Import != "" {
 		if err := importBundles(ctx, a.store, cfg.Import, a.log); err != nil {
@@ -269,7 +269,11 @@ func openRuntime(cfg Config, log *slog.Logger) (*gpu.Runtime, error) {
 	gc.Logger = log
 	r, err := gpu.Open(gc)
 	if errors.Is(err, gpu.ErrLibrary) {
-		return nil, fmt.Errorf("%w: run `make setup`, or give --ort-library; `scryd doctor` tells more", err)
+		help := "run `make setup`, or give --ort-library"
+		if cfg.ORTLibrary != "" {
+			help = "--ort-library is " + cfg.ORTLibrary
+		}
+		return nil, fmt.Errorf("%w: %s; `scryd doctor` tells more", err, help)
 	}
 	return r, err
 }

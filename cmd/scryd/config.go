@@ -119,7 +119,7 @@ func loadConfig(name string, args []string, getenv func(string) string, help io.
 		key := "SCRY_" + strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
 		if v := getenv(key); v != "" && err == nil {
 			if serr := f.Set(fl.Name, v); serr != nil {
-				err = fmt.Errorf("%s: %w", key, serr)
+				err = fmt.Errorf("%s: %w", key, wrongValue(fl, v, serr))
 			}
 		}
 	})
@@ -150,10 +150,27 @@ func setFromFile(f *flag.FlagSet, path string) error {
 			return fmt.Errorf("%s:%d: %s: not a single value", path, node.Line, key)
 		}
 		if err := f.Set(key, node.Value); err != nil {
-			return fmt.Errorf("%s:%d: %s: %w", path, node.Line, key, err)
+			return fmt.Errorf("%s:%d: %s: %w", path, node.Line, key, wrongValue(f.Lookup(key), node.Value, err))
 		}
 	}
 	return nil
+}
+
+// wrongValue says what a value should have been: package flag's own errors do
+// so for flags only.
+func wrongValue(f *flag.Flag, value string, err error) error {
+	want := "another value"
+	if g, ok := f.Value.(flag.Getter); ok {
+		switch g.Get().(type) {
+		case time.Duration:
+			want = "a duration such as 30s"
+		case int, int64:
+			want = "a whole number"
+		case bool:
+			want = "true or false"
+		}
+	}
+	return fmt.Errorf("%q is not valid, want %s (%w)", value, want, err)
 }
 
 func sortedKeys[V any](m map[string]V) []string {
