@@ -622,7 +622,7 @@ func TestStartFails(t *testing.T) {
 		"admin port taken": {[]string{"--admin", taken.Addr().String()}, "--admin"},
 		"no certificate":   {[]string{"--tls-cert", "none.pem", "--tls-key", "none.pem"}, "--tls-cert"},
 		"no token":         {[]string{"--admin-token-file", "none"}, "--admin-token-file"},
-		"no library":       {[]string{"--ort-library", "/nowhere/libonnxruntime.so"}, "make setup"},
+		"no library":       {[]string{"--ort-library", "/nowhere/libonnxruntime.so"}, "--ort-library is"},
 		"no bundles":       {[]string{"--import", "/nowhere"}, "--import"},
 	} {
 		t.Run(name, func(t *testing.T) {
