@@ -58,14 +58,14 @@ func toleranceText(t *bundlev1.Tolerance) string {
 	return text
 }
 
-// goldensFile is where the samples of --expect lie in the bundle.
+// goldensFile is where the samples of --expect lie in a bundle that has none.
 const goldensFile = "goldens.jsonl"
 
 // defaultTolerance is what float32 sums differ by between machines, and less
 // than what anyone reads from a probability or a logit.
 const defaultTolerance = 1e-4
 
-// addGoldens puts the samples of a file into the bundle, as its golden samples,
+// addGoldens puts the samples of a file behind the bundle's own golden samples
 // and returns the bundle that is to be sent. The directory is not touched.
 func addGoldens(s *source, b *bundle.Bundle, file string, tolerances []tolerance) (*bundle.Bundle, error) {
 	in, err := os.Open(file)
@@ -79,18 +79,17 @@ func addGoldens(s *source, b *bundle.Bundle, file string, tolerances []tolerance
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	m := proto.CloneOf(b.Manifest)
-	m.Goldens = &bundlev1.Goldens{File: goldensFile}
-	if len(tolerances) == 0 {
-		tolerances = []tolerance{{bundlev1.Precision_PRECISION_FP32, defaultTolerance}}
+	if m.Goldens == nil {
+		m.Goldens = &bundlev1.Goldens{File: goldensFile}
+	} else if lines, err = appended(s, m.GetGoldens().GetFile(), lines); err != nil {
+		return nil, err
 	}
-	for _, t := range tolerances {
-		m.Goldens.Tolerances = append(m.Goldens.Tolerances, &bundlev1.Tolerance{Precision: t.precision, Absolute: t.absolute})
-	}
+	setTolerances(m.GetGoldens(), tolerances)
 	text, err := bundle.Marshal(m, b.Guesses)
 	if err != nil {
 		return nil, err
 	}
-	s.add(goldensFile, lines)
+	s.add(m.GetGoldens().GetFile(), lines)
 	s.add(bundle.ManifestFile, text)
 	with, err := bundle.Open(s)
 	if err != nil {
@@ -101,6 +100,37 @@ func addGoldens(s *source, b *bundle.Bundle, file string, tolerances []tolerance
 	}
 	with.Guesses = b.Guesses // what they read is still to be sent
 	return with, nil
+}
+
+// appended returns the content of a file of the bundle with lines behind it.
+func appended(s *source, name string, lines []byte) ([]byte, error) {
+	content, err := fs.ReadFile(s, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > 0 && content[len(content)-1] != '\n' {
+		content = append(content, '\n')
+	}
+	return append(content, lines...), nil
+}
+
+// setTolerances sets those that were given, keeps the bundle's others and sees
+// to it that fp32, which every device can compute in, has one.
+func setTolerances(g *bundlev1.Goldens, given []tolerance) {
+	at := func(p bundlev1.Precision) int {
+		return slices.IndexFunc(g.GetTolerances(), func(t *bundlev1.Tolerance) bool { return t.GetPrecision() == p })
+	}
+	for _, t := range given {
+		set := &bundlev1.Tolerance{Precision: t.precision, Absolute: t.absolute}
+		if i := at(t.precision); i >= 0 {
+			g.Tolerances[i] = set
+		} else {
+			g.Tolerances = append(g.Tolerances, set)
+		}
+	}
+	if at(bundlev1.Precision_PRECISION_FP32) < 0 {
+		g.Tolerances = append(g.Tolerances, &bundlev1.Tolerance{Precision: bundlev1.Precision_PRECISION_FP32, Absolute: defaultTolerance})
+	}
 }
 
 // expectReader turns samples as people write them into golden samples.
@@ -236,7 +266,7 @@ func (e *expectReader) picture(name string) (string, error) {
 		return "", err
 	}
 	inside := "goldens/" + filepath.Base(name)
-	if known, ok := e.source.extra[inside]; ok && !bytes.Equal(known, content) {
+	if known, err := fs.ReadFile(e.source, inside); err == nil && !bytes.Equal(known, content) {
 		return "", fmt.Errorf("two pictures are called %s", filepath.Base(name))
 	}
 	e.source.add(inside, content)

@@ -25,8 +25,8 @@ type pushCmd struct {
 	Name      string      `short:"n" placeholder:"MODEL" help:"The model's name (default: that of the directory or file)."`
 	Activate  bool        `short:"a" help:"Route the model's calls to the version once it is loaded and checked."`
 	Wait      bool        `help:"Wait until the version is loaded and checked."`
-	Expect    string      `type:"existingfile" placeholder:"FILE" help:"JSON Lines with inputs and the trainer's own answers: {\"features\" | \"text\" | \"image\" | \"tensors\": …, \"outputs\": {\"GRAPH.OUTPUT\": [numbers]}}. The server runs them before anything is activated; they stay with the version."`
-	Tolerance []tolerance `placeholder:"[PRECISION=]NUMBER" help:"How far an answer may be off from --expect (default: 1e-4 in fp32). Other precisions, such as bf16=0.05, admit devices that compute in them."`
+	Expect    string      `type:"existingfile" placeholder:"FILE" help:"JSON Lines with inputs and the trainer's own answers: {\"features\" | \"text\" | \"image\" | \"tensors\": …, \"outputs\": {\"GRAPH.OUTPUT\": [numbers]}}. The server runs them, beside the bundle's own samples, before anything is activated; they stay with the version."`
+	Tolerance []tolerance `placeholder:"[PRECISION=]NUMBER" help:"How far an answer may be off from --expect (default: what the bundle says, else 1e-4 in fp32). Other precisions, such as bf16=0.05, admit devices that compute in them."`
 	Parallel  int         `default:"4" help:"Files that are sent at once."`
 	DryRun    bool        `help:"Check, list what would be sent, and send nothing."`
 }
