@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -35,7 +36,8 @@ import (
 // Epoch is the time of everything that a Server records.
 var Epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// Server is the fake. Info and GoldenDifference may be changed before it serves.
+// Server is the fake. Info and GoldenDifference may be changed before it serves,
+// and by Change while it does.
 type Server struct {
 	// Info is what GetServerInfo answers.
 	Info *serverv1.GetServerInfoResponse
@@ -99,6 +101,20 @@ func New() *Server {
 	serverv1.RegisterServerServiceServer(s.grpc, &about{server: s})
 	healthpb.RegisterHealthServer(s.grpc, health.NewServer())
 	return s
+}
+
+// Change changes Info and GoldenDifference while the server serves.
+func (s *Server) Change(change func(*Server)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// goldenDifference reads the field of that name.
+func (s *Server) goldenDifference() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.GoldenDifference
 }
 
 // Serve answers on lis until Stop.
@@ -239,7 +255,9 @@ type about struct {
 
 func (a *about) GetServerInfo(context.Context, *serverv1.GetServerInfoRequest) (*serverv1.GetServerInfoResponse, error) {
 	a.server.count("GetServerInfo", 1)
-	return a.server.Info, nil
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	return proto.Clone(a.server.Info).(*serverv1.GetServerInfoResponse), nil
 }
 
 func (a *about) ListDevices(context.Context, *serverv1.ListDevicesRequest) (*serverv1.ListDevicesResponse, error) {

@@ -234,11 +234,11 @@ func (s *store) check(v *modelstorev1.Version) error {
 			v.Verification.Samples++
 		}
 	}
-	v.Verification.MaxDifference = s.server.GoldenDifference
+	v.Verification.MaxDifference = s.server.goldenDifference()
 	v.Verification.Output = "model.probability"
-	if tolerance := goldens.GetTolerances()[0]; s.server.GoldenDifference > tolerance.GetAbsolute() {
+	if tolerance := goldens.GetTolerances()[0]; v.Verification.MaxDifference > tolerance.GetAbsolute() {
 		return Error(codes.FailedPrecondition, "GOLDEN_MISMATCH", fmt.Sprintf(
-			"golden sample 0, %s: differs by %g, admitted are %g", v.Verification.Output, s.server.GoldenDifference, tolerance.GetAbsolute()))
+			"golden sample 0, %s: differs by %g, admitted are %g", v.Verification.Output, v.Verification.MaxDifference, tolerance.GetAbsolute()))
 	}
 	return nil
 }

@@ -101,9 +101,11 @@ func changeServer(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	switch args[0] {
 	case "golden-difference":
-		fake.GoldenDifference = number(args[1])
+		difference := number(args[1])
+		fake.Change(func(s *clienttest.Server) { s.GoldenDifference = difference })
 	case "max-opset":
-		fake.Info.MaxOpset = int32(number(args[1]))
+		opset := int32(number(args[1]))
+		fake.Change(func(s *clienttest.Server) { s.Info.MaxOpset = opset })
 	case "fail":
 		var code codes.Code
 		ts.Check(code.UnmarshalJSON([]byte(strconv.Quote(args[2]))))
