@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -92,10 +93,7 @@ func (t *tally) count(failed error, warnings []*servingv1.Warning, served []*ser
 	}
 	t.answered++
 	for _, w := range warnings {
-		field := w.GetField()
-		if _, after, ok := strings.Cut(field, "]."); ok && !strings.HasPrefix(field, "features[") {
-			field = after // without the item's number
-		}
+		field := itemPath.ReplaceAllString(w.GetField(), "")
 		text := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(w.GetCode().String(), "WARNING_CODE_"), "_", " "))
 		t.warnings[strings.TrimSpace(text+" "+field)]++
 	}
@@ -220,14 +218,18 @@ func (w *csvWriter) flush() error {
 // errLine places an error in the input.
 func errLine(line int, err error) error { return fmt.Errorf("line %d: %w", line, err) }
 
-// errText is an error as one cell; "" for none.
+// itemPath is the part of a field's path that numbers the item. The server
+// counts inside one message of a stream, which is no place in the input.
+var itemPath = regexp.MustCompile(`^(?:instances|texts|images)\[\d+\](?:\.|: |$)`)
+
+// errText is an item's error as one cell, beside the item's name; "" for none.
 func errText(err error) string {
 	if err == nil {
 		return ""
 	}
 	var e *client.Error
 	if errors.As(err, &e) && e.Message != "" {
-		return e.Message
+		return itemPath.ReplaceAllString(e.Message, "")
 	}
 	return err.Error()
 }

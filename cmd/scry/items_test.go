@@ -12,6 +12,7 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 
+	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 )
@@ -211,6 +212,19 @@ func TestShorten(t *testing.T) {
 	for in, want := range map[string]string{"short": "short", "плохо очень": "плохо о…", "多語言文字列": "多語言…"} {
 		if got := shorten(in, 8); got != want {
 			t.Errorf("shorten(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestErrText(t *testing.T) {
+	for _, test := range []struct{ message, want string }{
+		{`instances[12].features["a[0].b"]: not a number`, `features["a[0].b"]: not a number`},
+		{"texts[0]: no room", "no room"},
+		{"images[3].content: texts[1].x", "content: texts[1].x"},
+		{"outputs[1].x", "outputs[1].x"},
+	} {
+		if got := errText(&client.Error{Message: test.message}); got != test.want {
+			t.Errorf("errText of %q is %q, want %q", test.message, got, test.want)
 		}
 	}
 }
