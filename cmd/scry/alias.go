@@ -88,6 +88,8 @@ func (c *aliasRmCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.ModelStore().DeleteAlias(ctx, &modelstorev1.DeleteAliasRequest{Model: c.Model, Alias: c.Alias})
-	return err
+	if _, err = client.ModelStore().DeleteAlias(ctx, &modelstorev1.DeleteAliasRequest{Model: c.Model, Alias: c.Alias}); err != nil {
+		return err
+	}
+	return app.output.done(map[string]any{"model": c.Model, "alias": c.Alias, "deleted": true}, "%s@%s is removed", c.Model, c.Alias)
 }

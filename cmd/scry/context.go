@@ -126,8 +126,7 @@ func (c *contextAddCmd) Run(app *app) error {
 	if err := kept.write(); err != nil {
 		return err
 	}
-	app.output.remark("%s is in use from now on", c.Name)
-	return nil
+	return app.output.done(map[string]any{"context": c.Name, "server": kept.Contexts[c.Name], "current": c.Name}, "%s is in use from now on", c.Name)
 }
 
 type contextUseCmd struct {
@@ -143,7 +142,10 @@ func (c *contextUseCmd) Run(app *app) error {
 		return fmt.Errorf("there is no context %q", c.Name)
 	}
 	kept.Current = c.Name
-	return kept.write()
+	if err := kept.write(); err != nil {
+		return err
+	}
+	return app.output.done(map[string]any{"context": c.Name, "current": c.Name}, "%s is in use from now on", c.Name)
 }
 
 type contextLsCmd struct{}
@@ -190,5 +192,8 @@ func (c *contextRmCmd) Run(app *app) error {
 	if kept.Current == c.Name {
 		kept.Current = ""
 	}
-	return kept.write()
+	if err := kept.write(); err != nil {
+		return err
+	}
+	return app.output.done(map[string]any{"context": c.Name, "deleted": true, "current": kept.Current}, "%s is forgotten", c.Name)
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/scry-ml/scry/bundle"
 )
@@ -31,6 +34,9 @@ func (c *initCmd) Run(app *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Print && app.output.json() {
+		return printInferred(app.output, b)
+	}
 	if c.Print {
 		_, err := app.output.out.Write(text)
 		return err
@@ -54,8 +60,24 @@ func (c *initCmd) Run(app *app) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	app.output.remark("%s is written; each guess has a comment that says what it rests on", target)
-	return nil
+	return app.output.done(map[string]any{"file": target}, "%s is written; each guess has a comment that says what it rests on", target)
+}
+
+// printInferred prints the manifest and what it rests on as JSON.
+func printInferred(o *output, b *bundle.Bundle) error {
+	manifest, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(b.Manifest) // what is not set has no place in a bundle.yaml either
+	if err != nil {
+		return err
+	}
+	type guess struct {
+		Field string `json:"field"`
+		Why   string `json:"why"`
+	}
+	guesses := make([]guess, len(b.Guesses))
+	for i, g := range b.Guesses {
+		guesses[i] = guess{g.Field, g.Why}
+	}
+	return o.writeJSON(map[string]any{"manifest": json.RawMessage(manifest), "guesses": guesses})
 }
 
 // tellGuesses says what was inferred.

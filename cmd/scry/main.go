@@ -36,15 +36,15 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 // cli is the grammar of the command line. Each verb has a file of its name.
 type cli struct {
 	Connection connection `embed:"" group:"Connection"`
-	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for rows, csv."`
+	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for rows, csv. Rows, texts and pictures are one object a line in json and jsonl."`
 	Quiet      bool       `short:"q" help:"Print no progress and no remarks."`
 
 	Status    statusCmd    `cmd:"" group:"Look" help:"Show the server, its devices and what is loaded."`
 	Ls        lsCmd        `cmd:"" group:"Look" help:"List models, or one model's versions."`
 	Show      showCmd      `cmd:"" group:"Look" help:"Show a version: what it takes, what it answers, how it was checked."`
-	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file."`
-	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts."`
-	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show."`
+	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file (-o json writes one object a line)."`
+	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
+	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`
 
 	Init     initCmd     `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`
 	Prepare  prepareCmd  `cmd:"" group:"Models" help:"Show what a model sees of an input: token ids, picture tensors, named inputs."`

@@ -97,6 +97,16 @@ func marshal(m proto.Message) (json.RawMessage, error) {
 	return protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 }
 
+// done ends a verb that answers nothing but that it did it: with a remark, or
+// as JSON with an object that says what was done.
+func (o *output) done(object map[string]any, format string, args ...any) error {
+	if o.json() {
+		return o.writeJSON(object)
+	}
+	o.remark(format, args...)
+	return nil
+}
+
 // writeJSON prints a value: indented as json, on one line as jsonl.
 func (o *output) writeJSON(v any) error {
 	raw, err := json.Marshal(v)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -32,8 +33,8 @@ func (c *rmCmd) Run(ctx context.Context, app *app) error {
 		if _, err := store.DeleteVersion(ctx, &modelstorev1.DeleteVersionRequest{Model: c.Model.Model, Version: number}); err != nil {
 			return err
 		}
-		app.output.remark("%s is deleted", modelRefText(c.Model.Model, number))
-		return nil
+		return app.output.done(map[string]any{"model": c.Model.Model, "version": strconv.FormatInt(number, 10), "deleted": true},
+			"%s is deleted", modelRefText(c.Model.Model, number))
 	}
 	if !c.Yes {
 		if err := confirm(app.output, "Delete "+c.Model.Model+" with all its versions?"); err != nil {
@@ -43,8 +44,7 @@ func (c *rmCmd) Run(ctx context.Context, app *app) error {
 	if _, err := store.DeleteModel(ctx, &modelstorev1.DeleteModelRequest{Model: c.Model.Model, Force: c.Force}); err != nil {
 		return err
 	}
-	app.output.remark("%s is deleted with all its versions", c.Model.Model)
-	return nil
+	return app.output.done(map[string]any{"model": c.Model.Model, "deleted": true}, "%s is deleted with all its versions", c.Model.Model)
 }
 
 // confirm asks on a terminal, and refuses where nobody can answer.
