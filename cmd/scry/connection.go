@@ -28,6 +28,7 @@ type connection struct {
 	Timeout   time.Duration `env:"SCRY_TIMEOUT" placeholder:"DURATION" help:"Longest time of one call, such as 10s (default: 30s, 15m for what loads a model)."`
 
 	target string // the address that was settled on, for messages
+	secure bool   // TLS was asked for
 }
 
 // settle fills what the flags leave open from the context in use.
@@ -54,7 +55,7 @@ func (c *connection) settle() (server, error) {
 	if s.TLS && s.Plaintext {
 		return server{}, wrongUse("--tls and --plaintext exclude each other")
 	}
-	c.target = s.Server
+	c.target, c.secure = s.Server, s.TLS || (s.CA != "" && !s.Plaintext)
 	return s, nil
 }
 
@@ -105,6 +106,22 @@ func (a *app) dial(ctx context.Context) (*client.Client, error) {
 	}
 	a.client, err = client.Dial(ctx, s.Server, opts...)
 	return a.client, err
+}
+
+// mismatch tells from what gRPC says of a connection that the two ends do not
+// agree on TLS, which no later try mends, and what to do about it.
+func (c *connection) mismatch(message string) (hint string, ok bool) {
+	switch {
+	case strings.Contains(message, "error reading server preface") && !c.secure:
+		return "the server speaks TLS: give --tls (and --ca FILE)", true
+	case strings.Contains(message, "first record does not look like a TLS handshake"):
+		return "the server speaks plain text: drop --tls or give --plaintext", true
+	case strings.Contains(message, "certificate signed by unknown authority"), strings.Contains(message, "certificate is not trusted"):
+		return "give --ca FILE with the authority that signed the server's certificate", true
+	case strings.Contains(message, "x509: "): // expired, or for another name
+		return "the server's certificate was refused: --server must name it as the certificate does, while it is valid", true
+	}
+	return "", false
 }
 
 // modelRef is MODEL or MODEL@VERSION, as people write it.

@@ -139,6 +139,10 @@ func (a *app) exit(ctx context.Context, err error) int {
 	}
 	switch client.CodeOf(err) {
 	case codes.Unavailable:
+		if hint, mismatch := a.connection.mismatch(err.Error()); mismatch {
+			a.output.hint("%s", hint)
+			return exitFailure
+		}
 		a.output.hint("is a scry server running at %s? --server, SCRY_SERVER or \"scry context\" name another", a.connection.target)
 		return exitTryLater
 	case codes.DeadlineExceeded:

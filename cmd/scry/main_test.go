@@ -1,19 +1,27 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"image/png"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
@@ -64,6 +72,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"graph":   writeGraph,
 			"server":  changeServer,
+			"tls":     serveTLS,
 			"code":    exitCode,
 			"picture": writePicture,
 			"npy":     readNPY,
@@ -88,6 +97,33 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if (got == want) == neg {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// serveTLS starts another server, which speaks TLS, names it by SCRY_TLS_SERVER
+// and writes its certificate, which is its own authority: tls CA-FILE.
+func serveTLS(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	fake, served := clienttest.New(), make(chan error, 1)
+	go func() {
+		served <- fake.Serve(tls.NewListener(lis, &tls.Config{
+			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2"},
+		}))
+	}()
+	ts.Defer(func() {
+		fake.Stop()
+		<-served
+	})
+	ts.Setenv("SCRY_TLS_SERVER", lis.Addr().String())
 }
 
 // changeServer changes the script's server: server golden-difference 0.5,
