@@ -14,6 +14,7 @@ die() { echo "setup: $*" >&2; exit 1; }
 
 check_tools() {
   command -v python3 >/dev/null || die "python3 is missing: apt-get install python3 python3-pip"
+  python3 -c '' 2>/dev/null || die "python3 does not run ($(command -v python3)): apt-get install python3 python3-pip"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     die "$(python3 --version) is too old: install Python 3.10 or newer"
 

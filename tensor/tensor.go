@@ -53,16 +53,6 @@ func (t DType) String() string {
 	return "dtype(" + strconv.Itoa(int(t)) + ")"
 }
 
-// ParseDType is the inverse of DType.String.
-func ParseDType(name string) (DType, error) {
-	for t, n := range dtypeNames {
-		if n == name && DType(t) != Invalid {
-			return DType(t), nil
-		}
-	}
-	return Invalid, fmt.Errorf("unknown element type %q", name)
-}
-
 // Size returns the bytes of one element, 0 for String and Invalid.
 func (t DType) Size() int {
 	if int(t) < len(dtypeSizes) {
