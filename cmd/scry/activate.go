@@ -25,12 +25,17 @@ func (c *activateCmd) Run(ctx context.Context, app *app) error {
 	if err := waitLoaded(ctx, app, client, c.Model); err != nil {
 		return err
 	}
+	version, err := client.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version})
+	if err != nil {
+		return err
+	}
 	r, err := client.ModelStore().ActivateVersion(ctx, &modelstorev1.ActivateVersionRequest{
 		Model: c.Model.Model, Version: c.Model.Version, Etag: c.Etag,
 	})
 	if err != nil {
 		return err
 	}
+	tellNoHeads(app.output, version.GetVersion().GetManifest())
 	return writeRoute(app.output, r.GetRoute())
 }
 

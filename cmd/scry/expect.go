@@ -241,13 +241,11 @@ func (e *expectReader) output(name string) (string, error) {
 			}
 		}
 	}
-	var found, all []string
-	for _, graph := range slices.Sorted(maps.Keys(e.bundle.Graphs)) {
-		for _, v := range e.bundle.Graphs[graph].Outputs {
-			all = append(all, graph+"."+v.Name)
-			if v.Name == name {
-				found = append(found, graph+"."+v.Name)
-			}
+	all := outputNames(e.bundle)
+	var found []string
+	for _, full := range all {
+		if _, output, _ := strings.Cut(full, "."); output == name {
+			found = append(found, full)
 		}
 	}
 	if len(found) == 1 {

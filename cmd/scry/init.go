@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/scry-ml/scry/bundle"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
 
 // initCmd writes what the server would infer.
@@ -34,6 +39,7 @@ func (c *initCmd) Run(app *app) error {
 	if err != nil {
 		return err
 	}
+	text = append(text, headsHint(b)...)
 	if c.Print && app.output.json() {
 		return printInferred(app.output, b)
 	}
@@ -78,6 +84,49 @@ func printInferred(o *output, b *bundle.Bundle) error {
 		guesses[i] = guess{g.Field, g.Why}
 	}
 	return o.writeJSON(map[string]any{"manifest": json.RawMessage(manifest), "guesses": guesses})
+}
+
+// headsHint is a comment for the end of a bundle.yaml that has no heads: what
+// can be written there. The part after its empty line is valid once uncommented.
+func headsHint(b *bundle.Bundle) string {
+	outputs := outputNames(b)
+	if len(b.Manifest.GetHeads()) > 0 || len(outputs) == 0 {
+		return ""
+	}
+	head := "probability: {event: what_happens}"
+	switch b.Manifest.GetPreprocessing().(type) {
+	case *bundlev1.Manifest_Text:
+		head = "sentiment: {negative: 0, neutral: 1, positive: 2, activation: ACTIVATION_SOFTMAX}"
+	case *bundlev1.Manifest_Image:
+		head = "labels: {names_file: labels.txt, activation: ACTIVATION_SOFTMAX}"
+	}
+	return fmt.Sprintf(`# Without heads the model is scored by tensor calls only. A head says what an
+# output means: a probability, value, classes, embedding, sentiment or labels.
+# The outputs are %s. For example:
+#
+# heads:
+#   answer:
+#     source: %s
+#     %s
+`, clean(strings.Join(outputs, ", ")), strconv.Quote(outputs[0]), head)
+}
+
+// outputNames lists the outputs of the graphs as GRAPH.OUTPUT.
+func outputNames(b *bundle.Bundle) []string {
+	var names []string
+	for _, graph := range slices.Sorted(maps.Keys(b.Graphs)) {
+		for _, v := range b.Graphs[graph].Outputs {
+			names = append(names, graph+"."+v.Name)
+		}
+	}
+	return names
+}
+
+// tellNoHeads warns of a version that typed calls do not get an answer from.
+func tellNoHeads(o *output, m *bundlev1.Manifest) {
+	if len(m.GetHeads()) == 0 {
+		o.remark("no heads: scored by tensor calls only (typed calls answer MODEL_UNSUITABLE)")
+	}
 }
 
 // tellGuesses says what was inferred.
