@@ -120,7 +120,7 @@ func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, erro
 		return err
 	}
 	err = each(io.NopCloser(nil), results, t, write)
-	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
+	if t.answered+t.failed > 0 { // no file could be read otherwise, or the call failed
 		err = errors.Join(err, flush())
 	}
 	return err

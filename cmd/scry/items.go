@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -30,6 +31,14 @@ type result interface {
 	GetServedBy() []*servingv1.ServedBy
 }
 
+// counted writes a number of things: "2 rows" and, of the same word, "1 row".
+func counted[N int | int32 | int64](n N, things string) string {
+	if n == 1 {
+		things = strings.TrimSuffix(things, "s")
+	}
+	return fmt.Sprintf("%d %s", n, things)
+}
+
 // tally counts what became of the items of one verb.
 type tally struct {
 	items    string // "rows"
@@ -37,6 +46,7 @@ type tally struct {
 	failed   int
 	served   string
 	warnings map[string]int
+	absent   []string // features that the input lacks, of which was told already
 }
 
 // someFailed is the error of a verb of which some items failed.
@@ -46,7 +56,7 @@ type someFailed struct {
 }
 
 func (e *someFailed) Error() string {
-	return fmt.Sprintf("%d of %d %s failed", e.failed, e.total, e.items)
+	return fmt.Sprintf("%d of %s failed", e.failed, counted(e.total, e.items))
 }
 
 func (e *someFailed) Is(target error) bool { return target == errSomeFailed }
@@ -108,6 +118,11 @@ const mostWarnings = 10
 
 // close says what was done and gives the verb's error.
 func (t *tally) close(o *output) error {
+	for _, name := range t.absent {
+		maps.DeleteFunc(t.warnings, func(kind string, _ int) bool {
+			return strings.HasSuffix(kind, " features["+strconv.Quote(name)+"]")
+		})
+	}
 	kinds := slices.SortedFunc(maps.Keys(t.warnings), func(a, b string) int {
 		if t.warnings[a] != t.warnings[b] {
 			return t.warnings[b] - t.warnings[a]
@@ -119,13 +134,26 @@ func (t *tally) close(o *output) error {
 			o.remark("and %d more kinds of warnings", len(kinds)-i)
 			break
 		}
-		o.remark("warning: %s: %d of %d %s", kind, t.warnings[kind], t.answered, t.items)
+		o.remark("warning: %s: %d of %s", kind, t.warnings[kind], counted(t.answered, t.items))
 	}
-	o.remark("%d %s answered%s", t.answered, t.items, t.served)
+	o.remark("%s answered%s", counted(t.answered, t.items), t.served)
 	if t.failed > 0 {
 		return &someFailed{t.failed, t.failed + t.answered, t.items}
 	}
 	return nil
+}
+
+// finish prints the rest of what was answered, and what was done, and chooses
+// the verb's error among why the stream failed, why the input did and that some
+// items failed. An empty table says nothing beside an error.
+func (t *tally) finish(o *output, stream, input error, flush func() error) error {
+	if t.answered+t.failed > 0 || (stream == nil && input == nil) {
+		stream = errors.Join(stream, flush())
+		if stream == nil {
+			stream = t.close(o)
+		}
+	}
+	return endOf(stream, input)
 }
 
 // pending holds what is still needed of an item when its answer comes.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
 )
 
 func results(order []int64, end error) func(func(*scoringv1.ScoreResult, error) bool) {
@@ -61,6 +63,25 @@ func TestEachKeepsTheOrder(t *testing.T) {
 	lost := errors.New("lost")
 	if err := each(&closed, results([]int64{0}, lost), tally, func(*scoringv1.ScoreResult, error) error { return nil }); err != lost || !bool(closed) {
 		t.Errorf("a lost stream gives %v, input closed: %v", err, closed)
+	}
+}
+
+// A feature without a column is told of once, not once more for the rows.
+func TestAbsentFeaturesAreToldOnce(t *testing.T) {
+	var out bytes.Buffer
+	tally := &tally{items: "rows", absent: []string{`a"b`, "age"}, warnings: make(map[string]int)}
+	var warnings []*servingv1.Warning
+	for _, name := range []string{`a"b`, "age", "wage"} {
+		warnings = append(warnings, &servingv1.Warning{
+			Code: servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, Field: "instances[7].features[" + strconv.Quote(name) + "]",
+		})
+	}
+	tally.count(nil, warnings, nil)
+	if err := tally.close(&output{err: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "warning: feature imputed features[\"wage\"]: 1 of 1 row\n1 row answered\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 

@@ -94,5 +94,5 @@ func verificationText(v *modelstorev1.Verification) string {
 	if v.GetSamples() == 0 {
 		return "unverified against training"
 	}
-	return fmt.Sprintf("%d samples, largest difference %.3g", v.GetSamples(), v.GetMaxDifference())
+	return fmt.Sprintf("%s, largest difference %.3g", counted(v.GetSamples(), "samples"), v.GetMaxDifference())
 }

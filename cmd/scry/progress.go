@@ -80,7 +80,7 @@ func (p *progress) line(now time.Time) string {
 		if p.unit == "" {
 			return bytesText(n)
 		}
-		return fmt.Sprintf("%d %s", n, p.unit)
+		return counted(n, p.unit)
 	}
 	elapsed := now.Sub(p.began).Seconds()
 	rate := 0.0

@@ -41,6 +41,6 @@ func (c *pullCmd) Run(ctx context.Context, app *app) error {
 	if app.output.json() {
 		return app.output.message(v)
 	}
-	app.output.remark("%s: %d files, %s in %s", modelRefText(v.GetModel(), v.GetVersion()), len(v.GetFiles()), bytesText(v.GetSizeBytes()), dir)
+	app.output.remark("%s: %s, %s in %s", modelRefText(v.GetModel(), v.GetVersion()), counted(len(v.GetFiles()), "files"), bytesText(v.GetSizeBytes()), dir)
 	return nil
 }

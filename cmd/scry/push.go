@@ -210,7 +210,7 @@ func (c *pushCmd) report(o *output, r *client.PushResult) error {
 	if !r.Created {
 		is = "the same content as"
 	}
-	fmt.Fprintf(o.out, "%s %s: %d files, %s, %s sent\n", is, modelRefText(v.GetModel(), v.GetVersion()), len(v.GetFiles()), bytesText(v.GetSizeBytes()), bytesText(r.Sent))
+	fmt.Fprintf(o.out, "%s %s: %s, %s, %s sent\n", is, modelRefText(v.GetModel(), v.GetVersion()), counted(len(v.GetFiles()), "files"), bytesText(v.GetSizeBytes()), bytesText(r.Sent))
 	fmt.Fprintln(o.out, c.verification(v))
 	switch {
 	case r.Route != nil:

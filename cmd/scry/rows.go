@@ -30,6 +30,7 @@ type rowReader struct {
 	remark   func(format string, args ...any)
 
 	skipped []string // names that were left out
+	absent  []string // features without a column
 	rows    int
 	err     error // why reading ended early
 }
@@ -172,14 +173,13 @@ func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
 	if len(r.skipped) > 0 {
 		r.remark("skipped, the model has no such feature: %s", strings.Join(r.skipped, ", "))
 	}
-	var missing []string
 	for _, name := range r.names() {
 		if !found[name] {
-			missing = append(missing, name)
+			r.absent = append(r.absent, name)
 		}
 	}
-	if len(missing) > 0 {
-		r.remark("no column for: %s", strings.Join(missing, ", "))
+	if len(r.absent) > 0 {
+		r.remark("no column for: %s", strings.Join(r.absent, ", "))
 	}
 	return columns, id, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -52,8 +51,7 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 		},
 	}
 	results := server.StreamScore(ctx, req, reader.instances(in, format))
-	err = c.print(app.output, version, in, results)
-	return endOf(err, reader.err)
+	return c.print(app.output, version, in, results, reader)
 }
 
 // version finds the model's version and its manifest.
@@ -72,8 +70,8 @@ func (c *scoreCmd) version(ctx context.Context, server *client.Client) (*modelst
 	return r.GetVersion(), err
 }
 
-// print writes the answers as they come.
-func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, results iter.Seq2[*scoringv1.ScoreResult, error]) error {
+// print writes the answers to the reader's rows as they come.
+func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, results iter.Seq2[*scoringv1.ScoreResult, error], reader *rowReader) error {
 	write, flush, err := scorePrinter(o, version.GetManifest(), c.Heads, c.Reasons, c.servedFlag)
 	if err != nil {
 		return err
@@ -89,11 +87,6 @@ func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer,
 		return write(r, failed)
 	})
 	bar.end()
-	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
-		err = errors.Join(err, flush())
-	}
-	if err != nil {
-		return err
-	}
-	return t.close(o)
+	t.absent = reader.absent
+	return t.finish(o, err, reader.err, flush)
 }

@@ -174,7 +174,7 @@ func headColumns(name string, h *bundlev1.Head, reasons int, full bool) []scoreC
 	case h.GetEmbedding() != nil:
 		return []scoreColumn{column("", func(h *scoringv1.Head) string {
 			if !full {
-				return fmt.Sprintf("%d numbers", len(h.GetEmbedding().GetValues()))
+				return counted(len(h.GetEmbedding().GetValues()), "numbers")
 			}
 			text, err := json.Marshal(h.GetEmbedding().GetValues())
 			if err != nil { // NaN has no JSON

@@ -56,8 +56,7 @@ func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
 			}
 		}
 	}
-	err = printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), &sent, c.servedFlag)
-	return endOf(err, source.err)
+	return printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), source, &sent, c.servedFlag)
 }
 
 // textSource is texts, and why they ended early.
@@ -192,7 +191,7 @@ func (c *sentimentCmd) jsonText(line string, number int) (*sentimentv1.TextItem,
 }
 
 // printSentiment writes the answers as they come.
-func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.TextResult, error], sent *pending[string], served servedFlag) error {
+func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.TextResult, error], source *textSource, sent *pending[string], served servedFlag) error {
 	write, flush, err := sentimentPrinter(o, sent, served)
 	if err != nil {
 		return err
@@ -208,13 +207,7 @@ func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.Text
 		return write(r, failed)
 	})
 	bar.end()
-	if err == nil || t.answered+t.failed > 0 { // an empty table says nothing beside an error
-		err = errors.Join(err, flush())
-	}
-	if err != nil {
-		return err
-	}
-	return t.close(o)
+	return t.finish(o, err, source.err, flush)
 }
 
 func sentimentPrinter(o *output, sent *pending[string], served servedFlag) (func(*sentimentv1.TextResult, error) error, func() error, error) {

@@ -64,7 +64,7 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version) error {
 	line("routed", routed)
 	line("aliases", strings.Join(v.GetAliases(), " "))
 	line("digest", "sha256:"+v.GetDigest())
-	line("size", fmt.Sprintf("%s in %d files", bytesText(v.GetSizeBytes()), len(v.GetFiles())))
+	line("size", bytesText(v.GetSizeBytes())+" in "+counted(len(v.GetFiles()), "files"))
 	line("created", strings.TrimSpace(timeText(v.GetCreateTime().AsTime())+" "+v.GetCreatedBy()))
 	if v.GetVerification().GetSamples() == 0 {
 		line("checked", cell{"unverified against training", o.strong})
@@ -129,7 +129,7 @@ func takes(m *bundlev1.Manifest) string {
 		r := m.GetImage().GetResize()
 		return fmt.Sprintf("pictures, resized to %d×%d", r.GetWidth(), max(r.GetHeight(), r.GetWidth()))
 	case m.GetRow() != nil:
-		return fmt.Sprintf("rows of %d features", len(m.GetRow().GetFeatures()))
+		return "rows of " + counted(len(m.GetRow().GetFeatures()), "features")
 	}
 	return "tensors"
 }
