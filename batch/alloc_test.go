@@ -14,6 +14,7 @@ func TestAllocations(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"inline": {Costs: []Cost{{Shape{Rows: 1}, time.Microsecond}}},
 		"queued": {Inline: -1},
+		"shared": {Inline: -1, Device: NewDevice(1, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := New(cfg, echo)

@@ -9,6 +9,9 @@
 // urgent item is always in that batch; what rides with it is chosen by the
 // measured cost of the shapes, see partition.
 //
+// Queues that run on the same processors share a Device, so that together they
+// load it no more than one would, and each one's work gathers while others run.
+//
 // Urgency is priority first, then the tenant that has had the least of its
 // share, then the earliest deadline. Nothing grows without a bound: a full
 // queue, or a deadline that the work ahead makes hopeless, refuses a call at

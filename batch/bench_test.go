@@ -43,6 +43,7 @@ func BenchmarkLone(b *testing.B) {
 	for name, cfg := range map[string]Config{
 		"inline":  {Costs: []Cost{{Shape{Rows: 1}, time.Microsecond}}},
 		"handoff": {Inline: -1},
+		"shared":  {Device: NewDevice(2, time.Millisecond), Costs: []Cost{{Shape{Rows: 1}, time.Microsecond}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			q, _ := New(cfg, echo)
@@ -64,16 +65,18 @@ func BenchmarkLone(b *testing.B) {
 // use look at cpu-µs/op.
 func BenchmarkCallers(b *testing.B) {
 	const callers, run = 64, 6 * time.Microsecond
-	b.Run("queue", func(b *testing.B) {
-		q, _ := New(Config{MaxRows: 64, Costs: []Cost{{Shape{Rows: 1}, run}}}, device(run))
-		defer q.Close()
-		b.ReportAllocs()
-		closedLoop(b, callers, func(ctx context.Context, i int) int {
-			items := [1]Item[int]{{Value: i}}
-			return q.Do(ctx, Call{}, items[:])[0].Value
+	for name, shared := range map[string]*Device{"queue": nil, "shared": NewDevice(1, time.Millisecond)} {
+		b.Run(name, func(b *testing.B) {
+			q, _ := New(Config{MaxRows: 64, Device: shared, Costs: []Cost{{Shape{Rows: 1}, run}}}, device(run))
+			defer q.Close()
+			b.ReportAllocs()
+			closedLoop(b, callers, func(ctx context.Context, i int) int {
+				items := [1]Item[int]{{Value: i}}
+				return q.Do(ctx, Call{}, items[:])[0].Value
+			})
+			b.ReportMetric(float64(q.Stats().Items)/float64(q.Stats().Runs), "items/run")
 		})
-		b.ReportMetric(float64(q.Stats().Items)/float64(q.Stats().Runs), "items/run")
-	})
+	}
 	b.Run("channel", func(b *testing.B) {
 		type request struct {
 			in  int

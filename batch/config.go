@@ -10,6 +10,11 @@ import (
 type Config struct {
 	// Slots is how many runs the device bears at once; 0 means 1.
 	Slots int
+	// Device is shared with other queues: a run waits for Width of its permits,
+	// 0 meaning 1 and more than there are meaning all. nil means that this
+	// queue has its slots to itself.
+	Device *Device
+	Width  int
 	// MaxRows bounds the rows of a batch; 0 means 32.
 	MaxRows int
 	// MaxItems bounds the items of a batch; 0 means no bound, 1 that items are
@@ -76,6 +81,7 @@ func (c Config) Validate() error {
 		bad  bool
 	}{
 		{"Slots", c.Slots < 0},
+		{"Width", c.Width < 0},
 		{"MaxRows", c.MaxRows < 0 || c.MaxRows > 1<<20},
 		{"MaxItems", c.MaxItems < 0},
 		{"MaxCost", c.MaxCost < 0},
@@ -117,6 +123,7 @@ func ascending(steps []int) bool {
 // withDefaults returns a copy in which every field has its effective value.
 func (c Config) withDefaults() Config {
 	c.Slots = orElse(c.Slots, 1)
+	c.Width = orElse(c.Width, 1)
 	c.MaxRows = orElse(c.MaxRows, 32)
 	c.MaxItems = orElse(c.MaxItems, c.MaxRows) // an item has at least one row
 	c.MaxQueuedRows = orElse(c.MaxQueuedRows, 64*c.MaxRows)

@@ -117,6 +117,7 @@ const maxIdleLevels = 16
 type level struct {
 	priority int
 	clock    float64 // the served of the lane that went last
+	cost     int64   // of what waits
 	lanes    []*lane
 }
 
@@ -169,6 +170,7 @@ func (ls *lanes) remove(t *ticket) {
 
 func (ls *lanes) count(t *ticket, l *lane, sign int) {
 	l.cost += int64(sign) * t.cost
+	l.level.cost += int64(sign) * t.cost
 	ls.tickets += sign
 	ls.rows += sign * t.rows
 	ls.cost += int64(sign) * t.cost
@@ -213,6 +215,22 @@ func (ls *lanes) lane(priority int, tenant string) *lane {
 	l := &lane{level: lv, tenant: tenant, weight: weight}
 	lv.lanes = append(lv.lanes, l)
 	return l
+}
+
+// head returns what has the earliest due time at the highest priority, nil when
+// nothing waits.
+func (ls *lanes) head() (first *ticket) {
+	for _, lv := range ls.levels {
+		for _, l := range lv.lanes {
+			if w := l.waiting(); len(w) > 0 && (first == nil || byUrgency(w[0], first) < 0) {
+				first = w[0]
+			}
+		}
+		if first != nil {
+			return first
+		}
+	}
+	return nil
 }
 
 // rewind starts a selection: next then yields the tickets in order of urgency.

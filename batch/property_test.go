@@ -29,6 +29,14 @@ type step struct {
 	deadline  time.Duration // 0: none
 	cancel    time.Duration // 0: never
 	behaviour int
+	queue     int
+}
+
+// sharing is the device of a random schedule; none when permits is 0.
+type sharing struct {
+	permits int
+	short   time.Duration
+	widths  []int // of the queues
 }
 
 // probe is the value of an item: it notes what happens to it.
@@ -36,6 +44,7 @@ type probe struct {
 	id        int
 	behaviour int
 	ctx       context.Context // for the test's check alone
+	leaves    time.Time       // when its caller does; zero if he stays
 	item      Item[*probe]
 	runs      int
 }
@@ -50,7 +59,8 @@ const (
 
 // TestProperties plays random schedules: whatever comes, every item is
 // answered once and with its own answer, no batch breaks a limit, nothing that
-// expired or was cancelled runs, and the queue stays within its bounds.
+// expired or was cancelled runs, the queue stays within its bounds, and queues
+// that share a device within its permits, all of which it has back in the end.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := Config{
@@ -69,12 +79,19 @@ func TestProperties(t *testing.T) {
 		if rapid.Bool().Draw(rt, "steps") {
 			cfg.RowSteps, cfg.LengthSteps = []int{1, 2, 4, 8, 16}, []int{8, 16, 32}
 		}
+		shared := sharing{widths: []int{1}}
+		if rapid.Bool().Draw(rt, "shared") {
+			shared.permits = rapid.IntRange(1, 3).Draw(rt, "permits")
+			shared.short = rapid.SampledFrom([]time.Duration{0, 2 * time.Millisecond}).Draw(rt, "short")
+			shared.widths = rapid.SliceOfN(rapid.IntRange(1, 4), 1, 3).Draw(rt, "widths")
+		}
 		ms := func(name string, values ...int) time.Duration {
 			return time.Duration(rapid.SampledFrom(values).Draw(rt, name))*time.Millisecond + 37*time.Microsecond
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 			s := step{
 				call:      Call{Priority: rapid.IntRange(0, 2).Draw(rt, "priority"), Tenant: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "tenant")},
+				queue:     rapid.IntRange(0, len(shared.widths)-1).Draw(rt, "queue"),
 				n:         rapid.SampledFrom([]int{1, 1, 2, 7}).Draw(rt, "n"),
 				behaviour: rapid.SampledFrom([]int{fine, fine, fine, fine, failsAlone, failsBatch, panics, waitsForCancel}).Draw(rt, "behaviour"),
 			}
@@ -99,7 +116,7 @@ func TestProperties(t *testing.T) {
 		end := rapid.SampledFrom([]string{"drain", "close"}).Draw(rt, "end")
 
 		var faults []string
-		synctest.Test(t, func(t *testing.T) { faults = playSteps(cfg, steps, end) })
+		synctest.Test(t, func(t *testing.T) { faults = playSteps(cfg, shared, steps, end) })
 		if len(faults) > 0 {
 			rt.Fatal(faults)
 		}
@@ -111,18 +128,28 @@ func overdue(ctx context.Context) bool {
 	return ok && !d.After(time.Now())
 }
 
-func playSteps(cfg Config, steps []step, end string) (faults []string) {
+func playSteps(cfg Config, shared sharing, steps []step, end string) (faults []string) {
 	var mu sync.Mutex // guards what follows and the probes
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	busy := map[int]bool{}
+	type place struct{ queue, slot int }
+	busy := map[place]bool{}
+	permits := 0 // taken
 	full := cfg.withDefaults()
+	if shared.permits > 0 {
+		cfg.Device = NewDevice(shared.permits, shared.short)
+	}
 
-	run := func(ctx context.Context, b *Batch[*probe, int]) error {
+	run := func(ctx context.Context, queue int, b *Batch[*probe, int]) error {
 		mu.Lock()
-		if busy[b.Slot] || b.Slot < 0 || b.Slot >= full.Slots {
+		at, width := place{queue, b.Slot}, min(shared.widths[queue], max(shared.permits, 1))
+		if busy[at] || b.Slot < 0 || b.Slot >= full.Slots {
 			fault("slot %d is taken", b.Slot)
 		}
-		busy[b.Slot] = true
+		busy[at] = true
+		permits += width
+		if d := cfg.Device; d != nil && (permits > 2*d.permits || permits > d.permits && d.short == 0) {
+			fault("%d of %d permits are taken", permits, d.permits)
+		}
 		rows, cells, cost, longest := 0, 0, int64(0), 0
 		for _, p := range b.Items {
 			r, l := max(p.item.Rows, 1), 0
@@ -140,7 +167,7 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 			if overdue(p.ctx) {
 				fault("item %d ran after its deadline", p.id)
 			}
-			if p.ctx.Err() != nil {
+			if !p.leaves.IsZero() && p.leaves.Before(time.Now()) { // at the same instant either may be first
 				fault("item %d ran although it was cancelled", p.id)
 			}
 		}
@@ -156,7 +183,8 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 		mu.Unlock()
 		defer func() {
 			mu.Lock()
-			delete(busy, b.Slot)
+			delete(busy, at)
+			permits -= width
 			mu.Unlock()
 		}()
 		time.Sleep(time.Millisecond + time.Duration(b.Shape.Rows*b.Shape.Length)*10*time.Microsecond)
@@ -180,9 +208,14 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 		}
 		return nil
 	}
-	q, err := New(cfg, run)
-	if err != nil {
-		return []string{err.Error()}
+	var queues []*Queue[*probe, int]
+	for i, width := range shared.widths {
+		cfg.Width = width
+		q, err := New(cfg, func(ctx context.Context, b *Batch[*probe, int]) error { return run(ctx, i, b) })
+		if err != nil {
+			return []string{err.Error()}
+		}
+		queues = append(queues, q)
 	}
 
 	var wg sync.WaitGroup
@@ -191,6 +224,7 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 	id := 0
 	for _, s := range steps {
 		time.Sleep(s.after)
+		q := queues[s.queue]
 		if st := q.Stats(); st.QueuedRows > full.MaxQueuedRows+full.Slots*full.MaxRows || st.QueuedItems < 0 || st.BusySlots > full.Slots {
 			mu.Lock()
 			fault("%+v", st)
@@ -202,14 +236,16 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 			ctx, done = context.WithTimeout(ctx, s.deadline)
 			cancel = both(cancel, done)
 		}
+		var leaves time.Time
 		if s.cancel > 0 {
+			leaves = time.Now().Add(s.cancel)
 			time.AfterFunc(s.cancel, cancel)
 		}
 		items := make([]Item[*probe], s.n)
 		for i := range items {
 			id++
 			items[i] = s.items[i%2]
-			items[i].Value = &probe{id: id, ctx: ctx, item: items[i], behaviour: fine}
+			items[i].Value = &probe{id: id, ctx: ctx, leaves: leaves, item: items[i], behaviour: fine}
 			if i == 0 {
 				items[i].Value.behaviour = s.behaviour
 			}
@@ -247,22 +283,32 @@ func playSteps(cfg Config, steps []step, end string) (faults []string) {
 			}
 		})
 	}
-	if end == "drain" {
-		if err := q.Drain(context.Background()); err != nil {
-			fault("drain: %v", err)
+	for _, q := range queues {
+		if end == "drain" {
+			if err := q.Drain(context.Background()); err != nil {
+				fault("drain: %v", err)
+			}
+			if st := q.Stats(); st.QueuedItems != 0 || st.BusySlots != 0 {
+				fault("drained, yet %+v", st)
+			}
 		}
-		if st := q.Stats(); st.QueuedItems != 0 || st.BusySlots != 0 {
-			fault("drained, yet %+v", st)
-		}
+		q.Close()
 	}
-	q.Close()
 	wg.Wait()
-	st := q.Stats()
-	if st.QueuedItems != 0 || st.QueuedRows != 0 || st.QueuedCost != 0 || st.BusySlots != 0 || st.OK != uint64(count.OK) {
-		fault("closed, yet %+v", st)
+	answered, ended := uint64(0), uint64(0)
+	for _, q := range queues {
+		st := q.Stats()
+		if st.QueuedItems != 0 || st.QueuedRows != 0 || st.QueuedCost != 0 || st.BusySlots != 0 {
+			fault("closed, yet %+v", st)
+		}
+		answered += st.OK
+		ended += st.OK + st.Failed + st.Expired + st.Cancelled + st.Closed + st.RefusedFull + st.RefusedDeadline
 	}
-	if ended := st.OK + st.Failed + st.Expired + st.Cancelled + st.Closed + st.RefusedFull + st.RefusedDeadline; ended > uint64(submitted-tooLarge) {
-		fault("%d items ended, %d came: %+v", ended, submitted-tooLarge, st)
+	if answered != uint64(count.OK) || ended > uint64(submitted-tooLarge) {
+		fault("%d items ended, %d well, %d came, %d of them too large, %d were answered", ended, answered, submitted, tooLarge, count.OK)
+	}
+	if d := cfg.Device; d != nil && (d.free != d.permits || len(d.members)+len(d.waiting)+len(d.runs) > 0) {
+		fault("the device keeps %+v", d)
 	}
 	time.Sleep(time.Second) // the last timers
 	return faults

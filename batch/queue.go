@@ -21,8 +21,12 @@ type Queue[I, O any] struct {
 	sched *scheduler
 	slots []*slot[I, O]
 	free  []*slot[I, O] // nobody holds these
-	stats Stats
-	idle  chan struct{} // made by Drain or Close, closed when nothing waits or runs
+	// Of a queue on a shared device: its place there, and the slot for which it
+	// waits for permits, or that has been given them and does not know yet.
+	member  *member
+	claimed *slot[I, O]
+	stats   Stats
+	idle    chan struct{} // made by Drain or Close, closed when nothing waits or runs
 
 	// While a slot is free work waits until windowEnd; timer then dispatches.
 	windowEnd instant
@@ -50,6 +54,11 @@ func New[I, O any](cfg Config, run RunFunc[I, O]) (*Queue[I, O], error) {
 		epoch:   time.Now(),
 		stopped: make(chan struct{}),
 		sched:   newScheduler(cfg),
+	}
+	if cfg.Device != nil {
+		q.epoch = cfg.Device.epoch
+		q.member = cfg.Device.join(cfg.Width)
+		q.sched.member = q.member
 	}
 	q.calls.New = func() any { return &call[I, O]{done: make(chan struct{}, 1)} }
 	for i := range cfg.Slots {
@@ -142,25 +151,52 @@ func (q *Queue[I, O]) Do(ctx context.Context, c Call, items []Item[I]) []Result[
 	return q.collect(k, results)
 }
 
-// Check reports the error with which Do would refuse a call of that many rows
-// and that cost at this moment, nil if it would not. It lets a caller who can
-// estimate the size of an item refuse it before preparing it; 0 cost means
-// rows.
-func (q *Queue[I, O]) Check(ctx context.Context, c Call, rows int, cost int64) error {
+// Check reports the error with which Do would refuse a call of these items at
+// this moment, nil if it would not. It lets a caller who can estimate the size
+// of an item refuse it before preparing it: the values are not looked at.
+func (q *Queue[I, O]) Check(ctx context.Context, c Call, items []Item[I]) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	now := q.now()
 	d := q.demandOf(ctx, c, now)
-	d.rows, d.cost = rows, cost
-	if cost == 0 {
-		d.cost = int64(rows)
-	}
+	fit, most := 0, int64(0)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.state != open {
+	for i := range items {
+		rows, length, cost, ok := q.size(&items[i])
+		if !ok {
+			continue
+		}
+		fit++
+		d.rows += rows
+		d.cost += cost
+		d.alone = max(d.alone, q.sched.alone(rows, length))
+		most = max(most, cost)
+	}
+	switch {
+	case fit == 0 && len(items) > 0:
+		return ErrTooLarge
+	case q.state != open:
 		return ErrClosed
 	}
-	_, err := q.sched.admit(d, now, q.busyFor(now))
-	q.countRefusal(err, 1)
+	d.rest = d.cost - most
+	_, err := q.sched.admit(d, now, q.busyFor(now, d.alone))
+	q.countRefusal(err, fit)
 	return err
+}
+
+// size returns what an item takes of a batch, its length after padding; false
+// if no batch may hold it.
+func (q *Queue[I, O]) size(it *Item[I]) (rows, length int, cost int64, ok bool) {
+	rows, cost = max(it.Rows, 1), it.Cost
+	if cost == 0 {
+		cost = int64(rows) * int64(max(it.Length, 1))
+	}
+	if it.Length > 0 {
+		length = stepUp(q.cfg.LengthSteps, it.Length)
+	}
+	return rows, length, cost, it.Rows >= 0 && q.sched.fits(rows, it.Length, cost)
 }
 
 // Drain stops accepting and returns when everything that waits has been run,
@@ -203,6 +239,7 @@ func (q *Queue[I, O]) Close() {
 		q.fail(t.owner.(*entry[I, O]), ErrClosed, &answered)
 	}
 	q.sched.lanes.commit()
+	q.dispatch(q.now())
 	for _, s := range q.slots {
 		s.cancel(ErrClosed)
 		for _, e := range s.entries {
@@ -221,6 +258,9 @@ func (q *Queue[I, O]) Close() {
 		close(s.wake)
 	}
 	q.loops.Wait()
+	if q.member != nil {
+		q.member.leave()
+	}
 	close(q.stopped)
 }
 
@@ -243,21 +283,13 @@ func (q *Queue[I, O]) prepare(ctx context.Context, k *call[I, O], c Call, items 
 	k.tenant = c.Tenant
 	for i := range items {
 		e, it := &k.entries[i], &items[i]
-		rows := max(it.Rows, 1)
-		cost := it.Cost
-		if cost == 0 {
-			cost = int64(rows) * int64(max(it.Length, 1))
-		}
+		rows, length, cost, ok := q.size(it)
 		e.call = k
-		if it.Rows < 0 || !q.sched.fits(rows, it.Length, cost) {
+		if !ok {
 			e.answered, e.result.Err = true, ErrTooLarge
 			continue
 		}
 		e.value = it.Value
-		length := stepUp(q.cfg.LengthSteps, it.Length)
-		if it.Length == 0 {
-			length = 0
-		}
 		e.ticket = ticket{
 			rows: rows, length: length, column: q.sched.costs.lengthStep(length),
 			cost: cost, kind: it.Kind, priority: c.Priority,
@@ -297,6 +329,9 @@ func (q *Queue[I, O]) inlineSlot(k *call[I, O]) *slot[I, O] {
 		return nil
 	}
 	s := q.free[n-1]
+	if q.member != nil && !q.member.try(k.tickets[0], k.tickets[0].arrived, s.index, took) {
+		return nil
+	}
 	q.free = q.free[:n-1]
 	q.stats.Inline++
 	return s
@@ -311,7 +346,7 @@ func (q *Queue[I, O]) enqueue(k *call[I, O], d demand, now instant, answered *[]
 	for _, t := range k.tickets {
 		d.alone = max(d.alone, q.sched.alone(t.rows, t.length))
 	}
-	displaced, err := q.sched.admit(d, now, q.busyFor(now))
+	displaced, err := q.sched.admit(d, now, q.busyFor(now, d.alone))
 	if err != nil {
 		q.countRefusal(err, len(k.tickets))
 		return err
@@ -336,14 +371,17 @@ func (q *Queue[I, O]) enqueue(k *call[I, O], d demand, now instant, answered *[]
 	return nil
 }
 
-// busyFor predicts the time until the first slot frees.
-func (q *Queue[I, O]) busyFor(now instant) time.Duration {
-	if len(q.free) > 0 {
-		return 0
+// busyFor predicts the time until a run could begin that takes so long.
+func (q *Queue[I, O]) busyFor(now instant, run time.Duration) time.Duration {
+	busy := instant(0)
+	if len(q.free) == 0 && q.claimed == nil {
+		busy = never
+		for _, s := range q.slots {
+			busy = min(busy, max(0, s.predictedEnd-now))
+		}
 	}
-	busy := never
-	for _, s := range q.slots {
-		busy = min(busy, max(0, s.predictedEnd-now))
+	if q.member != nil {
+		busy = max(busy, q.member.busyFor(now, run))
 	}
 	return busy
 }
@@ -355,16 +393,19 @@ func (q *Queue[I, O]) ready(now instant) bool {
 		(q.cfg.Window == 0 || q.state != open || now >= q.windowEnd || ls.rows >= q.cfg.MaxRows || ls.tickets >= q.cfg.MaxItems)
 }
 
-// dispatch hands a free slot to its goroutine if there is work for it.
+// dispatch hands a free slot to its goroutine if there is work for it, on a
+// shared device as soon as it has permits.
 func (q *Queue[I, O]) dispatch(now instant) {
 	n := len(q.free)
-	if n == 0 || q.sched.lanes.tickets == 0 {
-		return
-	}
-	if q.ready(now) {
+	ready := n > 0 && q.ready(now)
+	if q.member != nil {
+		q.claim(now, ready)
+	} else if ready {
 		s := q.free[n-1]
 		q.free = q.free[:n-1]
 		s.wake <- struct{}{} // never blocks: a slot that was free has no token
+	}
+	if ready || n == 0 || q.sched.lanes.tickets == 0 {
 		return
 	}
 	wait := q.windowEnd - now
@@ -372,6 +413,22 @@ func (q *Queue[I, O]) dispatch(now instant) {
 		q.timer = time.AfterFunc(wait, q.windowOver)
 	} else {
 		q.timer.Reset(wait)
+	}
+}
+
+// claim tells the device what waits, and asks for permits if another run is
+// ready to begin.
+func (q *Queue[I, O]) claim(now instant, ready bool) {
+	slot, wake := 0, chan struct{}(nil)
+	if ready && q.claimed == nil {
+		n := len(q.free)
+		q.claimed = q.free[n-1]
+		q.free = q.free[:n-1]
+		slot, wake = q.claimed.index, q.claimed.wake
+	}
+	if q.member.update(q.sched, now, slot, wake) {
+		q.free = append(q.free, q.claimed)
+		q.claimed = nil
 	}
 }
 
@@ -384,7 +441,11 @@ func (q *Queue[I, O]) windowOver() {
 // release gives a slot back, or on to its goroutine if work waits.
 func (q *Queue[I, O]) release(s *slot[I, O]) {
 	q.free = append(q.free, s)
-	q.dispatch(q.now())
+	now := q.now()
+	q.dispatch(now) // first, so that what waits here competes for the permits that s gives back
+	if q.member != nil {
+		q.member.end(s.index, now, s.took)
+	}
 	q.checkIdle()
 }
 
@@ -438,6 +499,10 @@ func (q *Queue[I, O]) abandon(k *call[I, O], err error) {
 			}
 		}
 		q.countEnd(err)
+	}
+	if q.member != nil {
+		q.dispatch(now)
+		q.checkIdle()
 	}
 	q.mu.Unlock()
 }

@@ -27,6 +27,11 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	at 0ms call a deadline=50ms    items: n=2 rows=1 length=16 cost=7 kind=1 priority=1 tenant=x,
 //	                               and what the run does with them: bad, panic, err, hang, slow
 //	at 3ms cancel a                also: drain, close, stats
+//
+// Several queues that share permits come after "share permits=2 short=1ms",
+// each with a line "queue name", then its own config and device; calls, drain,
+// close and stats then say queue=name.
+//
 //	----
 //	the runs and answers, in order of time
 //
@@ -72,13 +77,23 @@ func TestScenarios(t *testing.T) {
 type work struct{ name, behaviour string }
 
 type player struct {
-	t           *testing.T
-	start       time.Time
+	t       *testing.T
+	start   time.Time
+	mu      chan struct{} // holds the right to write lines
+	lines   []line
+	shared  *Device
+	queues  []*model
+	cancels map[string]context.CancelFunc
+}
+
+// model is a queue and what its runs cost.
+type model struct {
+	*player
+	name        string // with a space after it; empty when there is only one
+	cfg         Config
+	seeded      bool
 	fixed, cell time.Duration
-	mu          chan struct{} // holds the right to write lines
-	lines       []line
 	q           *Queue[work, string]
-	cancels     map[string]context.CancelFunc
 }
 
 type line struct {
@@ -87,9 +102,8 @@ type line struct {
 }
 
 func play(t *testing.T, script string) string {
-	p := &player{t: t, start: time.Now(), fixed: time.Millisecond, mu: make(chan struct{}, 1), cancels: map[string]context.CancelFunc{}}
-	var cfg Config
-	seeded := false
+	p := &player{t: t, start: time.Now(), mu: make(chan struct{}, 1), cancels: map[string]context.CancelFunc{}}
+	m := &model{player: p, fixed: time.Millisecond}
 	sc := bufio.NewScanner(strings.NewReader(script))
 	for sc.Scan() {
 		f := strings.Fields(sc.Text())
@@ -97,24 +111,44 @@ func play(t *testing.T, script string) string {
 			continue
 		}
 		switch f[0] {
+		case "share":
+			permits, short := 1, time.Duration(0)
+			for _, o := range f[1:] {
+				switch k, v, _ := strings.Cut(o, "="); k {
+				case "permits":
+					permits = p.number(v)
+				case "short":
+					short = p.duration(v)
+				default:
+					t.Fatalf("share %q", o)
+				}
+			}
+			p.shared = NewDevice(permits, short)
+		case "queue":
+			m = &model{player: p, name: f[1] + " ", fixed: time.Millisecond}
+			m.cfg.Device = p.shared
+			p.queues = append(p.queues, m)
 		case "config":
-			p.configure(&cfg, f[1:])
+			p.configure(&m.cfg, f[1:])
 		case "device":
 			for _, o := range f[1:] {
 				switch k, v, _ := strings.Cut(o, "="); k {
 				case "fixed":
-					p.fixed = p.duration(v)
+					m.fixed = p.duration(v)
 				case "cell":
-					p.cell = p.duration(v)
+					m.cell = p.duration(v)
 				case "known":
-					seeded = true
+					m.seeded = true
 				default:
 					t.Fatalf("device %q", o)
 				}
 			}
 		case "at":
-			if p.q == nil {
-				p.open(cfg, seeded)
+			if p.queues == nil {
+				p.queues = []*model{m}
+			}
+			for _, m := range p.queues {
+				m.open()
 			}
 			time.Sleep(p.duration(f[1]) - time.Since(p.start))
 			synctest.Wait()
@@ -126,7 +160,12 @@ func play(t *testing.T, script string) string {
 	}
 	time.Sleep(time.Minute) // everything ends by then
 	synctest.Wait()
-	p.q.Close()
+	for _, m := range p.queues {
+		m.q.Close()
+	}
+	if d := p.shared; d != nil && (d.free != d.permits || len(d.members)+len(d.waiting)+len(d.runs) > 0) {
+		t.Errorf("the device keeps %+v", d)
+	}
 	slices.SortStableFunc(p.lines, func(a, b line) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text)) })
 	var b strings.Builder
 	for _, l := range p.lines {
@@ -135,8 +174,12 @@ func play(t *testing.T, script string) string {
 	return b.String()
 }
 
-func (p *player) open(cfg Config, seeded bool) {
-	if seeded {
+func (p *model) open() {
+	if p.q != nil {
+		return
+	}
+	cfg := p.cfg
+	if p.seeded {
 		full := cfg.withDefaults()
 		table := newCostTable(&full)
 		for _, rows := range table.rows {
@@ -153,7 +196,7 @@ func (p *player) open(cfg Config, seeded bool) {
 	p.q = q
 }
 
-func (p *player) takes(s Shape) time.Duration {
+func (p *model) takes(s Shape) time.Duration {
 	return p.fixed + p.cell*time.Duration(s.Rows*max(s.Length, 1))
 }
 
@@ -163,12 +206,12 @@ func (p *player) say(format string, args ...any) {
 	<-p.mu
 }
 
-func (p *player) run(ctx context.Context, b *Batch[work, string]) error {
+func (p *model) run(ctx context.Context, b *Batch[work, string]) error {
 	var names []string
 	for _, w := range b.Items {
 		names = append(names, w.name)
 	}
-	p.say("slot %d runs %d×%d: %s", b.Slot, b.Shape.Rows, b.Shape.Length, strings.Join(names, " "))
+	p.say("%sslot %d runs %d×%d: %s", p.name, b.Slot, b.Shape.Rows, b.Shape.Length, strings.Join(names, " "))
 	time.Sleep(p.takes(b.Shape))
 	for i, w := range b.Items {
 		switch w.behaviour {
@@ -190,29 +233,37 @@ func (p *player) run(ctx context.Context, b *Batch[work, string]) error {
 }
 
 func (p *player) act(verb string, f []string) {
+	m := p.queues[0]
+	f = slices.DeleteFunc(f, func(o string) bool {
+		name, ok := strings.CutPrefix(o, "queue=")
+		if ok {
+			m = p.queues[slices.IndexFunc(p.queues, func(m *model) bool { return m.name == name+" " })]
+		}
+		return ok
+	})
 	switch verb {
 	case "call":
-		p.call(f[0], f[1:])
+		m.call(f[0], f[1:])
 	case "cancel":
 		p.cancels[f[0]]()
 	case "drain":
 		go func() {
-			err := p.q.Drain(p.t.Context())
-			p.say("drained: %v", err)
+			err := m.q.Drain(p.t.Context())
+			p.say("%sdrained: %v", m.name, err)
 		}()
 	case "close":
 		go func() {
-			p.q.Close()
-			p.say("closed")
+			m.q.Close()
+			p.say("%sclosed", m.name)
 		}()
 	case "stats":
-		p.say("%+v", p.q.Stats())
+		p.say("%s%+v", m.name, m.q.Stats())
 	default:
 		p.t.Fatalf("verb %q", verb)
 	}
 }
 
-func (p *player) call(name string, options []string) {
+func (p *model) call(name string, options []string) {
 	var c Call
 	item := Item[work]{Value: work{name: name}}
 	n := 1
@@ -282,6 +333,8 @@ func (p *player) configure(c *Config, options []string) {
 		switch k {
 		case "slots":
 			c.Slots = p.number(v)
+		case "width":
+			c.Width = p.number(v)
 		case "rows":
 			c.MaxRows = p.number(v)
 		case "items":

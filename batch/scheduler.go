@@ -13,6 +13,8 @@ type scheduler struct {
 	costs *costTable
 	lanes lanes
 	part  partition
+	// member is the queue's place on a shared device; nil when it has none.
+	member *member
 
 	considered []*ticket
 	refused    []*ticket
@@ -140,9 +142,10 @@ func (s *scheduler) forget() {
 	clear(s.part.sorted)
 }
 
-// stale reports that predictions are too old to refuse anything for.
-func (s *scheduler) stale(now instant) bool {
-	return s.running == 0 && now-s.lastRun >= staleAfter
+// stale reports that predictions were too old, when an item arrived, to refuse
+// it for.
+func (s *scheduler) stale(arrived instant) bool {
+	return s.running == 0 && arrived-s.lastRun >= staleAfter
 }
 
 // late reports that a waiting item cannot be answered in time, even at once.
@@ -150,7 +153,7 @@ func (s *scheduler) late(t *ticket, now instant) bool {
 	if t.deadline == never {
 		return false
 	}
-	return t.deadline <= now || t.deadline-now < s.alone(t.rows, t.length) && !s.stale(now)
+	return t.deadline <= now || t.deadline-now < s.alone(t.rows, t.length) && !s.stale(t.arrived)
 }
 
 // alone predicts the run of an item by itself.
@@ -184,7 +187,11 @@ func (s *scheduler) learn(sh Shape, cost int64, took time.Duration, loaded bool)
 // drainTime predicts how long the slots take for work of that cost; 0 if
 // unknown.
 func (s *scheduler) drainTime(cost int64) time.Duration {
-	return time.Duration(s.pace * float64(cost) / float64(s.cfg.Slots))
+	side := s.cfg.Slots
+	if s.member != nil {
+		side = min(side, s.member.device.permits/s.member.width)
+	}
+	return time.Duration(s.pace * float64(cost) / float64(side))
 }
 
 // demand is what a call asks for.
@@ -205,7 +212,7 @@ func (s *scheduler) admit(d demand, now instant, busy time.Duration) (displaced 
 	if d.rows > s.cfg.MaxQueuedRows || s.cfg.MaxQueuedCost > 0 && d.cost > s.cfg.MaxQueuedCost {
 		return nil, ErrTooLarge
 	}
-	if d.deadline != never && !s.stale(now) {
+	if d.deadline != never && !(s.stale(now) && s.lanes.tickets == 0) {
 		remaining := d.deadline - now
 		// The first sum counts everything as ahead; only if that is too late
 		// is it worth while to look at who really is.
@@ -245,8 +252,12 @@ func (s *scheduler) full(overRows int, overCost int64) error {
 // completion predicts the time until work is answered that waits behind so
 // much cost.
 func (s *scheduler) completion(d demand, ahead int64, busy time.Duration) time.Duration {
+	if m := s.member; m != nil {
+		need := float64(m.width) * max(float64(d.alone), s.pace*float64(ahead+d.cost))
+		busy += m.ahead(d.priority, need, d.alone)
+	}
 	if ahead == 0 {
-		return busy + max(d.alone, s.drainTime(d.cost))
+		return busy + d.alone + s.drainTime(d.rest)
 	}
 	return busy + s.drainTime(ahead+d.rest) + max(d.alone, reserve*time.Duration(s.spell))
 }

@@ -46,12 +46,19 @@ func (q *Queue[I, O]) loop(s *slot[I, O]) {
 	var answered []*call[I, O] // their callers are woken without the mutex
 	for range s.wake {
 		q.mu.Lock()
+		q.claimed, s.took = nil, 0
 		for q.form(s, &answered) {
 			q.mu.Unlock()
 			notify(&answered)
 			q.execute(s.ctx, s)
 			q.mu.Lock()
 			q.finish(s, &answered)
+			if q.member != nil {
+				if !q.member.keeps(s.index, q.now(), s.took) {
+					break
+				}
+				s.took = 0
+			}
 		}
 		q.release(s)
 		q.mu.Unlock()
@@ -64,7 +71,11 @@ func (q *Queue[I, O]) loop(s *slot[I, O]) {
 func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 	now := q.now()
 	for q.ready(now) {
-		tickets, refused := q.sched.next(now, 1+len(q.free))
+		spare := len(q.free)
+		if spare > 0 && q.member != nil {
+			spare = min(spare, q.member.spare())
+		}
+		tickets, refused := q.sched.next(now, 1+spare)
 		for _, t := range refused {
 			e := t.owner.(*entry[I, O])
 			e.result.Queue = now - e.arrived
@@ -118,7 +129,11 @@ func (q *Queue[I, O]) begin(s *slot[I, O], tickets []*ticket, now instant, inlin
 	s.inline = inline
 	s.loaded = q.sched.lanes.tickets > 0
 	s.started = now
-	s.predictedEnd = now + q.sched.costs.predict(b.Shape)
+	predicted := q.sched.costs.predict(b.Shape)
+	s.predictedEnd = now + predicted
+	if q.member != nil && !inline {
+		q.member.begin(s.index, now, predicted)
+	}
 	q.sched.running++
 	if s.ctx.Err() != nil && q.state != closed {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())

@@ -1,0 +1,376 @@
+package batch
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Device is what the queues of several models share, such as the processors of
+// a machine: a number of permits, of which every run holds as many as it uses
+// (Config.Width). A queue takes them before it forms its batch, so that its
+// work goes on gathering while others run.
+//
+// Who is next among queues is decided as within one: the highest priority, then
+// the queue that has had the least of the device, by measured time × permits,
+// then the earliest deadline. Shares may drift apart by maxDrift for the sake
+// of short runs and near deadlines. Nobody passes a queue whose turn it is and
+// that needs more permits than are free, but with a run that will have ended by
+// the time they are: neither a wide run nor a narrow one starves.
+//
+// It is safe for concurrent use, and needs no end.
+type Device struct {
+	permits int
+	short   time.Duration
+	epoch   time.Time
+
+	mu      sync.Mutex // guards what follows and the members; never held while a Queue's is taken
+	free    int        // permits; below 0 by those of short runs that did not wait
+	members []*member
+	waiting []*member // for permits
+	runs    []permit  // that hold some
+	// clock is the served of the queue that was last the least served, high
+	// the most that any queue has had.
+	clock, high float64
+}
+
+const (
+	// maxDrift is by how much of all permits' time the order of queues may
+	// differ from that of their shares.
+	maxDrift = 10 * time.Millisecond
+	// maxOwed is how much of all permits' time a queue can be owed that waited
+	// behind higher priorities.
+	maxOwed = time.Second
+)
+
+// NewDevice makes a device of so many permits, at least 1. A run that is
+// predicted to take at most short does not wait for permits that longer runs
+// hold, only for its turn: processors that an operating system shares do it
+// sooner at once, at a delay of the long run by the short one. At most as many
+// permits as there are can be exceeded so; 0 means never.
+func NewDevice(permits int, short time.Duration) *Device {
+	permits = max(permits, 1)
+	return &Device{permits: permits, free: permits, short: short, epoch: time.Now()}
+}
+
+// member is a queue on a device. Its fields are guarded by Device.mu.
+type member struct {
+	device *Device
+	width  int     // permits of a run
+	served float64 // nanoseconds × permits
+
+	// What waits in the queue: its most urgent item, the predicted run of as
+	// much of it as a batch holds (0: unknown), and what it costs.
+	priority int
+	due      instant
+	run      time.Duration
+	work     []backlog
+	pace     float64 // nanoseconds × permits for a unit of cost
+
+	slot int
+	wake chan<- struct{} // of the slot for which permits are awaited; nil when none are
+}
+
+// backlog is what waits at one priority.
+type backlog struct {
+	priority int
+	cost     int64
+}
+
+// permit is held by a run.
+type permit struct {
+	*member
+	slot    int
+	end     instant // predicted
+	charged float64 // so far
+}
+
+func (d *Device) join(width int) *member {
+	m := &member{device: d, width: min(width, d.permits)}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.members = append(d.members, m)
+	return m
+}
+
+func (m *member) leave() {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.members = slices.DeleteFunc(d.members, func(o *member) bool { return o == m })
+}
+
+// update takes in what waits in the queue. With a wake it asks for permits for
+// a slot, which is sent a token when it has them. When nothing waits any more a
+// claim under way is withdrawn; update reports whether it was.
+func (m *member) update(s *scheduler, now instant, slot int, wake chan<- struct{}) (withdrawn bool) {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m.pace = s.pace * float64(m.width)
+	m.work = m.work[:0]
+	for _, lv := range s.lanes.levels {
+		if lv.cost > 0 {
+			m.work = append(m.work, backlog{lv.priority, lv.cost})
+		}
+	}
+	head := s.lanes.head()
+	if head == nil {
+		if withdrawn = m.wake != nil; withdrawn {
+			m.unwait()
+			d.grant(now) // perhaps it was in the way of others
+		}
+		return withdrawn
+	}
+	m.priority, m.due = head.priority, head.due
+	m.run = s.alone(min(s.lanes.rows, s.cfg.MaxRows), head.length)
+	if wake != nil {
+		m.slot, m.wake = slot, wake
+		m.arrive()
+		d.waiting = append(d.waiting, m)
+	}
+	if m.wake != nil {
+		d.grant(now)
+	}
+	return false
+}
+
+// arrive forgets what a queue is owed from a time when it had nothing to run.
+func (m *member) arrive() {
+	d := m.device
+	if len(d.runs) == 0 && len(d.waiting) == 0 {
+		d.clock = d.high // nobody is owed anything by an idle device
+	}
+	m.served = max(m.served, d.clock)
+}
+
+func (m *member) unwait() {
+	d := m.device
+	d.waiting = slices.Delete(d.waiting, slices.Index(d.waiting, m), slices.Index(d.waiting, m)+1)
+	m.wake = nil
+}
+
+// try takes permits for a run at once, if there are and it is the queue's turn.
+func (m *member) try(t *ticket, now instant, slot int, run time.Duration) bool {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m.priority, m.due, m.run = t.priority, t.due, run
+	if !d.fits(m) {
+		return false
+	}
+	m.arrive()
+	if len(d.waiting) > 0 {
+		d.waiting = append(d.waiting, m)
+		first := d.next()
+		d.waiting = d.waiting[:len(d.waiting)-1]
+		if first != m {
+			return false
+		}
+	}
+	d.take(m, slot, now)
+	d.predict(&d.runs[len(d.runs)-1], now, run)
+	return true
+}
+
+// begin notes the predicted duration of a run that has its permits.
+func (m *member) begin(slot int, now instant, run time.Duration) {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.predict(&d.runs[m.find(slot)], now, run)
+}
+
+// keeps reports that a slot whose run has ended may go on with its permits,
+// because no queue waits for any.
+func (m *member) keeps(slot int, now instant, took time.Duration) bool {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) > 0 || d.free < 0 {
+		return false
+	}
+	p := &d.runs[m.find(slot)]
+	d.charge(p, took)
+	p.charged, p.end = 0, now
+	return true
+}
+
+// end gives the permits of a slot back.
+func (m *member) end(slot int, now instant, took time.Duration) {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i, last := m.find(slot), len(d.runs)-1
+	d.charge(&d.runs[i], took)
+	d.runs[i] = d.runs[last]
+	d.runs[last] = permit{}
+	d.runs = d.runs[:last]
+	d.free += m.width
+	d.grant(now)
+}
+
+func (m *member) find(slot int) int {
+	for i := range m.device.runs {
+		if p := &m.device.runs[i]; p.member == m && p.slot == slot {
+			return i
+		}
+	}
+	panic("batch: a slot has no permits")
+}
+
+// spare is how many more runs of this queue could begin now.
+func (m *member) spare() int {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) > 0 {
+		return 0
+	}
+	return max(0, d.free) / m.width
+}
+
+// busyFor predicts the time until permits are free for a run that takes so
+// long, if it is this queue's turn.
+func (m *member) busyFor(now instant, run time.Duration) time.Duration {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spares(m.width, run) {
+		return 0
+	}
+	return d.freeIn(m.width, now)
+}
+
+// ahead predicts for how long work of other queues holds up work of this one
+// that takes need, in nanoseconds × permits, and of which a run takes run.
+func (m *member) ahead(priority int, need float64, run time.Duration) time.Duration {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	served, sum := max(m.served, d.clock), 0.0
+	for _, o := range d.members {
+		if o == m {
+			continue
+		}
+		for _, w := range o.work {
+			takes := float64(w.cost) * o.pace
+			switch {
+			case w.priority > priority:
+				sum += takes
+			case w.priority == priority:
+				// While this queue gets what it needs the other gets as much,
+				// and what it is owed; or one run, if that comes first.
+				share := need + max(0, served-o.served)
+				if o.served <= served && run > d.short {
+					share = max(share, float64(o.run)*float64(o.width))
+				}
+				sum += min(takes, share)
+			}
+		}
+	}
+	return time.Duration(sum / float64(d.permits))
+}
+
+// grant gives permits to those whose turn it is, as far as they go.
+func (d *Device) grant(now instant) {
+	for len(d.waiting) > 0 {
+		m := d.next()
+		if !d.fits(m) {
+			if m = d.between(m, now); m == nil {
+				return
+			}
+		}
+		wake := m.wake
+		m.unwait()
+		d.take(m, m.slot, now)
+		wake <- struct{}{} // never blocks: a slot that waits has no token
+	}
+}
+
+// next returns whose turn it is.
+func (d *Device) next() *member {
+	priority, least := d.waiting[0].priority, 0.0
+	for i, m := range d.waiting {
+		m.served = max(m.served, d.clock-float64(maxOwed)*float64(d.permits))
+		if i == 0 || m.priority > priority {
+			priority, least = m.priority, m.served
+		} else if m.priority == priority {
+			least = min(least, m.served)
+		}
+	}
+	d.clock = max(d.clock, least)
+	var first *member
+	for _, m := range d.waiting {
+		if m.priority != priority || m.served > least+float64(maxDrift)*float64(d.permits) {
+			continue
+		}
+		if first == nil || cmp.Or(-compareBool(d.isShort(m.run), d.isShort(first.run)), cmp.Compare(m.due, first.due)) < 0 {
+			first = m
+		}
+	}
+	return first
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// between returns a queue whose run will have ended when the one whose turn it
+// is gets its permits, nil if there is none.
+func (d *Device) between(first *member, now instant) *member {
+	start := d.freeIn(first.width, now)
+	for _, m := range d.waiting {
+		if m != first && m.run > 0 && m.run <= start && m.width <= d.free {
+			return m
+		}
+	}
+	return nil
+}
+
+func (d *Device) isShort(run time.Duration) bool { return run > 0 && run <= d.short }
+
+// fits reports that there are permits for the next run of a queue.
+func (d *Device) fits(m *member) bool { return d.spares(m.width, m.run) }
+
+func (d *Device) spares(width int, run time.Duration) bool {
+	return d.free >= width || d.isShort(run) && d.free-width >= -d.permits
+}
+
+// freeIn predicts the time until so many permits are free.
+func (d *Device) freeIn(width int, now instant) time.Duration {
+	slices.SortFunc(d.runs, func(a, b permit) int { return cmp.Compare(a.end, b.end) })
+	free := d.free
+	for i := 0; free < width; i++ {
+		free += d.runs[i].width
+		if free >= width {
+			return max(0, d.runs[i].end-now)
+		}
+	}
+	return 0
+}
+
+func (d *Device) take(m *member, slot int, now instant) {
+	d.free -= m.width
+	d.runs = append(d.runs, permit{member: m, slot: slot, end: now})
+}
+
+func (d *Device) predict(p *permit, now instant, run time.Duration) {
+	p.end = now + run
+	d.charge(p, run)
+}
+
+// charge makes a queue pay for a run that takes so long, as far as it has not.
+func (d *Device) charge(p *permit, run time.Duration) {
+	cost := float64(run) * float64(p.width)
+	p.served += cost - p.charged
+	p.charged = cost
+	d.high = max(d.high, p.served)
+}
