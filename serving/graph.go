@@ -56,7 +56,7 @@ func steps(low, high int) (out []int) {
 }
 
 // newGraph makes the queue of a loaded session.
-func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p *pipeline.Pipeline) (*graph, error) {
+func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p *pipeline.Pipeline, shared *devices) (*graph, error) {
 	out := &graph{name: name, session: s, sig: s.Signature(), place: s.Placement()}
 	out.apart = apart(m, g)
 	out.whole = noBatchAxis(m, g) != ""
@@ -130,6 +130,7 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p 
 	}
 	out.rowSteps, out.lengthSteps = cfg.RowSteps, cfg.LengthSteps
 	out.slots, out.maxQueuedRows = cfg.Slots, cfg.MaxQueuedRows
+	cfg.Device, cfg.Width = shared.share(out.place, cfg.Slots)
 	var err error
 	if out.queue, err = batch.New(cfg, out.run); err != nil {
 		return nil, err

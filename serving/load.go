@@ -91,7 +91,7 @@ func (l *loading) load(ctx context.Context, name string, spec gpu.Spec) (*graph,
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline)
+	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline, l.opts.devices)
 	if err != nil {
 		_ = s.Close()
 		return nil, err

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/pipeline"
 )
@@ -71,6 +73,7 @@ type Config struct {
 // Manager owns the loaded versions. It is safe for concurrent use.
 type Manager struct {
 	cfg     Config
+	devices *devices
 	closing chan struct{}  // closed by Close
 	loads   sync.WaitGroup // loads and frees, which outlive the call that began them
 	turns   chan struct{}  // held while a version loads: what is asked for at once need not fit into memory at once
@@ -101,6 +104,43 @@ type entry struct {
 	changed  chan struct{} // closed and replaced at every change of progress
 }
 
+// devices are what the queues of all versions share, so that many models use a
+// device no harder than one.
+type devices struct {
+	mu   sync.Mutex
+	byID map[string]*batch.Device // guarded by mu
+}
+
+const (
+	// parts of a device that is no processor: a graph that has n runs side by
+	// side there takes 1/n of it for each.
+	parts = 12
+	// shortRun is how long a run may be to share a processor with others
+	// instead of waiting for them.
+	shortRun = time.Millisecond
+)
+
+// share returns the device of a graph that is placed there with so many slots,
+// and the permits of a run. Without devices, as in a probe, it returns nil.
+func (d *devices) share(p gpu.Placement, slots int) (device *batch.Device, width int) {
+	if d == nil {
+		return nil, 0
+	}
+	id, permits, width, short := p.Device, parts, max(1, parts/slots), time.Duration(0)
+	if p.Threads > 0 { // whatever the provider, the processors are the same
+		id, permits, width, short = "", runtime.GOMAXPROCS(0), p.Threads, shortRun
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byID[id] == nil {
+		if d.byID == nil {
+			d.byID = map[string]*batch.Device{}
+		}
+		d.byID[id] = batch.NewDevice(permits, short)
+	}
+	return d.byID[id], width
+}
+
 // loadsAtOnce is how many versions load at the same time.
 const loadsAtOnce = 2
 
@@ -115,7 +155,7 @@ func New(cfg Config) *Manager {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg, closing: make(chan struct{}), turns: make(chan struct{}, loadsAtOnce), routes: map[string]Route{}, loaded: map[key]*entry{}}
+	return &Manager{cfg: cfg, devices: &devices{}, closing: make(chan struct{}), turns: make(chan struct{}, loadsAtOnce), routes: map[string]Route{}, loaded: map[key]*entry{}}
 }
 
 // Start reads the routes and begins to load every routed version. It returns
@@ -369,7 +409,7 @@ func (m *Manager) loadFiles(e *entry) (*Version, error) {
 		return nil, err
 	}
 	v, err := Load(ctx, pipeline.Identity{Model: e.key.model, Version: e.key.version}, dir, LoadOptions{
-		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder,
+		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder, devices: m.devices,
 		Progress: func(p Progress) {
 			if p.Stage == Ready { // load says so, once the entry holds the version
 				return

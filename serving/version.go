@@ -93,6 +93,8 @@ type LoadOptions struct {
 	Recorder Recorder
 	// Progress hears of the stages; may be nil.
 	Progress func(Progress)
+
+	devices *devices // shared with other versions; nil in a probe
 }
 
 // Load reads a bundle's directory, places its graphs, runs its golden samples
