@@ -22,6 +22,9 @@ type Config struct {
 	MaxItems int
 	// MaxCost bounds the sum of the items' costs in a batch; 0 means no bound.
 	MaxCost int64
+	// MaxCells bounds the cells (rows × length, after padding and steps) of a
+	// batch of several items; 0 means no bound.
+	MaxCells int
 	// MaxPadding bounds the share of a batch's cells (rows × length) that is
 	// padding because shorter items ride with longer ones, in (0, 1). 0 means
 	// 0.5; negative means that only equal lengths join. What RowSteps and
@@ -85,6 +88,7 @@ func (c Config) Validate() error {
 		{"MaxRows", c.MaxRows < 0 || c.MaxRows > 1<<20},
 		{"MaxItems", c.MaxItems < 0},
 		{"MaxCost", c.MaxCost < 0},
+		{"MaxCells", c.MaxCells < 0},
 		{"MaxPadding", !(c.MaxPadding < 1)},
 		{"RowSteps", !ascending(c.RowSteps)},
 		{"LengthSteps", !ascending(c.LengthSteps)},

@@ -12,6 +12,7 @@ type limits struct {
 	rows, items int
 	cost        int64   // 0: no bound
 	padding     float64 // largest share of padded cells
+	cells       int     // of the padded run; 0: no bound
 }
 
 // partition chooses, among waiting tickets of one kind, the batch to run now.
@@ -39,7 +40,7 @@ type partition struct {
 func (p *partition) choose(ts []*ticket, lim limits, now instant) []*ticket {
 	p.sorted = p.sorted[:0]
 	if uniform(ts) {
-		p.sorted = packed(p.sorted, ts, lim)
+		p.sorted = p.packed(p.sorted, ts, lim)
 		return p.sorted[:p.fill(p.sorted, now)]
 	}
 
@@ -63,10 +64,11 @@ func uniform(ts []*ticket) bool {
 }
 
 // packed appends to dst the tickets that fit into one batch, first come first.
-func packed(dst, ts []*ticket, lim limits) []*ticket {
+func (p *partition) packed(dst, ts []*ticket, lim limits) []*ticket {
 	rows, cost := 0, int64(0)
 	for i, t := range ts {
-		if i > 0 && (rows+t.rows > lim.rows || lim.cost > 0 && cost+t.cost > lim.cost) {
+		if i > 0 && (rows+t.rows > lim.rows || lim.cost > 0 && cost+t.cost > lim.cost ||
+			lim.cells > 0 && p.step(rows+t.rows)*t.length > lim.cells) {
 			continue
 		}
 		rows += t.rows
@@ -107,9 +109,12 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 	p.best = slices.Grow(p.best[:0], n+1)[:n+1]
 	p.from = slices.Grow(p.from[:0], n+1)[:n+1]
 	p.best[0] = 0
-	maxCost := lim.cost
+	maxCost, maxCells := lim.cost, lim.cells
 	if maxCost == 0 {
 		maxCost = math.MaxInt64
+	}
+	if maxCells == 0 {
+		maxCells = math.MaxInt
 	}
 	known, margin := p.costs.known(), p.costs.margin()
 	length := -1
@@ -128,7 +133,8 @@ func (p *partition) cut(lim limits, now instant, lead *ticket) (int, int) {
 			cost += t.cost
 			slack = min(slack, t.deadline)
 			// Each of these only grows worse with more tickets.
-			if rows > lim.rows || cost > maxCost || float64(rows*length-cells) > lim.padding*float64(rows*length) {
+			if rows > lim.rows || cost > maxCost || p.step(rows)*length > maxCells ||
+				float64(rows*length-cells) > lim.padding*float64(rows*length) {
 				break
 			}
 			ns := p.prices[rows]

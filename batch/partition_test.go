@@ -33,6 +33,7 @@ func TestPartitionIsBest(t *testing.T) {
 			rows:    8,
 			items:   rapid.IntRange(1, 8).Draw(rt, "items"),
 			cost:    rapid.SampledFrom([]int64{0, 300}).Draw(rt, "cost"),
+			cells:   rapid.SampledFrom([]int{0, 100, 300}).Draw(rt, "cells"),
 			padding: rapid.SampledFrom([]float64{0, 0.3, 0.9}).Draw(rt, "padding"),
 		}
 		var ts []*ticket
@@ -48,7 +49,7 @@ func TestPartitionIsBest(t *testing.T) {
 		if got[0] != ts[0] {
 			rt.Fatal("the most urgent is not first")
 		}
-		if !allowed(got, lim) {
+		if !allowed(&p, got, lim) {
 			rt.Fatal("a limit is broken")
 		}
 
@@ -60,7 +61,7 @@ func TestPartitionIsBest(t *testing.T) {
 			for i := range sorted {
 				if i == len(sorted)-1 || cuts>>i&1 == 1 {
 					g := sorted[from : i+1]
-					if len(g) > 1 && !allowed(g, lim) {
+					if len(g) > 1 && !allowed(&p, g, lim) {
 						sum = math.Inf(1)
 						break
 					}
@@ -76,7 +77,7 @@ func TestPartitionIsBest(t *testing.T) {
 	})
 }
 
-func allowed(g []*ticket, lim limits) bool {
+func allowed(p *partition, g []*ticket, lim limits) bool {
 	rows, cells, longest, cost := 0, 0, 0, int64(0)
 	for _, t := range g {
 		rows += t.rows
@@ -85,6 +86,7 @@ func allowed(g []*ticket, lim limits) bool {
 		cost += t.cost
 	}
 	return len(g) <= lim.items && rows <= lim.rows && (len(g) == 1 || lim.cost == 0 || cost <= lim.cost) &&
+		(len(g) == 1 || lim.cells == 0 || p.step(rows)*longest <= lim.cells) &&
 		float64(rows*longest-cells) <= lim.padding*float64(rows*longest)
 }
 

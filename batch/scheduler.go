@@ -85,6 +85,7 @@ func (s *scheduler) joins(ts []*ticket) bool {
 		cost += t.cost
 	}
 	return rows <= s.cfg.MaxRows && (s.cfg.MaxCost == 0 || cost <= s.cfg.MaxCost) &&
+		(s.cfg.MaxCells == 0 || len(ts) == 1 || s.part.step(rows)*length <= s.cfg.MaxCells) &&
 		float64(rows*length-cells) <= s.cfg.MaxPadding*float64(rows*length)
 }
 
@@ -97,7 +98,7 @@ func (s *scheduler) next(now instant, freeSlots int) (batch, refused []*ticket) 
 	if s.lanes.tickets == 0 {
 		return nil, nil
 	}
-	lim := limits{s.cfg.MaxRows, s.cfg.MaxItems, s.cfg.MaxCost, s.cfg.MaxPadding}
+	lim := limits{s.cfg.MaxRows, s.cfg.MaxItems, s.cfg.MaxCost, s.cfg.MaxPadding, s.cfg.MaxCells}
 	if freeSlots > 1 {
 		lim.rows = min(lim.rows, (s.lanes.rows+freeSlots-1)/freeSlots)
 	}
