@@ -91,6 +91,10 @@ type Spec struct {
 	Precision Precision
 	// Threads that one run uses on a CPU; 0 means Config.ThreadsPerRun.
 	Threads int
+	// Runs is how many runs the session is meant to bear at once; 0 means 1. More
+	// are correct, but may wait for each other. OpenVINO sets threads apart for
+	// each of them; the other devices need not know.
+	Runs int
 	// Outputs are the graph outputs wanted, in this order; the others are not
 	// copied out. Empty means all.
 	Outputs []string

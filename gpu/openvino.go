@@ -86,8 +86,8 @@ func (p *openVINOProvider) options(o *ort.SessionOptions, d *device, spec Spec, 
 	properties, err := json.Marshal(map[string]map[string]string{
 		at.name: {
 			"INFERENCE_PRECISION_HINT": string(precision),
-			"INFERENCE_NUM_THREADS":    strconv.Itoa(threads),
-			"NUM_STREAMS":              "1",
+			"INFERENCE_NUM_THREADS":    strconv.Itoa(threads * max(spec.Runs, 1)),
+			"NUM_STREAMS":              strconv.Itoa(max(spec.Runs, 1)),
 		},
 	})
 	if err != nil {
