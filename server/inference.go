@@ -196,7 +196,7 @@ func (s *inferenceService) ModelStreamInfer(stream grpc.BidiStreamingServer[infe
 
 // streamed answers one message of a stream.
 func (s *inferenceService) streamed(ctx context.Context, req *inference.ModelInferRequest) *inference.ModelStreamInferResponse {
-	ctx, cancel := s.server.withDeadline(ctx)
+	ctx, cancel := s.server.withDeadline(ctx, time.Now())
 	defer cancel()
 	resp, err := contained(ctx, 0, req, func(ctx context.Context, _ int64, req *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
 		return s.ModelInfer(ctx, req)

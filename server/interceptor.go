@@ -12,15 +12,13 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/batch"
@@ -32,62 +30,136 @@ import (
 // tenantKey is the metadata key that names a caller's tenant.
 const tenantKey = "scry-tenant"
 
-// interceptors returns the chains that every call passes, outermost first:
-// metrics, log, recovery, status mapping, authorisation, request checks,
-// deadline and tenant.
+// method is what every call of one method needs, looked up once.
+type method struct {
+	service, name string
+	metrics       methodMetrics
+	needsToken    bool
+	// rules says that the contract has some for its messages. The Open Inference
+	// Protocol's has none, and looking for them took a tenth of a small call.
+	rules bool
+	// loads says that the method takes as long as a bundle takes to load, which
+	// the probe's limits bound: the default deadline, made for answers, does not
+	// hold for it.
+	loads bool
+}
+
+// noteMethods looks up what interceptors need of every registered method.
+func (s *Server) noteMethods() {
+	s.methods = map[string]*method{}
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			full := "/" + service + "/" + m.Name
+			s.methods[full] = &method{
+				service: service, name: m.Name, metrics: s.metrics.method(service, m),
+				needsToken: s.needsToken(full), rules: info.Metadata != inference.GRPCInferenceService_ServiceDesc.Metadata,
+				loads: loadsVersion[full],
+			}
+		}
+	}
+}
+
+// interceptors returns what every call passes. Each kind is one function that
+// does all: metrics, log, status mapping, recovery, authorisation, request
+// checks, deadline and tenant, outermost first. A chain of one interceptor
+// each took a fifth of a small call.
 func (s *Server) interceptors() []grpc.ServerOption {
-	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		s.log.Log(ctx, slog.Level(level), msg, fields...)
-	})
-	// Payloads are never logged: only the end of a call, with code and time.
-	logOpts := []logging.Option{
-		logging.WithLogOnEvents(logging.FinishCall),
-		logging.WithLevels(levelOf),
+	return []grpc.ServerOption{grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream)}
+}
+
+// unary answers a call of one message.
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	m, start := s.methods[info.FullMethod], time.Now()
+	m.metrics.started.Inc()
+	m.metrics.received.Inc()
+	resp, err := s.answer(ctx, m, req, start, next)
+	if err == nil {
+		m.metrics.sent.Inc()
 	}
-	onPanic := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
+	err = s.finish(ctx, info.FullMethod, err)
+	s.ended(ctx, m, start, err)
+	return resp, err
+}
+
+func (s *Server) answer(ctx context.Context, m *method, req any, now time.Time, next grpc.UnaryHandler) (resp any, err error) {
+	defer s.contain(&err)
+	ctx, cancel, err := s.prepare(ctx, m, req, now)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	return next(ctx, req)
+}
+
+// contain makes an error of a panic. It is to be deferred.
+func (s *Server) contain(err *error) {
+	if p := recover(); p != nil {
 		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		return failed(codes.Internal, "INTERNAL", "", "internal error; the server's log has more")
-	})
-	admin := selector.MatchFunc(func(_ context.Context, c interceptors.CallMeta) bool { return s.needsToken(c.FullMethod()) })
-	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(
-			s.metrics.grpc.UnaryServerInterceptor(),
-			logging.UnaryServerInterceptor(logger, logOpts...),
-			s.unaryStatus,
-			recovery.UnaryServerInterceptor(onPanic),
-			selector.UnaryServerInterceptor(auth.UnaryServerInterceptor(s.authorize), admin),
-			s.unaryPrepare,
-		),
-		grpc.ChainStreamInterceptor(
-			s.metrics.grpc.StreamServerInterceptor(),
-			logging.StreamServerInterceptor(logger, logOpts...),
-			s.streamStatus,
-			recovery.StreamServerInterceptor(onPanic),
-			selector.StreamServerInterceptor(auth.StreamServerInterceptor(s.authorize), admin),
-			s.streamPrepare,
-		),
+		*err = failed(codes.Internal, "INTERNAL", "", "internal error; the server's log has more")
 	}
 }
 
-// levelOf keeps successful calls out of the log unless it is verbose.
-func levelOf(c codes.Code) logging.Level {
+// stream answers a call of many messages.
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	ctx, m, start := stream.Context(), s.methods[info.FullMethod], time.Now()
+	m.metrics.started.Inc()
+	err := s.finish(ctx, info.FullMethod, s.converse(srv, stream, m, info, next))
+	s.ended(ctx, m, start, err)
+	return err
+}
+
+func (s *Server) converse(srv any, stream grpc.ServerStream, m *method, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer s.contain(&err)
+	ctx, err := s.authorized(stream.Context(), m)
+	if err != nil {
+		return err
+	}
+	ctx = withTenant(ctx)
+	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go s.endWatch(ctx, cancel)
+	}
+	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: m, validator: s.validator})
+}
+
+// ended counts a call and logs it, without payload.
+func (s *Server) ended(ctx context.Context, m *method, start time.Time, err error) {
+	took := time.Since(start)
+	code := codes.OK
+	if err != nil {
+		code = status.Code(err)
+	}
+	m.metrics.ended(code, took)
+	if level := levelOf(code); s.log.Enabled(ctx, level) {
+		s.logCall(ctx, m, level, code, took, err)
+	}
+}
+
+func (s *Server) logCall(ctx context.Context, m *method, level slog.Level, code codes.Code, took time.Duration, err error) {
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs, slog.String("grpc.service", m.service), slog.String("grpc.method", m.name),
+		slog.String("grpc.code", code.String()), slog.Duration("took", took))
+	if p, ok := peer.FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	s.log.LogAttrs(ctx, level, "finished call", attrs...)
+}
+
+// levelOf keeps out of the log, unless it is verbose, what comes in floods:
+// successful calls, and under overload refused ones, which metrics count.
+func levelOf(c codes.Code) slog.Level {
 	switch c {
-	case codes.OK, codes.Canceled:
-		return logging.LevelDebug
+	case codes.OK, codes.Canceled, codes.ResourceExhausted:
+		return slog.LevelDebug
 	case codes.Internal, codes.Unknown, codes.DataLoss:
-		return logging.LevelError
+		return slog.LevelError
 	}
-	return logging.LevelInfo
-}
-
-// unaryStatus turns errors into statuses.
-func (s *Server) unaryStatus(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	resp, err := next(ctx, req)
-	return resp, s.finish(ctx, info.FullMethod, err)
-}
-
-func (s *Server) streamStatus(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	return s.finish(stream.Context(), info.FullMethod, next(srv, stream))
+	return slog.LevelInfo
 }
 
 // finish maps an error and logs what the caller is not told.
@@ -139,41 +211,39 @@ func (s *Server) authorize(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, callerKey{}, "admin"), nil
 }
 
-// unaryPrepare checks the request against the contract, sets the default
-// deadline and notes the tenant.
-func (s *Server) unaryPrepare(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if m, ok := req.(proto.Message); ok && hasRules(m) {
-		if err := s.validator.Validate(m); err != nil {
-			return nil, asValidation(err)
+// authorized checks the token of a method that needs one.
+func (s *Server) authorized(ctx context.Context, m *method) (context.Context, error) {
+	if !m.needsToken {
+		return ctx, nil
+	}
+	return s.authorize(ctx)
+}
+
+// prepare authorises a call, checks the request against the contract, sets the
+// default deadline and notes the tenant.
+func (s *Server) prepare(ctx context.Context, m *method, req any, now time.Time) (context.Context, context.CancelFunc, error) {
+	ctx, err := s.authorized(ctx, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if msg, ok := req.(proto.Message); ok && m.rules {
+		if err := s.validator.Validate(msg); err != nil {
+			return nil, nil, asValidation(err)
 		}
 	}
 	ctx = withTenant(ctx)
-	if !loadsVersion[info.FullMethod] {
-		var cancel context.CancelFunc
-		ctx, cancel = s.withDeadline(ctx)
-		defer cancel()
+	if m.loads {
+		return ctx, func() {}, nil
 	}
-	return next(ctx, req)
+	ctx, cancel := s.withDeadline(ctx, now)
+	return ctx, cancel, nil
 }
 
-// loadsVersion are the methods that take as long as a bundle takes to load,
-// which the probe's limits bound: the default deadline, made for answers, does
-// not hold for them.
+// loadsVersion are the methods that load one before they answer.
 var loadsVersion = map[string]bool{
 	modelstorev1.ModelStoreService_CommitUpload_FullMethodName:    true,
 	modelstorev1.ModelStoreService_ActivateVersion_FullMethodName: true,
 	modelstorev1.ModelStoreService_Rollback_FullMethodName:        true,
-}
-
-func (s *Server) streamPrepare(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	ctx := withTenant(stream.Context())
-	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		go s.endWatch(ctx, cancel)
-	}
-	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, validator: s.validator})
 }
 
 // watchGrace is how long a health watch goes on when the server stops, so that
@@ -195,31 +265,35 @@ func (s *Server) endWatch(ctx context.Context, cancel context.CancelFunc) {
 	}
 }
 
-// preparedStream checks every message that it receives.
+// preparedStream checks and counts every message that it receives.
 type preparedStream struct {
 	grpc.ServerStream
 	ctx       context.Context // of this stream, as grpc.ServerStream has it
+	method    *method
 	validator protovalidate.Validator
 }
 
 func (p *preparedStream) Context() context.Context { return p.ctx }
 
+func (p *preparedStream) SendMsg(m any) error {
+	err := p.ServerStream.SendMsg(m)
+	if err == nil {
+		p.method.metrics.sent.Inc()
+	}
+	return err
+}
+
 func (p *preparedStream) RecvMsg(m any) error {
 	if err := p.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	if msg, ok := m.(proto.Message); ok && hasRules(msg) {
+	p.method.metrics.received.Inc()
+	if msg, ok := m.(proto.Message); ok && p.method.rules {
 		if err := p.validator.Validate(msg); err != nil {
 			return asValidation(err)
 		}
 	}
 	return nil
-}
-
-// hasRules tells whether a contract has rules to check. The Open Inference
-// Protocol's has none, and looking for them took a tenth of a small call.
-func hasRules(m proto.Message) bool {
-	return m.ProtoReflect().Descriptor().ParentFile() != inference.File_inference_inference_proto
 }
 
 // asValidation keeps findings about the request and hides failures of the
@@ -232,16 +306,26 @@ func asValidation(err error) error {
 }
 
 // withDeadline gives calls that set none the server's. A caller's own is moved
-// forward a little, so that an answer made in time also arrives in time.
-func (s *Server) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/20, 5*time.Millisecond)))
+// forward a little for the queues, so that an answer made in time also arrives
+// in time.
+func (s *Server) withDeadline(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
+	if at, ok := ctx.Deadline(); ok {
+		return earlier{ctx, at.Add(-min(at.Sub(now)/20, 5*time.Millisecond))}, func() {}
 	}
 	if s.cfg.DefaultDeadline <= 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.cfg.DefaultDeadline)
+	return context.WithDeadline(ctx, now.Add(s.cfg.DefaultDeadline))
 }
+
+// earlier is a context that names an earlier deadline than it ends at: what
+// schedules by it leaves room for the way back, and no second timer is set.
+type earlier struct {
+	context.Context
+	deadline time.Time
+}
+
+func (e earlier) Deadline() (time.Time, bool) { return e.deadline, true }
 
 // withTenant notes on whose behalf a call is. The name is untrusted: it shares
 // a queue fairly, and gives no rights.

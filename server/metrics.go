@@ -2,9 +2,11 @@ package server
 
 import (
 	"strconv"
+	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/serving"
@@ -12,16 +14,66 @@ import (
 
 // metrics of the daemon; docs/metrics.md lists them.
 type metrics struct {
-	grpc *grpcprom.ServerMetrics
+	started, handled, received, sent *prometheus.CounterVec
+	took                             *prometheus.HistogramVec
 }
 
 // Seconds from 50 µs on: a lone row takes that little.
 var latencyBuckets = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
 func newMetrics(reg *prometheus.Registry, manager *serving.Manager) *metrics {
-	m := &metrics{grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(latencyBuckets)))}
-	reg.MustRegister(m.grpc, &loadedCollector{manager: manager})
+	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
+	counter := func(name, help string, labels []string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		started:  counter("grpc_server_started_total", "Calls begun.", labels),
+		handled:  counter("grpc_server_handled_total", "Calls ended, by status code.", append(labels[:3:3], "grpc_code")),
+		received: counter("grpc_server_msg_received_total", "Messages received.", labels),
+		sent:     counter("grpc_server_msg_sent_total", "Messages sent.", labels),
+		took:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "grpc_server_handling_seconds", Help: "Time of a call on the server.", Buckets: latencyBuckets}, labels),
+	}
+	reg.MustRegister(m.started, m.handled, m.received, m.sent, m.took, &loadedCollector{manager: manager})
 	return m
+}
+
+// methodMetrics are those of one method: a call looks up no label.
+type methodMetrics struct {
+	started, received, sent prometheus.Counter
+	handled                 [codes.Unauthenticated + 1]prometheus.Counter // by code
+	took                    prometheus.Observer
+}
+
+// method makes the metrics of a method, so that they are there from the start.
+func (m *metrics) method(service string, info grpc.MethodInfo) methodMetrics {
+	kind := "unary"
+	switch {
+	case info.IsClientStream && info.IsServerStream:
+		kind = "bidi_stream"
+	case info.IsClientStream:
+		kind = "client_stream"
+	case info.IsServerStream:
+		kind = "server_stream"
+	}
+	out := methodMetrics{
+		started:  m.started.WithLabelValues(kind, service, info.Name),
+		received: m.received.WithLabelValues(kind, service, info.Name),
+		sent:     m.sent.WithLabelValues(kind, service, info.Name),
+		took:     m.took.WithLabelValues(kind, service, info.Name),
+	}
+	for code := range out.handled {
+		out.handled[code] = m.handled.WithLabelValues(kind, service, info.Name, codes.Code(code).String())
+	}
+	return out
+}
+
+// ended counts a call by its code.
+func (m *methodMetrics) ended(code codes.Code, took time.Duration) {
+	if int(code) >= len(m.handled) {
+		code = codes.Unknown // a status that no code stands for
+	}
+	m.handled[code].Inc()
+	m.took.Observe(took.Seconds())
 }
 
 // Recorder counts served items by model and version. It implements

@@ -115,6 +115,7 @@ type Server struct {
 	log       *slog.Logger
 	validator protovalidate.Validator
 	metrics   *metrics
+	methods   map[string]*method // by full name; filled before the first call
 	health    *health.Server
 	grpc      *grpc.Server
 	started   time.Time
@@ -129,6 +130,10 @@ const (
 	maxStreams = 1000
 	maxHeaders = 64 << 10 // bytes
 )
+
+// streamWorkers is how many goroutines wait for calls. While all are busy a
+// call gets one of its own.
+const streamWorkers = 64
 
 // services are the names that health is reported for, beside "" for all.
 var services = []string{
@@ -169,6 +174,8 @@ func New(cfg Config) (*Server, error) {
 		grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes),
 		grpc.MaxSendMsgSize(cfg.Limits.MessageBytes),
 		grpc.WaitForHandlers(true), // Stop joins them
+		// A goroutine made for each call would grow its stack anew each time.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
 		// A peer that is gone without a word is noticed, and its streams freed.
@@ -187,7 +194,7 @@ func New(cfg Config) (*Server, error) {
 	inference.RegisterGRPCInferenceServiceServer(s.grpc, &inferenceService{server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc) // v1 and v1alpha
-	s.metrics.grpc.InitializeMetrics(s.grpc)
+	s.noteMethods()
 	s.setHealth(healthv1.HealthCheckResponse_NOT_SERVING)
 	s.watch.Go(s.watchHealth)
 	return s, nil

@@ -230,7 +230,7 @@ func TestDefaultDeadline(t *testing.T) {
 		modelstorev1.ModelStoreService_ActivateVersion_FullMethodName: false,
 		modelstorev1.ModelStoreService_Rollback_FullMethodName:        false,
 	} {
-		_, err := s.unaryPrepare(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
+		_, err := s.unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
 			if _, has := ctx.Deadline(); has != want {
 				t.Errorf("%s: deadline %v, want %v", method, has, want)
 			}
@@ -243,7 +243,7 @@ func TestDefaultDeadline(t *testing.T) {
 	// The caller's own is kept.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	got, stop := s.withDeadline(ctx)
+	got, stop := s.withDeadline(ctx, time.Now())
 	defer stop()
 	if at, _ := got.Deadline(); time.Until(at) > time.Minute {
 		t.Errorf("the caller's deadline became %v", at)
