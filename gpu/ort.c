@@ -55,18 +55,12 @@ scry_call *scry_call_new(size_t n_inputs, const char **input_names, size_t n_out
 }
 
 void scry_call_reset(scry_call *c) {
-  for (size_t i = 0; i < c->n_inputs; i++) {
-    if (c->inputs[i].value) api->ReleaseValue(c->inputs[i].value);
-    c->inputs[i].value = NULL;
-    c->inputs[i].data = NULL;
-    c->inputs[i].lengths = NULL;
-    c->in_values[i] = NULL;
-  }
   for (size_t i = 0; i < c->n_outputs; i++) {
     if (c->out_values[i]) api->ReleaseValue(c->out_values[i]);
     c->out_values[i] = NULL;
-    memset(&c->outputs[i], 0, sizeof c->outputs[i]);
+    c->outputs[i].value = NULL;
   }
+  c->held = 0;
 }
 
 void scry_call_free(scry_call *c) {
@@ -77,7 +71,7 @@ void scry_call_free(scry_call *c) {
   free(c);
 }
 
-static OrtStatus *make_input(scry_tensor *t) {
+static OrtStatus *make_value(scry_tensor *t) {
   static int64_t nothing;  // what an empty tensor points to
   OrtStatus *s;
   if (t->type != ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING)
@@ -123,13 +117,33 @@ static OrtStatus *describe_output(OrtValue *v, scry_tensor *t) {
 
 OrtStatus *scry_call_run(scry_call *c, OrtSession *session, const OrtRunOptions *options) {
   OrtStatus *s = NULL;
-  for (size_t i = 0; i < c->n_inputs; i++) {
-    if ((s = make_input(&c->inputs[i]))) return s;
+  for (size_t i = 0; !s && i < c->n_inputs; i++) {
+    s = make_value(&c->inputs[i]);
     c->in_values[i] = c->inputs[i].value;
   }
-  s = api->Run(session, options, c->input_names, c->in_values, c->n_inputs, c->output_names, c->n_outputs,
-               c->out_values);
-  for (size_t i = 0; !s && i < c->n_outputs; i++) s = describe_output(c->out_values[i], &c->outputs[i]);
+  for (size_t i = 0; !s && i < c->n_outputs; i++) {
+    if (!c->outputs[i].bound) continue;
+    s = make_value(&c->outputs[i]);
+    c->out_values[i] = c->outputs[i].value;
+  }
+  if (!s)
+    s = api->Run(session, options, c->input_names, c->in_values, c->n_inputs, c->output_names, c->n_outputs,
+                 c->out_values);
+  for (size_t i = 0; i < c->n_inputs; i++) {
+    if (c->inputs[i].value) api->ReleaseValue(c->inputs[i].value);
+    c->inputs[i].value = NULL;
+  }
+  for (size_t i = 0; i < c->n_outputs; i++) {
+    if (c->outputs[i].bound && c->out_values[i]) {
+      api->ReleaseValue(c->out_values[i]);
+      c->out_values[i] = NULL;
+      c->outputs[i].value = NULL;
+    } else if (c->out_values[i]) {
+      c->held = 1;
+      if (!s) s = describe_output(c->out_values[i], &c->outputs[i]);
+    }
+  }
+  if (s) scry_call_reset(c);
   return s;
 }
 
@@ -143,7 +157,7 @@ OrtStatus *scry_session_counts(const OrtSession *s, size_t *inputs, size_t *outp
 }
 
 OrtStatus *scry_value_info(const OrtSession *session, int output, size_t i, char **name, int32_t *onnx_type,
-                           int32_t *type, int32_t *rank, int64_t *shape) {
+                           int32_t *type, int32_t *rank, int64_t *shape, char **dims) {
   OrtStatus *s = output ? api->SessionGetOutputName(session, i, allocator, name)
                         : api->SessionGetInputName(session, i, allocator, name);
   if (s) return s;
@@ -166,6 +180,9 @@ OrtStatus *scry_value_info(const OrtSession *session, int output, size_t i, char
       s = api->GetDimensionsCount(t, &n);
       if (!s && n > SCRY_MAX_RANK) s = api->CreateStatus(ORT_FAIL, "a tensor has more than 16 axes");
       if (!s) s = api->GetDimensions(t, shape, n);
+      const char *names[SCRY_MAX_RANK] = {0};
+      if (!s) s = api->GetSymbolicDimensions(t, names, n);
+      for (size_t k = 0; !s && k < n; k++) dims[k] = names[k] && *names[k] ? strdup(names[k]) : NULL;
       *rank = (int32_t)n;
     }
   }

@@ -2,6 +2,7 @@ package gpu
 
 // #cgo CFLAGS: -O2 -I${SRCDIR}/include
 // #cgo linux LDFLAGS: -ldl
+// #include <stdlib.h>
 // #include "ort.h"
 import "C"
 
@@ -117,11 +118,11 @@ func statusError(s *C.OrtStatus) error {
 
 // readSignature asks a session for its inputs and outputs. wanted selects and
 // orders the outputs; empty means all.
-func readSignature(s *C.OrtSession, wanted []string) (Signature, error) {
-	var sig Signature
+func readSignature(s *C.OrtSession, wanted []string) (sig Signature, plans []outputPlan, err error) {
+	var ins [][]string // the axes' names of each input
 	var inputs, outputs C.size_t
 	if err := statusError(C.scry_session_counts(s, &inputs, &outputs)); err != nil {
-		return sig, fmt.Errorf("%w: %s", ErrModel, sanitize(err.Error()))
+		return sig, nil, fmt.Errorf("%w: %s", ErrModel, sanitize(err.Error()))
 	}
 	for i := range inputs {
 		v, err := readValue(s, false, i)
@@ -129,16 +130,17 @@ func readSignature(s *C.OrtSession, wanted []string) (Signature, error) {
 			err = v.refused
 		}
 		if err != nil {
-			return sig, err
+			return sig, nil, err
 		}
 		sig.Inputs = append(sig.Inputs, v.Value)
+		ins = append(ins, v.axes)
 	}
 	all := map[string]graphValue{}
 	var names []string
 	for i := range outputs {
 		v, err := readValue(s, true, i)
 		if err != nil {
-			return sig, err
+			return sig, nil, err
 		}
 		all[v.Name] = v
 		names = append(names, v.Name)
@@ -149,33 +151,41 @@ func readSignature(s *C.OrtSession, wanted []string) (Signature, error) {
 	for _, name := range wanted {
 		v, ok := all[name]
 		if !ok {
-			return sig, fmt.Errorf("%w: no output %q, the graph has %q", ErrModel, name, names)
+			return sig, nil, fmt.Errorf("%w: no output %q, the graph has %q", ErrModel, name, names)
 		}
 		if v.refused != nil {
-			return sig, v.refused
+			return sig, nil, v.refused
 		}
 		sig.Outputs = append(sig.Outputs, v.Value)
+		plans = append(plans, planOutput(v, sig.Inputs, ins))
 	}
 	if len(sig.Outputs) == 0 {
-		return sig, fmt.Errorf("%w: the graph has no outputs", ErrModel)
+		return sig, nil, fmt.Errorf("%w: the graph has no outputs", ErrModel)
 	}
-	return sig, nil
+	return sig, plans, nil
 }
 
 type graphValue struct {
 	Value
-	refused error // why it cannot be served; matters only when it is wanted
+	axes    []string // their symbolic names; empty = none
+	refused error    // why it cannot be served; matters only when it is wanted
 }
 
 func readValue(s *C.OrtSession, output bool, i C.size_t) (graphValue, error) {
 	var name *C.char
 	var onnxType, elem, rank C.int32_t
 	var dims [maxRank]C.int64_t
+	var axes [maxRank]*C.char
 	isOutput, side := C.int(0), "input"
 	if output {
 		isOutput, side = 1, "output"
 	}
-	st := C.scry_value_info(s, isOutput, i, &name, &onnxType, &elem, &rank, &dims[0])
+	st := C.scry_value_info(s, isOutput, i, &name, &onnxType, &elem, &rank, &dims[0], &axes[0])
+	defer func() {
+		for _, p := range axes {
+			C.free(unsafe.Pointer(p))
+		}
+	}()
 	if err := statusError(st); err != nil {
 		return graphValue{}, fmt.Errorf("%w: %s %d: %s", ErrModel, side, i, sanitize(err.Error()))
 	}
@@ -193,6 +203,7 @@ func readValue(s *C.OrtSession, output bool, i C.size_t) (graphValue, error) {
 		v.Shape = make(tensor.Shape, rank)
 		for axis := range v.Shape {
 			v.Shape[axis] = max(int64(dims[axis]), -1)
+			v.axes = append(v.axes, C.GoString(axes[axis]))
 		}
 	}
 	return v, nil

@@ -10,7 +10,8 @@
 #define SCRY_MAX_RANK 16
 
 // scry_tensor is one input or output of a run. It lies in C memory; data may
-// point into pinned Go memory (inputs) or into value (outputs).
+// point into pinned Go memory (inputs and bound outputs) or into value (other
+// outputs).
 typedef struct {
   int32_t type;  // ONNXTensorElementDataType; -1 for an output that is no tensor
   int32_t rank;
@@ -19,6 +20,7 @@ typedef struct {
   size_t bytes;     // of data
   size_t *lengths;  // string inputs: bytes of each element
   size_t elements;  // strings: number of elements
+  int32_t bound;    // outputs: the run writes into data, of this type and shape
   OrtValue *value;
 } scry_tensor;
 
@@ -29,6 +31,7 @@ typedef struct {
   scry_tensor *inputs, *outputs;
   const OrtValue **in_values;
   OrtValue **out_values;
+  int32_t held;  // the last run left outputs that scry_call_reset frees
 } scry_call;
 
 // scry_ort_open finds the API of an ONNX Runtime library that is loaded
@@ -38,8 +41,8 @@ const char *scry_ort_open(const char *path);
 scry_call *scry_call_new(size_t n_inputs, const char **input_names, size_t n_outputs, const char **output_names);
 void scry_call_free(scry_call *c);
 
-// scry_call_run creates the input values, runs, and describes the outputs,
-// which stay valid until scry_call_reset.
+// scry_call_run creates the values, runs, frees them, and describes the outputs
+// that are not bound, which stay valid until scry_call_reset.
 OrtStatus *scry_call_run(scry_call *c, OrtSession *s, const OrtRunOptions *o);
 void scry_call_reset(scry_call *c);
 
@@ -52,10 +55,11 @@ const char *scry_error_message(const OrtStatus *s);
 void scry_release_status(OrtStatus *s);
 
 // scry_value_info describes input or output i of a session. The name belongs
-// to the caller (scry_free_string).
+// to the caller (scry_free_string). dims are the axes' symbolic names, NULL
+// without one; they belong to the caller (free).
 OrtStatus *scry_session_counts(const OrtSession *s, size_t *inputs, size_t *outputs);
 OrtStatus *scry_value_info(const OrtSession *s, int output, size_t i, char **name, int32_t *onnx_type, int32_t *type,
-                           int32_t *rank, int64_t *shape);
+                           int32_t *rank, int64_t *shape, char **dims);
 void scry_free_string(char *s);
 
 // scry_assigned_nodes counts the nodes of a session by whether the provider

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -24,6 +25,7 @@ type session struct {
 	ort       *ort.DynamicAdvancedSession
 	handle    *C.OrtSession
 	names     cNames
+	outputs   []outputPlan
 
 	// live is read-locked by runs and locked by Close, which so waits for them.
 	live   sync.RWMutex
@@ -43,18 +45,18 @@ type call struct {
 	pin     runtime.Pinner
 	text    []byte     // the joined bytes of all string inputs
 	lengths []C.size_t // of each of their elements
+	watch   watch
 }
 
 // newSession wraps s, which it owns from now on, also when it fails.
 func newSession(rt *Runtime, s *ort.DynamicAdvancedSession, outputs []string) (*session, error) {
 	out := &session{rt: rt, ort: s, handle: sessionHandle(s)}
-	sig, err := readSignature(out.handle, outputs)
-	if err != nil {
+	var err error
+	if out.sig, out.outputs, err = readSignature(out.handle, outputs); err != nil {
 		_ = s.Destroy()
 		return nil, err
 	}
-	out.sig = sig
-	out.names = newCNames(sig)
+	out.names = newCNames(out.sig)
 	return out, nil
 }
 
@@ -79,40 +81,41 @@ func (s *session) Run(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor,
 	}
 	defer s.give(c)
 	c.setInputs(in)
-
-	ended := func() bool { return false }
-	if ctx.Done() != nil {
-		ended = c.endWith(ctx)
+	out := make([]tensor.Tensor, len(c.outputs))
+	bound := s.bind(c, in, out)
+	err = s.run(ctx, c)
+	if bound && err != nil && !errors.Is(err, ErrTerminated) && !errors.Is(err, ErrOutOfMemory) {
+		// Perhaps an output has another shape than the graph declares: readOutputs
+		// finds out, and ONNX Runtime allocates that output from then on.
+		unbind(c, out)
+		err = s.run(ctx, c)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readOutputs(c, in, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// run is one run of ONNX Runtime, ended when ctx ends.
+func (s *session) run(ctx context.Context, c *call) error {
+	c.watch.begin(ctx)
 	status := C.scry_call_run(c.c, s.handle, c.handle)
-	terminated := ended()
+	terminated := c.watch.end()
+	if terminated {
+		_ = c.options.UnsetTerminate()
+	}
 	if status == nil {
-		return s.copyOutputs(c)
+		return nil
 	}
 	code, msg := takeStatus(status)
 	if terminated {
-		return nil, fmt.Errorf("%w: %w", ErrTerminated, context.Cause(ctx))
+		return fmt.Errorf("%w: %w", ErrTerminated, context.Cause(ctx))
 	}
 	s.rt.noteFailure(s.placement.Device, msg)
-	return nil, runError(s.placement.Device, code, msg)
-}
-
-// endWith terminates the run when ctx ends. The function that it returns stops
-// that and tells whether it has happened.
-func (c *call) endWith(ctx context.Context) (ended func() bool) {
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = c.options.Terminate()
-		close(done)
-	})
-	return func() bool {
-		if stop() {
-			return false
-		}
-		<-done
-		_ = c.options.UnsetTerminate()
-		return true
-	}
+	return runError(s.placement.Device, code, msg)
 }
 
 // setInputs describes the inputs for C. Elements are not copied, but pinned
@@ -175,21 +178,25 @@ func alignedCopy(data []byte) []byte {
 	return out
 }
 
-func (s *session) copyOutputs(c *call) ([]tensor.Tensor, error) {
-	out := make([]tensor.Tensor, len(c.outputs))
+// readOutputs copies the outputs that were not bound.
+func (s *session) readOutputs(c *call, in, out []tensor.Tensor) error {
 	for i := range out {
 		from, name := &c.outputs[i], s.sig.Outputs[i].Name
+		if from.bound != 0 {
+			continue
+		}
 		dtype, ok := dtypes[from._type]
 		if !ok {
-			return nil, fmt.Errorf("%w: output %q is not a tensor that can be served", ErrRun, name)
+			return fmt.Errorf("%w: output %q is not a tensor that can be served", ErrRun, name)
 		}
 		shape := make(tensor.Shape, from.rank)
 		for axis := range shape {
 			shape[axis] = int64(from.shape[axis])
 		}
+		s.outputs[i].learn(in, shape)
 		t, err := tensor.New(dtype, shape...)
 		if err != nil {
-			return nil, fmt.Errorf("%w: output %q: %w", ErrRun, name, err)
+			return fmt.Errorf("%w: output %q: %w", ErrRun, name, err)
 		}
 		switch {
 		case dtype == tensor.String:
@@ -200,11 +207,11 @@ func (s *session) copyOutputs(c *call) ([]tensor.Tensor, error) {
 			copy(t.Data, unsafe.Slice((*byte)(from.data), len(t.Data)))
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out[i] = t
 	}
-	return out, nil
+	return nil
 }
 
 func copyStrings(to []string, from *C.scry_tensor) error {
@@ -250,16 +257,20 @@ func (s *session) take() (*call, error) {
 		_ = options.Destroy()
 		return nil, &MemoryError{Device: CPU}
 	}
-	return &call{
+	c := &call{
 		c: cc, options: options, handle: runOptionsHandle(options),
 		inputs:  unsafe.Slice(cc.inputs, n.inputs),
 		outputs: unsafe.Slice(cc.outputs, n.outputs),
-	}, nil
+	}
+	c.watch.terminate = func() { _ = options.Terminate() }
+	return c, nil
 }
 
 // give frees what a run held and keeps the call for the next one.
 func (s *session) give(c *call) {
-	C.scry_call_reset(c.c)
+	if c.c.held != 0 {
+		C.scry_call_reset(c.c)
+	}
 	c.pin.Unpin()
 	const keep = 1 << 20
 	if cap(c.text) > keep {

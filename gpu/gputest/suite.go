@@ -86,6 +86,7 @@ func Run(t *testing.T, target Target) {
 		{"BFloat16", func(t *testing.T) { s.halves(t, "bfloat16", tensor.BFloat16, tensor.Float32ToBFloat16) }},
 		{"SeveralOutputs", s.severalOutputs},
 		{"UnknownShapes", s.unknownShapes},
+		{"FalseShapes", s.falseShapes},
 		{"UnknownRank", s.unknownRank},
 		{"Unaligned", s.unaligned},
 		{"ExternalData", s.externalData},
@@ -420,6 +421,24 @@ func (s suite) unknownShapes(t *testing.T) {
 			half[i] = tensor.Float32ToFloat16(v)
 		}
 		same(t, "y16", out[1], bits(t, tensor.Float16, half, n))
+	}
+}
+
+// falseShapes runs a graph whose output is as long as it declares for a while,
+// and then is not.
+func (s suite) falseShapes(t *testing.T) {
+	session := s.load(t, "liar")
+	for i, c := range []struct{ in, y, twice []float32 }{
+		{[]float32{1, 2}, []float32{1, 2}, []float32{2, 4}},
+		{[]float32{3, 4, 5}, []float32{3, 4, 5}, []float32{6, 8, 10}},
+		{[]float32{1, -1, 2, 0, 3}, []float32{1, 2, 3}, []float32{2, -2, 4, 0, 6}},
+		{[]float32{-1, 7}, []float32{7}, []float32{-2, 14}},
+		{[]float32{5, 6}, []float32{5, 6}, []float32{10, 12}},
+		{[]float32{-5}, []float32{}, []float32{-10}},
+	} {
+		out := run(t, session, of(t, c.in, int64(len(c.in))))
+		near(t, fmt.Sprintf("run %d: y", i), out[0], of(t, c.y, int64(len(c.y))), s.Tolerance)
+		near(t, fmt.Sprintf("run %d: twice", i), out[1], of(t, c.twice, int64(len(c.twice))), s.Tolerance)
 	}
 }
 

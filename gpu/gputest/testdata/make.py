@@ -83,6 +83,14 @@ save("filter",
      [value("x", T.FLOAT, ["n"])], [value("y", T.FLOAT, ["m"]), value("y16", T.FLOAT16, ["m"])],
      [const("zero", np.float32(0))])
 
+# As "filter", but the graph says that no element goes: false unless all are
+# positive. The other output is what it says.
+save("liar",
+     [h.make_node("Greater", ["x", "zero"], ["keep"]), h.make_node("Compress", ["x", "keep"], ["y"], axis=0),
+      h.make_node("Add", ["x", "x"], ["twice"])],
+     [value("x", T.FLOAT, ["n"])], [value("y", T.FLOAT, ["n"]), value("twice", T.FLOAT, ["n"])],
+     [const("zero", np.float32(0))], check=False)
+
 # Nothing is said about shapes, which the checker does not like.
 save("norank", [h.make_node("Relu", ["x"], ["y"])], [value("x", T.FLOAT, None)], [value("y", T.FLOAT, None)],
      check=False)
