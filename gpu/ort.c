@@ -75,15 +75,16 @@ static OrtStatus *make_value(scry_tensor *t) {
   static int64_t nothing;  // what an empty tensor points to
   OrtStatus *s;
   if (t->type != ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING)
-    return api->CreateTensorWithDataAsOrtValue(cpu, t->bytes ? t->data : &nothing, t->bytes, t->shape, (size_t)t->rank,
+    return api->CreateTensorWithDataAsOrtValue(cpu, t->bytes ? (void *)t->memory : &nothing, t->bytes, t->shape, (size_t)t->rank,
                                                (ONNXTensorElementDataType)t->type, &t->value);
   s = api->CreateTensorAsOrtValue(allocator, t->shape, (size_t)t->rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &t->value);
-  const char *from = t->data;
+  const char *from = (const char *)t->memory;
+  const size_t *lengths = (const size_t *)t->lengths;
   for (size_t i = 0; !s && i < t->elements; i++) {
     char *to = NULL;
-    s = api->GetResizedStringTensorElementBuffer(t->value, i, t->lengths[i], &to);
-    if (!s && t->lengths[i]) memcpy(to, from, t->lengths[i]);
-    from += t->lengths[i];
+    s = api->GetResizedStringTensorElementBuffer(t->value, i, lengths[i], &to);
+    if (!s && lengths[i]) memcpy(to, from, lengths[i]);
+    from += lengths[i];
   }
   return s;
 }

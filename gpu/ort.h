@@ -9,18 +9,20 @@
 
 #define SCRY_MAX_RANK 16
 
-// scry_tensor is one input or output of a run. It lies in C memory; data may
-// point into pinned Go memory (inputs and bound outputs) or into value (other
-// outputs).
+// scry_tensor is one input or output of a run. It lies in C memory. What points
+// into Go's memory (pinned, of inputs and bound outputs) is a number to Go:
+// writing a pointer over one of an earlier run would show that one, freed
+// since, to the garbage collector.
 typedef struct {
   int32_t type;  // ONNXTensorElementDataType; -1 for an output that is no tensor
   int32_t rank;
   int64_t shape[SCRY_MAX_RANK];
-  void *data;       // elements; for strings the joined bytes of all elements
-  size_t bytes;     // of data
-  size_t *lengths;  // string inputs: bytes of each element
-  size_t elements;  // strings: number of elements
-  int32_t bound;    // outputs: the run writes into data, of this type and shape
+  uintptr_t memory;   // Go's: elements; for strings the joined bytes of all elements
+  uintptr_t lengths;  // Go's: string inputs: bytes of each element, a size_t
+  void *data;         // elements of outputs that are not bound, in value
+  size_t bytes;       // of memory or data
+  size_t elements;    // strings: number of elements
+  int32_t bound;      // outputs: the run writes into memory, of this type and shape
   OrtValue *value;
 } scry_tensor;
 

@@ -114,11 +114,10 @@ func (s *session) bind(c *call, in, out []tensor.Tensor) bool {
 		for axis, d := range shape {
 			to.shape[axis] = C.int64_t(d)
 		}
-		to.data = nil
 		if len(t.Data) > 0 {
 			data := unsafe.Pointer(unsafe.SliceData(t.Data))
 			c.pin.Pin(data)
-			to.data = data
+			to.memory = C.uintptr_t(uintptr(data))
 		}
 		to.bound, bound = 1, true
 	}

@@ -3,6 +3,8 @@ package gpu
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,4 +78,32 @@ func TestWatch(t *testing.T) {
 	if w.end() {
 		t.Error("a run that nothing ends was terminated")
 	}
+}
+
+// TestCollectedMeanwhile runs while the garbage collector works all the time:
+// nothing of an earlier run may be left where it looks, or is told of.
+func TestCollectedMeanwhile(t *testing.T) {
+	r := benchRuntime(t)
+	s := mustLoad(t, r, Spec{Path: graphPath("mlp"), Devices: []string{CPU}, Threads: 1})
+	labels := mustLoad(t, r, Spec{Path: graphPath("labels"), Devices: []string{CPU}, Threads: 1})
+	deadline := time.Now().Add(time.Second)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for time.Now().Before(deadline) {
+				x, _ := tensor.New(tensor.Float32, 1, 32)
+				if _, err := s.Run(context.Background(), []tensor.Tensor{x}); err != nil {
+					t.Error(err)
+				}
+				words, _ := tensor.FromStrings([]string{"yes", "no", "long enough to be on the heap"}, 3, 1)
+				if _, err := labels.Run(context.Background(), []tensor.Tensor{words}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for time.Now().Before(deadline) {
+		runtime.GC()
+	}
+	all.Wait()
 }

@@ -155,7 +155,7 @@ func (c *call) setInputs(in []tensor.Tensor) {
 			if to.elements > 0 {
 				lengths := &c.lengths[lengthAt]
 				c.pin.Pin(lengths)
-				to.lengths = lengths
+				to.lengths = C.uintptr_t(uintptr(unsafe.Pointer(lengths)))
 			}
 		} else if n := from.DType.Size(); n > 1 && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(n) != 0 {
 			data = alignedCopy(data)
@@ -164,7 +164,7 @@ func (c *call) setInputs(in []tensor.Tensor) {
 		if len(data) > 0 {
 			p := unsafe.Pointer(unsafe.SliceData(data))
 			c.pin.Pin(p)
-			to.data = p
+			to.memory = C.uintptr_t(uintptr(p))
 		}
 	}
 }
