@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/gpu/gputest"
@@ -61,9 +63,15 @@ func echoServer(tb testing.TB) string {
 	return listener.Addr().String()
 }
 
-// closedLoop calls with the same bytes from so many callers over one
-// connection each 16 of them, and returns calls a second and the median.
-func closedLoop(tb testing.TB, address string, message []byte, callers int, length time.Duration) (float64, time.Duration) {
+// loopResult is what a closed loop has measured.
+type loopResult struct {
+	rate   float64       // calls a second
+	median time.Duration // of a call
+	cpu    time.Duration // of the whole process, client and server, for a call
+}
+
+// closedLoop calls with the same bytes from so many callers, 16 to a connection.
+func closedLoop(tb testing.TB, address string, message []byte, callers int, length time.Duration) loopResult {
 	tb.Helper()
 	conns := make([]*grpc.ClientConn, (callers+15)/16)
 	for i := range conns {
@@ -79,6 +87,7 @@ func closedLoop(tb testing.TB, address string, message []byte, callers int, leng
 		times []time.Duration
 		n     atomic.Int64
 		start = time.Now()
+		spent = processTime(tb)
 	)
 	for k := range callers {
 		all.Go(func() {
@@ -99,9 +108,21 @@ func closedLoop(tb testing.TB, address string, message []byte, callers int, leng
 		})
 	}
 	all.Wait()
-	rate := float64(n.Load()) / time.Since(start).Seconds()
 	slices.Sort(times)
-	return rate, times[len(times)/2]
+	return loopResult{
+		rate:   float64(n.Load()) / time.Since(start).Seconds(),
+		median: times[len(times)/2],
+		cpu:    (processTime(tb) - spent) / time.Duration(n.Load()),
+	}
+}
+
+// processTime is the processor time that this process has used.
+func processTime(tb testing.TB) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkTinyRow compares a row of 32 numbers through three layers with a
@@ -121,20 +142,66 @@ func BenchmarkTinyRow(b *testing.B) {
 	const round = 400 * time.Millisecond
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			var ours, theirs, ratios, p50s []float64
+			var rate, echoRate, ofEcho, p50, cpu []float64
 			for range b.N {
-				rate, mine := closedLoop(b, s.address, message, callers, round)
-				bare, its := closedLoop(b, echo, message, callers, round)
-				ours, theirs = append(ours, rate), append(theirs, bare)
-				ratios, p50s = append(ratios, rate/bare), append(p50s, float64(mine)/float64(its))
+				ours := closedLoop(b, s.address, message, callers, round)
+				bare := closedLoop(b, echo, message, callers, round)
+				rate, echoRate = append(rate, ours.rate), append(echoRate, bare.rate)
+				ofEcho = append(ofEcho, ours.rate/bare.rate)
+				p50 = append(p50, float64(ours.median)/float64(bare.median))
+				cpu = append(cpu, float64(bare.cpu)/float64(ours.cpu))
 			}
-			for _, v := range [][]float64{ours, theirs, ratios, p50s} {
-				slices.Sort(v)
+			for _, m := range []struct {
+				unit   string
+				values []float64
+			}{{"calls/s", rate}, {"echo/s", echoRate}, {"of-echo", ofEcho}, {"p50/echo", p50}, {"echo-cpu/cpu", cpu}} {
+				slices.Sort(m.values)
+				b.ReportMetric(m.values[len(m.values)/2], m.unit)
 			}
-			b.ReportMetric(ours[len(ours)/2], "calls/s")
-			b.ReportMetric(theirs[len(theirs)/2], "echo/s")
-			b.ReportMetric(ratios[len(ratios)/2], "of-echo")
-			b.ReportMetric(p50s[len(p50s)/2], "p50/echo")
 		})
+	}
+}
+
+// direct calls ModelInfer as gRPC does once it has decoded the message, and
+// encodes the answer as it would: what a call costs below gRPC.
+func direct(tb testing.TB, s *liveServer, message []byte) func() {
+	service := &inferenceService{server: s.server}
+	info := &grpc.UnaryServerInfo{Server: service, FullMethod: inference.GRPCInferenceService_ModelInfer_FullMethodName}
+	handler := func(ctx context.Context, req any) (any, error) {
+		return service.ModelInfer(ctx, req.(*inference.ModelInferRequest))
+	}
+	ctx, cancel := context.WithCancel(metadata.NewIncomingContext(context.Background(), metadata.Pairs("user-agent", "test")))
+	tb.Cleanup(cancel)
+	return func() {
+		req := new(inference.ModelInferRequest)
+		if err := proto.Unmarshal(message, req); err != nil {
+			tb.Error(err)
+		}
+		resp, err := s.server.unary(ctx, req, info, handler)
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		if _, err := proto.Marshal(resp.(*inference.ModelInferResponse)); err != nil {
+			tb.Error(err)
+		}
+	}
+}
+
+// BenchmarkDirect is a tiny row without network and gRPC.
+func BenchmarkDirect(b *testing.B) {
+	s := newLiveServer(b, gputest.OpenRuntime(b), Config{Trusted: true})
+	s.serve("mlp", "mlp")
+	message, err := proto.Marshal(&inference.ModelInferRequest{
+		ModelName: "mlp", Inputs: []*inference.ModelInferRequest_InferInputTensor{input("x", "FP32", 1, 32)},
+		RawInputContents: [][]byte{raw(make([]float32, 32)...)},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	call := direct(b, s, message)
+	b.ReportAllocs()
+	for b.Loop() {
+		call()
 	}
 }

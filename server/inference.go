@@ -62,16 +62,18 @@ func (s *inferenceService) ModelInfer(ctx context.Context, req *inference.ModelI
 	if err != nil {
 		return nil, err
 	}
-	resp := &inference.ModelInferResponse{
-		ModelName: req.GetModelName(), ModelVersion: strconv.FormatInt(v.Identity().Version, 10), Id: req.GetId(),
-	}
+	n := len(wanted)
 	if wanted == nil {
-		for i := range outputs {
-			addOutput(resp, sig.Outputs[i].Name, outputs[i])
-		}
+		n = len(outputs)
 	}
-	for _, i := range wanted {
-		addOutput(resp, sig.Outputs[i].Name, outputs[i])
+	resp := newResponse(n)
+	resp.ModelName, resp.ModelVersion, resp.Id = req.GetModelName(), strconv.FormatInt(v.Identity().Version, 10), req.GetId()
+	for k := range n {
+		i := k
+		if wanted != nil {
+			i = wanted[k]
+		}
+		setOutput(resp, k, sig.Outputs[i].Name, outputs[i])
 	}
 	return resp, nil
 }

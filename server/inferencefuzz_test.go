@@ -47,8 +47,8 @@ func FuzzInputTensors(f *testing.F) {
 		if err := tensors[0].Validate(); err != nil {
 			t.Fatalf("accepted: %v", err)
 		}
-		resp := &inference.ModelInferResponse{}
-		addOutput(resp, "x", tensors[0])
+		resp := newResponse(1)
+		setOutput(resp, 0, "x", tensors[0])
 		again, err := inputTensors(&inference.ModelInferRequest{
 			Inputs:           []*inference.ModelInferRequest_InferInputTensor{input("x", resp.Outputs[0].Datatype, resp.Outputs[0].Shape...)},
 			RawInputContents: resp.RawOutputContents,

@@ -22,9 +22,8 @@ var datatypes = map[string]tensor.DType{
 	"FP16": tensor.Float16, "BF16": tensor.BFloat16, "FP32": tensor.Float32, "FP64": tensor.Float64,
 }
 
-// datatypeNames is the inverse of datatypes.
-var datatypeNames = func() map[tensor.DType]string {
-	names := make(map[tensor.DType]string, len(datatypes))
+// datatypeNames is the inverse of datatypes, by element type.
+var datatypeNames = func() (names [tensor.String + 1]string) {
 	for name, t := range datatypes {
 		names[t] = name
 	}
@@ -60,7 +59,7 @@ func inputTensors(req *inference.ModelInferRequest, want []gpu.Value) ([]tensor.
 		if inputs[at].DType != tensor.Invalid {
 			return nil, inputError(name, "", "INPUT_TWICE", "is given twice")
 		}
-		if err := refuseParameters(in.GetParameters(), fmt.Sprintf("inputs[%q]", name)); err != nil {
+		if err := refuseParameters(in.GetParameters(), "inputs", name); err != nil {
 			return nil, err
 		}
 		n, err := checkDeclared(in, &want[at])
@@ -273,13 +272,16 @@ func empty(c *inference.InferTensorContents) bool { return elements(c) == 0 }
 
 // refuseParameters refuses what a tensor's parameters may ask for and scry
 // does not do. Others are remarks, and ignored.
-func refuseParameters(params map[string]*inference.InferParameter, field string) error {
+func refuseParameters(params map[string]*inference.InferParameter, list, tensor string) error {
+	if len(params) == 0 {
+		return nil
+	}
 	for _, p := range []struct{ name, why string }{
 		{"shared_memory_region", "tensors travel in the messages: shared memory is not offered"},
 		{"classification", "the classification extension is not offered"},
 	} {
 		if params[p.name] != nil {
-			return failed(codes.Unimplemented, "NOT_OFFERED", fmt.Sprintf("%s.parameters[%q]", field, p.name), "%s", p.why)
+			return failed(codes.Unimplemented, "NOT_OFFERED", fmt.Sprintf("%s[%q].parameters[%q]", list, tensor, p.name), "%s", p.why)
 		}
 	}
 	return nil
@@ -294,15 +296,14 @@ func wantedOutputs(asked []*inference.ModelInferRequest_InferRequestedOutputTens
 	places := make([]int, 0, min(len(asked), len(have)))
 	for _, out := range asked {
 		name := out.GetName()
-		field := fmt.Sprintf("outputs[%q]", name)
 		at := slices.IndexFunc(have, func(v gpu.Value) bool { return v.Name == name })
 		if at < 0 {
-			return nil, &pipeline.InputError{Field: field, Reason: "OUTPUT_UNKNOWN", Message: "the graph offers no such output; it offers " + valueNames(have)}
+			return nil, outputError(name, "OUTPUT_UNKNOWN", "the graph offers no such output; it offers "+valueNames(have))
 		}
 		if slices.Contains(places, at) {
-			return nil, &pipeline.InputError{Field: field, Reason: "OUTPUT_TWICE", Message: "is named twice"}
+			return nil, outputError(name, "OUTPUT_TWICE", "is named twice")
 		}
-		if err := refuseParameters(out.GetParameters(), field); err != nil {
+		if err := refuseParameters(out.GetParameters(), "outputs", name); err != nil {
 			return nil, err
 		}
 		places = append(places, at)
@@ -310,17 +311,47 @@ func wantedOutputs(asked []*inference.ModelInferRequest_InferRequestedOutputTens
 	return places, nil
 }
 
-// addOutput appends an output and its raw contents, which share the tensor's
+func outputError(name, reason, message string) error {
+	return &pipeline.InputError{Field: fmt.Sprintf("outputs[%q]", name), Reason: reason, Message: message}
+}
+
+// answer is a response with room for the outputs of most graphs, so that it is
+// one allocation.
+type answer struct {
+	resp     inference.ModelInferResponse
+	outputs  [2]*inference.ModelInferResponse_InferOutputTensor
+	contents [2][]byte
+	tensors  [2]inference.ModelInferResponse_InferOutputTensor
+}
+
+// newResponse returns a response with n empty outputs.
+func newResponse(n int) *inference.ModelInferResponse {
+	a := new(answer)
+	tensors := a.tensors[:]
+	if n > len(tensors) {
+		tensors = make([]inference.ModelInferResponse_InferOutputTensor, n)
+		a.resp.Outputs = make([]*inference.ModelInferResponse_InferOutputTensor, n)
+		a.resp.RawOutputContents = make([][]byte, n)
+	} else {
+		a.resp.Outputs = a.outputs[:n]
+		a.resp.RawOutputContents = a.contents[:n]
+	}
+	for i := range a.resp.Outputs {
+		a.resp.Outputs[i] = &tensors[i]
+	}
+	return &a.resp
+}
+
+// setOutput fills in output i and its raw contents, which share the tensor's
 // memory.
-func addOutput(resp *inference.ModelInferResponse, name string, t tensor.Tensor) {
+func setOutput(resp *inference.ModelInferResponse, i int, name string, t tensor.Tensor) {
 	raw := t.Data
 	if t.DType == tensor.String {
 		raw = appendStrings(t.Strings)
 	}
-	resp.Outputs = append(resp.Outputs, &inference.ModelInferResponse_InferOutputTensor{
-		Name: name, Datatype: datatypeNames[t.DType], Shape: t.Shape,
-	})
-	resp.RawOutputContents = append(resp.RawOutputContents, raw)
+	out := resp.Outputs[i]
+	out.Name, out.Datatype, out.Shape = name, datatypeNames[t.DType], t.Shape
+	resp.RawOutputContents[i] = raw
 }
 
 // valueNames lists names for a message.

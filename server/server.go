@@ -133,7 +133,7 @@ const (
 
 // streamWorkers is how many goroutines wait for calls. While all are busy a
 // call gets one of its own.
-const streamWorkers = 64
+const streamWorkers = 256
 
 // services are the names that health is reported for, beside "" for all.
 var services = []string{

@@ -216,9 +216,23 @@ func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tenso
 	return nil
 }
 
+// alone tells whether a run is of one item as it came: nothing to join, to pad
+// or to cut.
+func (g *graph) alone(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) bool {
+	if len(b.Items) != 1 || b.Shape.Rows != b.Rows {
+		return false
+	}
+	for i, t := range b.Items[0] {
+		if s := g.inputs[i].sequence; s >= 0 && s < len(t.Shape) && t.Shape[s] != int64(b.Shape.Length) {
+			return false
+		}
+	}
+	return true
+}
+
 // join lays the items' inputs into one run's.
 func (g *graph) join(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) ([]tensor.Tensor, error) {
-	if g.whole {
+	if g.whole || g.alone(b) {
 		return b.Items[0], nil
 	}
 	joined := make([]tensor.Tensor, len(g.inputs))
@@ -237,7 +251,7 @@ func (g *graph) join(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor]) ([]tensor
 
 // split gives every item its part of a run's outputs.
 func (g *graph) split(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor], outputs []tensor.Tensor) error {
-	if g.whole || len(b.Items) == 1 && b.Shape.Rows == b.Rows && b.Shape.Length == lengthOf(b.Items[0], g.inputs) {
+	if g.whole || g.alone(b) {
 		b.Outputs[0] = outputs
 		return nil
 	}

@@ -284,6 +284,9 @@ func (m *Manager) wait(ctx context.Context, e *entry) error {
 // such calls ask nothing of the catalogue. One that is deleted there is
 // forgotten here.
 func (m *Manager) loadedNumber(model, version string) (*Version, func(), bool) {
+	if version == "" {
+		return nil, nil, false
+	}
 	n, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
 		return nil, nil, false
