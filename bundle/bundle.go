@@ -37,7 +37,7 @@ type Bundle struct {
 	Steps []Step
 	// Labels are the class names of heads that have any, by head.
 	Labels map[string][]string
-	// Guesses tell what was inferred; empty when there is a bundle.yaml.
+	// Guesses tell what was inferred of the manifest.
 	Guesses []Guess
 }
 
@@ -74,8 +74,9 @@ func ParseSource(s string) (Source, error) {
 }
 
 // Open reads the bundle in a directory and checks that its parts fit each
-// other. Without a bundle.yaml the manifest is inferred. Errors wrap
-// ErrInvalid or ErrGraph.
+// other. Without a bundle.yaml the manifest is inferred; where one gives no axis
+// of a Hugging Face style graph, its sequence axes are. Errors wrap ErrInvalid
+// or ErrGraph.
 func Open(dir fs.FS) (*Bundle, error) {
 	b := &Bundle{FS: dir, Graphs: map[string]*Graph{}, Labels: map[string][]string{}}
 	text, err := readFile(dir, ManifestFile)
@@ -147,9 +148,11 @@ func (b *Bundle) resolve() error {
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		if err := b.readGraph(name, b.Manifest.GetGraphs()[name]); err != nil {
+		m := b.Manifest.GetGraphs()[name]
+		if err := b.readGraph(name, m); err != nil {
 			return err
 		}
+		b.Guesses = append(b.Guesses, inferAxes(name, m, b.Graphs[name])...)
 	}
 	if err := b.resolveSteps(names); err != nil {
 		return err

@@ -20,7 +20,8 @@ const (
 	maxNodes     = 1_000_000
 	maxDepth     = 16 // graphs within graphs (If, Loop, Scan)
 	maxName      = 64 << 10
-	maxNestedLen = 64 // messages within messages
+	maxValueName = 1 << 10 // longer names of values are not followed
+	maxNestedLen = 64      // messages within messages
 )
 
 // Graph is what scry must know of an ONNX file before ONNX Runtime sees it. It
@@ -60,6 +61,10 @@ type Value struct {
 	Shape tensor.Shape
 	// Symbols holds the names of symbolic axes, "" for fixed or nameless ones.
 	Symbols []string
+	// Limit is the number of rows of the weights that an integer input picks
+	// from, as token ids pick from an embedding: its elements lie in [0, Limit).
+	// 0 when it picks from none, or from computed values.
+	Limit int64
 }
 
 // Input returns the input of that name.
@@ -88,6 +93,7 @@ func ReadGraph(r io.Reader) (*Graph, error) {
 		},
 		external:  map[string]bool{},
 		functions: map[Operator]map[Operator]bool{},
+		same:      map[string]alias{},
 	}
 	if err := s.model(); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -112,6 +118,20 @@ type graphReader struct {
 	functions map[Operator]map[Operator]bool
 	calls     map[Operator]bool // of the function being read
 	sawGraph  bool
+	// Of the main graph: what Gather nodes pick from what, and values that hold
+	// the elements of others.
+	picks []pick
+	same  map[string]alias
+}
+
+// pick is a Gather node on axis 0.
+type pick struct{ data, indices string }
+
+// alias names the value whose elements another one holds, perhaps in another
+// shape.
+type alias struct {
+	of       string
+	reshaped bool
 }
 
 // The wire types of protobuf.
@@ -335,7 +355,7 @@ func (s *graphReader) function(f field) (bool, error) {
 		case 1:
 			return s.str(f, &self.Type)
 		case 7:
-			return s.node(f)
+			return s.node(f, false)
 		case 10:
 			return s.str(f, &self.Domain)
 		}
@@ -381,20 +401,20 @@ func (s *graphReader) subgraph(end int64, top bool) error {
 	if s.nesting > maxDepth {
 		return fmt.Errorf("graphs are nested more than %d deep", maxDepth)
 	}
-	initialisers := map[string]bool{}
+	initialisers := map[string]int64{} // rows by name
 	var inputs []Value
 	err := s.message(end, func(f field) (bool, error) {
 		switch f.number {
 		case 1:
-			return s.node(f)
+			return s.node(f, top)
 		case 5:
-			name, done, err := s.weights(f)
-			initialisers[name] = true
+			name, rows, done, err := s.weights(f)
+			initialisers[name] = rows
 			return done, err
 		case 15:
 			return s.sub(f, func(f field) (bool, error) {
 				if f.number == 1 || f.number == 2 {
-					_, done, err := s.weights(f)
+					_, _, done, err := s.weights(f)
 					return done, err
 				}
 				return false, nil
@@ -419,28 +439,78 @@ func (s *graphReader) subgraph(end int64, top bool) error {
 	if top {
 		// Before IR version 4 initialisers were listed as inputs too.
 		for _, v := range inputs {
-			if !initialisers[v.Name] {
+			if _, ok := initialisers[v.Name]; !ok {
 				s.graph.Inputs = append(s.graph.Inputs, v)
 			}
 		}
+		s.limits(initialisers)
 	}
 	return err
 }
 
-func (s *graphReader) node(f field) (bool, error) {
+// limits finds the inputs that pick rows of weights.
+func (s *graphReader) limits(rows map[string]int64) {
+	origin := func(name string, anyShape bool) string {
+		for range 16 { // a broken graph may go in circles
+			from, ok := s.same[name]
+			if !ok || from.reshaped && !anyShape {
+				break
+			}
+			name = from.of
+		}
+		return name
+	}
+	for _, p := range s.picks {
+		n, from := rows[origin(p.data, false)], origin(p.indices, true)
+		for i, v := range s.graph.Inputs {
+			if n > 0 && v.Name == from && (v.DType == tensor.Int32 || v.DType == tensor.Int64) && (v.Limit == 0 || n < v.Limit) {
+				s.graph.Inputs[i].Limit = n
+			}
+		}
+	}
+}
+
+// node reads a NodeProto; main tells that it is one of the main graph.
+func (s *graphReader) node(f field, main bool) (bool, error) {
 	s.nodes++
 	if s.nodes > maxNodes {
 		return false, fmt.Errorf("more than %d nodes", maxNodes)
 	}
 	var op Operator
+	var in, out []string
+	axis := uint64(0)
 	done, err := s.sub(f, func(f field) (bool, error) {
 		switch f.number {
+		case 1, 2:
+			if !main || f.wire != wireBytes || f.n > maxValueName || len(in) == 2 && f.number == 1 {
+				return false, nil
+			}
+			to := &in
+			if f.number == 2 {
+				to = &out
+			}
+			*to = append(*to, "")
+			return s.str(f, &(*to)[len(*to)-1])
 		case 4:
 			return s.str(f, &op.Type)
 		case 7:
 			return s.str(f, &op.Domain)
 		case 5:
-			return s.sub(f, s.attribute)
+			var name string
+			var value uint64
+			done, err := s.sub(f, func(f field) (bool, error) {
+				switch {
+				case f.number == 1 && f.n <= maxValueName:
+					return s.str(f, &name)
+				case f.number == 3:
+					value = f.value
+				}
+				return s.attribute(f)
+			})
+			if name == "axis" || name == "gather_axis" {
+				axis = value
+			}
+			return done, err
 		}
 		return false, nil
 	})
@@ -448,6 +518,17 @@ func (s *graphReader) node(f field) (bool, error) {
 		op.Domain = ""
 	}
 	s.graph.Operators[op]++
+	switch op.Type {
+	case "Gather", "GatherBlockQuantized":
+		if len(in) == 2 && axis == 0 {
+			s.picks = append(s.picks, pick{in[0], in[1]})
+		}
+	case "Identity", "Cast", "DequantizeLinear", "Squeeze", "Unsqueeze", "Reshape", "Flatten":
+		if len(in) > 0 && len(out) == 1 {
+			reshaped := op.Type != "Identity" && op.Type != "Cast" && op.Type != "DequantizeLinear"
+			s.same[out[0]] = alias{in[0], reshaped}
+		}
+	}
 	if s.calls != nil {
 		s.calls[op] = true
 	}
@@ -457,7 +538,7 @@ func (s *graphReader) node(f field) (bool, error) {
 func (s *graphReader) attribute(f field) (bool, error) {
 	switch f.number {
 	case 5, 10:
-		_, done, err := s.weights(f)
+		_, _, done, err := s.weights(f)
 		return done, err
 	case 6, 11:
 		if f.wire != wireBytes {
@@ -468,19 +549,27 @@ func (s *graphReader) attribute(f field) (bool, error) {
 	return false, nil
 }
 
-// weights reads a TensorProto but for its data.
-func (s *graphReader) weights(f field) (name string, done bool, err error) {
+// weights reads a TensorProto but for its data. rows is the extent of axis 0,
+// -1 for a scalar.
+func (s *graphReader) weights(f field) (name string, rows int64, done bool, err error) {
 	external := false
 	location := ""
 	elements, elementType := int64(1), 0
+	rows = -1
+	extent := func(d uint64) {
+		if rows < 0 {
+			rows = product(1, d)
+		}
+		elements = product(elements, d)
+	}
 	done, err = s.sub(f, func(f field) (bool, error) {
 		switch f.number {
 		case 1:
 			if f.wire == wireVarint {
-				elements = product(elements, f.value)
+				extent(f.value)
 				return false, nil
 			}
-			return s.packed(f, func(d uint64) { elements = product(elements, d) })
+			return s.packed(f, extent)
 		case 2:
 			elementType = int(f.value)
 		case 8:
@@ -513,7 +602,7 @@ func (s *graphReader) weights(f field) (name string, done bool, err error) {
 		size = int64(t.Size())
 	}
 	s.graph.WeightBytes = min(s.graph.WeightBytes+product(elements, uint64(size)), 1<<60)
-	return name, done, err
+	return name, rows, done, err
 }
 
 func product(a int64, b uint64) int64 {

@@ -44,7 +44,6 @@ func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
 	}
 	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}}
 	guesses := []Guess{{Field: "graphs.model.file", Why: "the only .onnx file"}}
-	guesses = append(guesses, inferAxes(m.Graphs["model"], g)...)
 	switch {
 	case hasInput(g, "input_ids") && exists(dir, "tokenizer.json"):
 		guesses = append(guesses, inferText(dir, m)...)
@@ -86,44 +85,102 @@ func hasInput(g *Graph, name string) bool {
 	return ok
 }
 
-// inferAxes finds axes that differ from item to item: symbolic axes beyond the
-// first of token inputs, and the outputs' axes of the same symbol.
-func inferAxes(m *bundlev1.Graph, g *Graph) []Guess {
+// inferAxes finds the axes of a Hugging Face style graph that differ in length
+// from item to item: the second of its token inputs, and that of each output
+// which has one. Nothing is padded that could not be cut off again, or that no
+// mask hides. A manifest that gives the meaning of any axis is left alone.
+func inferAxes(name string, m *bundlev1.Graph, g *Graph) []Guess {
+	if says(m) || !takesTokens(g) || unpaddable(g) != "" {
+		return nil
+	}
+	axis := int32(1)
+	m.Inputs = map[string]*bundlev1.Port{}
 	var guesses []Guess
-	symbol := ""
 	for _, v := range g.Inputs {
-		switch v.Name {
-		case "input_ids", "attention_mask", "token_type_ids", "position_ids":
-		default:
-			continue
-		}
-		if len(v.Shape) != 2 || v.Shape[1] != -1 {
-			continue
-		}
-		if m.Inputs == nil {
-			m.Inputs = map[string]*bundlev1.Port{}
-		}
-		axis := int32(1)
-		m.Inputs[v.Name] = &bundlev1.Port{SequenceAxis: &axis}
-		guesses = append(guesses, Guess{Field: "graphs.model.inputs." + v.Name, Why: "token inputs are [batch, sequence]"})
-		if v.Symbols[1] != "" {
-			symbol = v.Symbols[1]
+		if isSequence(v) {
+			m.Inputs[v.Name] = &bundlev1.Port{SequenceAxis: &axis}
+			guesses = append(guesses, Guess{Field: "graphs." + name + ".inputs." + v.Name, Why: "token inputs are [batch, sequence]"})
 		}
 	}
 	for _, v := range g.Outputs {
-		for i := 1; i < len(v.Symbols); i++ {
-			if symbol != "" && v.Symbols[i] == symbol {
-				if m.Outputs == nil {
-					m.Outputs = map[string]*bundlev1.Port{}
-				}
-				axis := int32(i)
-				m.Outputs[v.Name] = &bundlev1.Port{SequenceAxis: &axis}
-				guesses = append(guesses, Guess{Field: "graphs.model.outputs." + v.Name, Why: fmt.Sprintf("its axis %d has the inputs' symbol %q", i, symbol)})
-				break
+		axes, why := sequenceAxes(g, v)
+		if len(axes) == 0 {
+			continue
+		}
+		if m.Outputs == nil {
+			m.Outputs = map[string]*bundlev1.Port{}
+		}
+		m.Outputs[v.Name] = &bundlev1.Port{SequenceAxis: &axes[0]}
+		guesses = append(guesses, Guess{Field: "graphs." + name + ".outputs." + v.Name, Why: why})
+	}
+	return guesses
+}
+
+// takesTokens tells whether a graph reads input_ids of any length.
+func takesTokens(g *Graph) bool {
+	ids, ok := g.Input("input_ids")
+	return ok && isSequence(ids)
+}
+
+// unpaddable says why texts of different length cannot be padded to one
+// another in a graph that takes tokens; empty when they can be.
+func unpaddable(g *Graph) string {
+	if mask, ok := g.Input("attention_mask"); !ok || !isSequence(mask) {
+		return "it has no attention_mask of [batch, sequence], so padding would change the answers"
+	}
+	for _, v := range g.Inputs {
+		for axis := 1; axis < len(v.Shape); axis++ {
+			if v.Shape[axis] < 0 && !isSequence(v) {
+				return fmt.Sprintf("the input %q has an open axis of which the meaning is not known", v.Name)
 			}
 		}
 	}
-	return guesses
+	for _, v := range g.Outputs {
+		if v.Shape == nil {
+			return fmt.Sprintf("the graph declares no shape for the output %q, from which padding must be cut", v.Name)
+		}
+		if axes, _ := sequenceAxes(g, v); len(axes) > 1 {
+			return fmt.Sprintf("the output %q has more than one open axis after the first", v.Name)
+		}
+	}
+	return ""
+}
+
+// isSequence tells whether an input is one of Hugging Face's [batch, sequence].
+func isSequence(v Value) bool {
+	switch v.Name {
+	case "input_ids", "attention_mask", "token_type_ids", "position_ids":
+		return len(v.Shape) == 2 && v.Shape[0] < 0 && v.Shape[1] < 0
+	}
+	return false
+}
+
+// sequenceAxes returns the axes of an output that are as long as the token
+// inputs: those of their symbol or, as exporters often name them anew, all
+// that are open.
+func sequenceAxes(g *Graph, v Value) (axes []int32, why string) {
+	ids, _ := g.Input("input_ids")
+	symbol := ids.Symbols[1]
+	if symbol == ids.Symbols[0] {
+		symbol = "" // both named "batch": it tells nothing
+	}
+	var open []int32
+	for axis := 1; axis < len(v.Shape); axis++ {
+		if v.Shape[axis] >= 0 {
+			continue
+		}
+		open = append(open, int32(axis))
+		if symbol != "" && v.Symbols[axis] == symbol {
+			axes = append(axes, int32(axis))
+		}
+	}
+	switch {
+	case len(axes) == 1 && len(open) == 1:
+		return axes, fmt.Sprintf("its axis %d has the inputs' symbol %q", axes[0], symbol)
+	case len(open) == 1:
+		return open, fmt.Sprintf("its axis %d is the only open one after the first", open[0])
+	}
+	return open, ""
 }
 
 // inferText takes the length from config.json and tokenizer_config.json as

@@ -146,14 +146,8 @@ func apart(m *bundlev1.Graph, g *bundle.Graph) string {
 	if reason := noBatchAxis(m, g); reason != "" {
 		return reason
 	}
-	if !m.GetBatching().GetAllowBatchDrift() {
-		for op := range g.Operators {
-			// Its scale is taken over the whole tensor, so an answer would
-			// depend on its neighbours.
-			if op.Type == "DynamicQuantizeLinear" || op.Type == "DynamicQuantizeMatMul" || op.Type == "DynamicQuantizeLSTM" {
-				return op.Type + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
-			}
-		}
+	if op := g.Drift(); op != "" && !m.GetBatching().GetAllowBatchDrift() {
+		return op + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
 	}
 	return ""
 }

@@ -135,3 +135,10 @@ func tellGuesses(o *output, b *bundle.Bundle) {
 		o.remark("inferred %s: %s", g.Field, g.Why)
 	}
 }
+
+// tellRemarks says what keeps the graphs from being served in batches.
+func tellRemarks(o *output, b *bundle.Bundle) {
+	for _, r := range b.Remarks() {
+		o.remark("%s", r)
+	}
+}

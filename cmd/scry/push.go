@@ -62,6 +62,7 @@ func (c *pushCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	tellGuesses(app.output, b)
+	tellRemarks(app.output, b)
 	tellNoHeads(app.output, b.Manifest)
 	if c.Expect != "" {
 		if b, err = addGoldens(s, b, c.Expect, c.Tolerance); err != nil {
