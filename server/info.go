@@ -91,11 +91,21 @@ func (s *serverService) ListLoadedVersions(context.Context, *serverv1.ListLoaded
 			out.Graphs = append(out.Graphs, &serverv1.LoadedGraph{
 				Name: g.Name, Device: g.Device, Provider: g.Provider, Precision: g.Precision, FallbackReason: g.Fallback,
 				QueuedRows: g.QueuedRows, ComputedRows: g.ComputedRows, Runs: g.Runs, Batching: batching,
+				MaxRows: rowsAsInt32(g.MaxRows), Inputs: messages(g.Inputs, loadedInput),
 			})
 		}
 		resp.Versions = append(resp.Versions, out)
 	}
 	return resp, nil
+}
+
+func loadedInput(in serving.InputStatus) *serverv1.LoadedInput {
+	out := &serverv1.LoadedInput{Name: in.Name, Datatype: datatypeNames[in.DType], Shape: declaredShape(in.Value), Limit: in.Limit}
+	if in.Sequence >= 0 {
+		axis := int32(in.Sequence)
+		out.SequenceAxis = &axis
+	}
+	return out
 }
 
 // loadState is a stage as the contract names it.

@@ -31,7 +31,10 @@ type graph struct {
 	// whole says that axis 0 is no batch axis: an item is never cut or padded.
 	whole bool
 	// tokens is the input that holds token ids, -1 when there is none.
-	tokens               int
+	tokens int
+	// limits holds, by input, the number of rows that its elements pick from; 0 =
+	// they pick from none.
+	limits               []int64
 	tally                tally
 	slots, maxQueuedRows int
 	queue                *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
@@ -74,6 +77,14 @@ func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p 
 		if a.sequence == 0 || a.sequence >= len(v.Shape) && v.Shape != nil {
 			return nil, fmt.Errorf("%w: graphs[%q].inputs[%q].sequence_axis: is not an axis after the first", bundle.ErrInvalid, name, v.Name)
 		}
+		limit := int64(0)
+		if in, ok := g.Input(v.Name); ok {
+			limit = in.Limit
+		}
+		if vocabulary := int64(p.Vocabulary()); len(out.inputs) == out.tokens && (limit == 0 || vocabulary < limit) {
+			limit = vocabulary
+		}
+		out.limits = append(out.limits, limit)
 		if len(v.Shape) > 2 || a.sequence >= 0 || (len(v.Shape) == 2 && v.Shape[1] < 0) {
 			columns = false
 		}

@@ -126,6 +126,18 @@ func (g *graph) checkCall(inputs []tensor.Tensor, p *pipeline.Pipeline) error {
 			Reason: reason, Message: fmt.Sprintf(format, args...),
 		}
 	}
+	// A device may not check its indices, so a bad one must not get there.
+	for i, limit := range g.limits {
+		if limit == 0 {
+			continue
+		}
+		if at := outside(inputs[i], limit); at >= 0 {
+			if i == g.tokens || g.sig.Inputs[i].Name == "input_ids" {
+				return bad(i, "contents", "TOKEN_UNKNOWN", "element %d is no token id: the vocabulary has %d", at, limit)
+			}
+			return bad(i, "contents", "INPUT_RANGE", "element %d is not from 0 to %d, the rows of the table that it picks from", at, limit-1)
+		}
+	}
 	if g.whole {
 		return nil
 	}
@@ -161,18 +173,18 @@ func (g *graph) checkCall(inputs []tensor.Tensor, p *pipeline.Pipeline) error {
 	if longest := int64(p.Bundle().Manifest.GetText().GetMaxLength()); length > longest {
 		return bad(first, "shape", "INPUT_TOO_LONG", "%v has %d tokens, the model takes %d", inputs[first].Shape, length, longest)
 	}
-	// A device may not check its indices, so a bad one must not get there.
-	size, at := p.Vocabulary(), -1
-	switch ids := inputs[g.tokens]; ids.DType {
-	case tensor.Int32:
-		at = slices.IndexFunc(tensor.View[int32](ids), func(id int32) bool { return id < 0 || int(id) >= size })
-	case tensor.Int64:
-		at = slices.IndexFunc(tensor.View[int64](ids), func(id int64) bool { return id < 0 || id >= int64(size) })
-	}
-	if at >= 0 {
-		return bad(g.tokens, "contents", "TOKEN_UNKNOWN", "element %d is no token id: the vocabulary has %d", at, size)
-	}
 	return nil
+}
+
+// outside returns the first element that is not in [0, limit), -1 when all are.
+func outside(t tensor.Tensor, limit int64) int {
+	switch t.DType {
+	case tensor.Int32:
+		return slices.IndexFunc(tensor.View[int32](t), func(v int32) bool { return v < 0 || int64(v) >= limit })
+	case tensor.Int64:
+		return slices.IndexFunc(tensor.View[int64](t), func(v int64) bool { return v < 0 || v >= limit })
+	}
+	return -1
 }
 
 // tokenInput returns the place of the input that preprocessing feeds with

@@ -4,6 +4,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/pipeline"
 )
 
@@ -28,6 +29,20 @@ type GraphStatus struct {
 	Refused, Expired int64
 	// Apart says why items are not joined; empty when they are.
 	Apart string
+	// MaxRows is how many rows one run takes, 0 when items are not joined.
+	MaxRows int
+	// Inputs are what the graph takes, in its order.
+	Inputs []InputStatus
+}
+
+// InputStatus describes one input of a loaded graph.
+type InputStatus struct {
+	gpu.Value
+	// Sequence is the axis that differs from item to item, -1 when there is none.
+	Sequence int
+	// Limit bounds the elements of an integer input: they lie in [0, Limit). 0 =
+	// no such bound.
+	Limit int64
 }
 
 // Statuses returns every version that is loaded or on its way, by model and
@@ -72,8 +87,16 @@ func (v *Version) Graphs() []GraphStatus {
 			Precision: precisionName(g.place.Precision), Fallback: g.place.FallbackReason,
 			QueuedRows: int64(st.QueuedRows), ComputedRows: int64(st.Rows), Runs: int64(st.Runs),
 			Refused: int64(st.RefusedFull + st.RefusedDeadline), Expired: int64(st.Expired),
-			Apart: g.apart,
+			Apart: g.apart, MaxRows: Graph{v, g}.MaxRows(), Inputs: g.inputStatus(),
 		})
+	}
+	return out
+}
+
+func (g *graph) inputStatus() []InputStatus {
+	out := make([]InputStatus, len(g.inputs))
+	for i, a := range g.inputs {
+		out[i] = InputStatus{Value: g.sig.Inputs[i], Sequence: a.sequence, Limit: g.limits[i]}
 	}
 	return out
 }

@@ -712,7 +712,11 @@ type LoadedGraph struct {
 	// Runs that it took.
 	Runs int64 `protobuf:"varint,8,opt,name=runs,proto3" json:"runs,omitempty"`
 	// Whether items of different calls are joined, and if not, why.
-	Batching      string `protobuf:"bytes,9,opt,name=batching,proto3" json:"batching,omitempty"`
+	Batching string `protobuf:"bytes,9,opt,name=batching,proto3" json:"batching,omitempty"`
+	// Rows that one run takes; 0 when calls are not joined.
+	MaxRows int32 `protobuf:"varint,12,opt,name=max_rows,json=maxRows,proto3" json:"max_rows,omitempty"`
+	// What tensor calls feed it, in the graph's order.
+	Inputs        []*LoadedInput `protobuf:"bytes,13,rep,name=inputs,proto3" json:"inputs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +814,103 @@ func (x *LoadedGraph) GetBatching() string {
 	return ""
 }
 
+func (x *LoadedGraph) GetMaxRows() int32 {
+	if x != nil {
+		return x.MaxRows
+	}
+	return 0
+}
+
+func (x *LoadedGraph) GetInputs() []*LoadedInput {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+// LoadedInput is one input of a loaded graph.
+type LoadedInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The input's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type as the tensor protocol names it, such as "INT64" or "BYTES".
+	Datatype string `protobuf:"bytes,2,opt,name=datatype,proto3" json:"datatype,omitempty"`
+	// Its shape with the batch axis; -1 for an axis that the graph leaves open.
+	Shape []int64 `protobuf:"varint,3,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	// The axis that differs in length from item to item; unset when there is none.
+	SequenceAxis *int32 `protobuf:"varint,4,opt,name=sequence_axis,json=sequenceAxis,proto3,oneof" json:"sequence_axis,omitempty"`
+	// An integer input's elements lie in [0, limit): it picks from so many rows of
+	// weights, as token ids do from a vocabulary. 0 when there is no such bound.
+	Limit         int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadedInput) Reset() {
+	*x = LoadedInput{}
+	mi := &file_scry_server_v1_server_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadedInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadedInput) ProtoMessage() {}
+
+func (x *LoadedInput) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_server_v1_server_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadedInput.ProtoReflect.Descriptor instead.
+func (*LoadedInput) Descriptor() ([]byte, []int) {
+	return file_scry_server_v1_server_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LoadedInput) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LoadedInput) GetDatatype() string {
+	if x != nil {
+		return x.Datatype
+	}
+	return ""
+}
+
+func (x *LoadedInput) GetShape() []int64 {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *LoadedInput) GetSequenceAxis() int32 {
+	if x != nil && x.SequenceAxis != nil {
+		return *x.SequenceAxis
+	}
+	return 0
+}
+
+func (x *LoadedInput) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 var File_scry_server_v1_server_proto protoreflect.FileDescriptor
 
 const file_scry_server_v1_server_proto_rawDesc = "" +
@@ -868,7 +969,7 @@ const file_scry_server_v1_server_proto_rawDesc = "" +
 	"\tload_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bloadTime\x123\n" +
 	"\x06graphs\x18\x06 \x03(\v2\x1b.scry.server.v1.LoadedGraphR\x06graphs\x12D\n" +
 	"\fverification\x18\a \x01(\v2 .scry.modelstore.v1.VerificationR\fverification\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\x92\x02\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xe2\x02\n" +
 	"\vLoadedGraph\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
@@ -879,7 +980,16 @@ const file_scry_server_v1_server_proto_rawDesc = "" +
 	"queuedRows\x12#\n" +
 	"\rcomputed_rows\x18\a \x01(\x03R\fcomputedRows\x12\x12\n" +
 	"\x04runs\x18\b \x01(\x03R\x04runs\x12\x1a\n" +
-	"\bbatching\x18\t \x01(\tR\bbatching2\xb2\x02\n" +
+	"\bbatching\x18\t \x01(\tR\bbatching\x12\x19\n" +
+	"\bmax_rows\x18\f \x01(\x05R\amaxRows\x123\n" +
+	"\x06inputs\x18\r \x03(\v2\x1b.scry.server.v1.LoadedInputR\x06inputs\"\xa5\x01\n" +
+	"\vLoadedInput\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bdatatype\x18\x02 \x01(\tR\bdatatype\x12\x14\n" +
+	"\x05shape\x18\x03 \x03(\x03R\x05shape\x12(\n" +
+	"\rsequence_axis\x18\x04 \x01(\x05H\x00R\fsequenceAxis\x88\x01\x01\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x03R\x05limitB\x10\n" +
+	"\x0e_sequence_axis2\xb2\x02\n" +
 	"\rServerService\x12\\\n" +
 	"\rGetServerInfo\x12$.scry.server.v1.GetServerInfoRequest\x1a%.scry.server.v1.GetServerInfoResponse\x12V\n" +
 	"\vListDevices\x12\".scry.server.v1.ListDevicesRequest\x1a#.scry.server.v1.ListDevicesResponse\x12k\n" +
@@ -897,7 +1007,7 @@ func file_scry_server_v1_server_proto_rawDescGZIP() []byte {
 	return file_scry_server_v1_server_proto_rawDescData
 }
 
-var file_scry_server_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_scry_server_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_scry_server_v1_server_proto_goTypes = []any{
 	(*GetServerInfoRequest)(nil),       // 0: scry.server.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil),      // 1: scry.server.v1.GetServerInfoResponse
@@ -909,32 +1019,34 @@ var file_scry_server_v1_server_proto_goTypes = []any{
 	(*ListLoadedVersionsResponse)(nil), // 7: scry.server.v1.ListLoadedVersionsResponse
 	(*LoadedVersion)(nil),              // 8: scry.server.v1.LoadedVersion
 	(*LoadedGraph)(nil),                // 9: scry.server.v1.LoadedGraph
-	nil,                                // 10: scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
-	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
-	(v1.LoadState)(0),                  // 12: scry.modelstore.v1.LoadState
-	(*v1.Verification)(nil),            // 13: scry.modelstore.v1.Verification
+	(*LoadedInput)(nil),                // 10: scry.server.v1.LoadedInput
+	nil,                                // 11: scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
+	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
+	(v1.LoadState)(0),                  // 13: scry.modelstore.v1.LoadState
+	(*v1.Verification)(nil),            // 14: scry.modelstore.v1.Verification
 }
 var file_scry_server_v1_server_proto_depIdxs = []int32{
-	11, // 0: scry.server.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	12, // 0: scry.server.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: scry.server.v1.GetServerInfoResponse.limits:type_name -> scry.server.v1.Limits
-	10, // 2: scry.server.v1.GetServerInfoResponse.default_models:type_name -> scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
+	11, // 2: scry.server.v1.GetServerInfoResponse.default_models:type_name -> scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
 	5,  // 3: scry.server.v1.ListDevicesResponse.devices:type_name -> scry.server.v1.Device
 	8,  // 4: scry.server.v1.ListLoadedVersionsResponse.versions:type_name -> scry.server.v1.LoadedVersion
-	12, // 5: scry.server.v1.LoadedVersion.state:type_name -> scry.modelstore.v1.LoadState
-	11, // 6: scry.server.v1.LoadedVersion.load_time:type_name -> google.protobuf.Timestamp
+	13, // 5: scry.server.v1.LoadedVersion.state:type_name -> scry.modelstore.v1.LoadState
+	12, // 6: scry.server.v1.LoadedVersion.load_time:type_name -> google.protobuf.Timestamp
 	9,  // 7: scry.server.v1.LoadedVersion.graphs:type_name -> scry.server.v1.LoadedGraph
-	13, // 8: scry.server.v1.LoadedVersion.verification:type_name -> scry.modelstore.v1.Verification
-	0,  // 9: scry.server.v1.ServerService.GetServerInfo:input_type -> scry.server.v1.GetServerInfoRequest
-	3,  // 10: scry.server.v1.ServerService.ListDevices:input_type -> scry.server.v1.ListDevicesRequest
-	6,  // 11: scry.server.v1.ServerService.ListLoadedVersions:input_type -> scry.server.v1.ListLoadedVersionsRequest
-	1,  // 12: scry.server.v1.ServerService.GetServerInfo:output_type -> scry.server.v1.GetServerInfoResponse
-	4,  // 13: scry.server.v1.ServerService.ListDevices:output_type -> scry.server.v1.ListDevicesResponse
-	7,  // 14: scry.server.v1.ServerService.ListLoadedVersions:output_type -> scry.server.v1.ListLoadedVersionsResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 8: scry.server.v1.LoadedVersion.verification:type_name -> scry.modelstore.v1.Verification
+	10, // 9: scry.server.v1.LoadedGraph.inputs:type_name -> scry.server.v1.LoadedInput
+	0,  // 10: scry.server.v1.ServerService.GetServerInfo:input_type -> scry.server.v1.GetServerInfoRequest
+	3,  // 11: scry.server.v1.ServerService.ListDevices:input_type -> scry.server.v1.ListDevicesRequest
+	6,  // 12: scry.server.v1.ServerService.ListLoadedVersions:input_type -> scry.server.v1.ListLoadedVersionsRequest
+	1,  // 13: scry.server.v1.ServerService.GetServerInfo:output_type -> scry.server.v1.GetServerInfoResponse
+	4,  // 14: scry.server.v1.ServerService.ListDevices:output_type -> scry.server.v1.ListDevicesResponse
+	7,  // 15: scry.server.v1.ServerService.ListLoadedVersions:output_type -> scry.server.v1.ListLoadedVersionsResponse
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_scry_server_v1_server_proto_init() }
@@ -942,13 +1054,14 @@ func file_scry_server_v1_server_proto_init() {
 	if File_scry_server_v1_server_proto != nil {
 		return
 	}
+	file_scry_server_v1_server_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_server_v1_server_proto_rawDesc), len(file_scry_server_v1_server_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
