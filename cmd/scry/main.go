@@ -45,9 +45,11 @@ type cli struct {
 	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file (-o json writes one object a line)."`
 	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
 	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`
+	PerfData  perfDataCmd  `cmd:"" name:"perf-data" group:"Ask" help:"Make valid requests up for Triton's perf_analyzer, and print its command line."`
 
-	Init     initCmd     `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`
-	Prepare  prepareCmd  `cmd:"" group:"Models" help:"Show what a model sees of an input: token ids, picture tensors, named inputs."`
+	Init    initCmd    `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`
+	Prepare prepareCmd `cmd:"" group:"Models" help:"Show what a model sees of an input: token ids, picture tensors, named inputs."`
+
 	Push     pushCmd     `cmd:"" group:"Models" help:"Send a bundle or an ONNX file as a new version."`
 	Pull     pullCmd     `cmd:"" group:"Models" help:"Fetch a version's files."`
 	Activate activateCmd `cmd:"" group:"Models" help:"Route a model's calls to a version."`
