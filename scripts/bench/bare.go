@@ -37,7 +37,7 @@ type bare struct {
 }
 
 // newBare loads the graph where the daemon runs it.
-func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir string) (_ *bare, err error) {
+func newBare(ctx context.Context, c *client.Client, w workload, cfg *config) (_ *bare, err error) {
 	loaded, err := c.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir strin
 			out.close()
 		}
 	}()
-	if out.runtime, err = gpu.Open(gpu.FindRuntime(runtimeDir)); err != nil {
+	if out.runtime, err = gpu.Open(gpu.FindRuntime(cfg.runtimeDir)); err != nil {
 		return nil, err
 	}
 	if out.session, err = out.runtime.Load(ctx, spec); err != nil {
@@ -90,6 +90,10 @@ func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir strin
 		}
 		out.pool = append(out.pool, item)
 	}
+	warm, trial := 500*time.Millisecond, time.Second
+	if cfg.short {
+		warm, trial = 50*time.Millisecond, 200*time.Millisecond
+	}
 	bestRate, bestBatch, bestParallel := 0.0, 0, 0
 	for _, n := range w.batches {
 		if err := out.size(ctx, n); err != nil {
@@ -97,10 +101,10 @@ func newBare(ctx context.Context, c *client.Client, w workload, runtimeDir strin
 		}
 		for _, p := range []int{1, runtime.NumCPU()} {
 			out.parallel = p
-			if _, err := out.round(ctx, 500*time.Millisecond); err != nil { // warm
+			if _, err := out.round(ctx, warm); err != nil {
 				return nil, err
 			}
-			rate, err := out.round(ctx, time.Second)
+			rate, err := out.round(ctx, trial)
 			if err != nil {
 				return nil, err
 			}

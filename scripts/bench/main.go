@@ -1,7 +1,7 @@
-// Command bench measures, for each starter model, what the daemon serves beside
-// what a bare ONNX Runtime session of the same file on the same provider does
-// in the same run: alternating rounds, ratio of medians, p50 and p99 of the
-// calls, and the daemon's memory. Inputs are unique. Run it by `make bench`.
+// Command bench measures what the daemon serves beside what the machine can do:
+// alternating rounds of both in one run, ratios with their spread, and for each
+// promise whether it is met. docs/bench.md says what the lines mean. Run it by
+// `make bench`; BENCH_FLAGS="-run texts -rounds 3" passes flags on.
 package main
 
 import (
@@ -9,139 +9,137 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"regexp"
 	"runtime"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/scry-ml/scry/client"
+	"github.com/scry-ml/scry/gpu"
 )
 
+// config is what the flags say.
+type config struct {
+	scryd, runtimeDir string
+	rounds            int
+	round             time.Duration
+	conns             int
+	items             int
+	short             bool
+	ort, revision     string // versions
+	numbers           uint64 // of the requests made so far
+}
+
+// fresh returns the first of numbers that no request had yet.
+func (c *config) fresh() uint64 {
+	c.numbers += 1<<24 + 4096
+	return c.numbers
+}
+
+// suite is one kind of work.
+type suite struct {
+	name string
+	run  func(ctx context.Context, cfg *config, out *report) error
+}
+
+var suites = []suite{
+	{"starters", starters},
+	{"tiny", tiny},
+	{"texts", texts},
+	{"overload", overload},
+	{"callers", manyCallers},
+	{"models", manyModels},
+	{"crossed", crossed},
+}
+
 func main() {
-	short := flag.Bool("short", false, "one short round each, to see that it runs")
-	rounds := flag.Int("rounds", 5, "alternating rounds of each side")
-	length := flag.Duration("round", 3*time.Second, "length of one round")
-	only := flag.String("only", "", "churn, sentiment or products")
-	scryd := flag.String("scryd", "bin/scryd", "the daemon")
-	runtimeDir := flag.String("runtime-dir", ".runtime", "ONNX Runtime")
+	if len(os.Args) == 3 && os.Args[1] == echoArgument {
+		if err := serveEcho(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: echo:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	cfg := &config{}
+	var names []string
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	flag.BoolVar(&cfg.short, "short", false, "one short round each, to see that it runs; for less than a minute")
+	flag.IntVar(&cfg.rounds, "rounds", 5, "alternating rounds of each side")
+	flag.DurationVar(&cfg.round, "round", 3*time.Second, "length of one round")
+	only := flag.String("run", "", "regular expression over "+strings.Join(names, ", "))
+	flag.IntVar(&cfg.conns, "conns", runtime.NumCPU(), "connections that the callers share")
+	flag.IntVar(&cfg.items, "items", 100_000, "unique items checked for crossed answers")
+	write := flag.String("write", "", "directory for bench.md and bench.svg")
+	flag.StringVar(&cfg.scryd, "scryd", "bin/scryd", "the daemon")
+	flag.StringVar(&cfg.runtimeDir, "runtime-dir", ".runtime", "ONNX Runtime")
 	flag.Parse()
-	if *short {
-		*rounds, *length = 1, time.Second
+	if cfg.short {
+		cfg.rounds, cfg.round, cfg.items = 1, time.Second, min(cfg.items, 5_000)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *scryd, *runtimeDir, *only, *rounds, *length); err != nil {
+	if err := run(ctx, cfg, *only, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, scryd, runtimeDir, only string, rounds int, length time.Duration) error {
-	d, err := startDaemon(ctx, scryd, runtimeDir)
+func run(ctx context.Context, cfg *config, only, write string) error {
+	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	defer d.stop()
-	c, err := client.Dial(ctx, d.address)
-	if err != nil {
+	if err := cfg.versions(ctx); err != nil {
 		return err
 	}
-	defer c.Close()
-	fmt.Printf("%s, %d processors, %s, %d rounds of %v each\n", cpuName(), runtime.NumCPU(), runtime.Version(), rounds, length)
-	t := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "workload\tprovider\tserved/s\tbare/s\tratio (min–max)\tp50\tp99\tone caller p50\tdaemon memory")
-	for _, w := range workloads() {
-		if only != "" && w.model != only {
+	out := &report{}
+	fmt.Println(head(cfg))
+	for _, s := range suites {
+		if !wanted.MatchString(s.name) {
 			continue
 		}
-		line, err := measure(ctx, c, d, w, runtimeDir, rounds, length)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+		fmt.Println(s.name)
+		if err := s.run(ctx, cfg, out); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Fprintln(t, line)
 	}
-	return t.Flush()
+	if err := out.print(os.Stdout); err != nil {
+		return err
+	}
+	if write == "" {
+		return nil
+	}
+	return out.write(write, cfg)
 }
 
-// measure runs one workload's rounds, daemon and bare session in turn.
-func measure(ctx context.Context, c *client.Client, d *daemon, w workload, runtimeDir string, rounds int, length time.Duration) (string, error) {
-	bare, err := newBare(ctx, c, w, runtimeDir)
+// versions finds out what is measured.
+func (c *config) versions(ctx context.Context) error {
+	rt, err := gpu.Open(gpu.FindRuntime(c.runtimeDir))
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer bare.close()
-	var served, alone, ratios []float64
-	var times []time.Duration
-	// One round that does not count: caches fill, queues learn their costs.
-	if _, _, err := w.serve(ctx, c, w.callers, length/2); err != nil {
-		return "", err
+	c.ort = rt.Version()
+	c.revision = "of an unknown commit"
+	if text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output(); err == nil {
+		c.revision = strings.TrimSpace(string(text))
 	}
-	if _, err := bare.round(ctx, length/2); err != nil {
-		return "", err
+	return rt.Close()
+}
+
+// withText opens ONNX Runtime in this process and calls f, or says why there
+// are no texts.
+func withText(cfg *config, out *report, work string, f func(rt *gpu.Runtime) error) error {
+	if _, err := os.Stat(miniLM); err != nil {
+		out.skip(work, "there is no %s (make bench-models)", miniLM)
+		return nil
 	}
-	for range rounds {
-		rate, took, err := w.serve(ctx, c, w.callers, length)
-		if err != nil {
-			return "", err
-		}
-		limit, err := bare.round(ctx, length)
-		if err != nil {
-			return "", err
-		}
-		served, alone, ratios = append(served, rate), append(alone, limit), append(ratios, rate/limit)
-		times = append(times, took...)
-	}
-	_, single, err := w.serve(ctx, c, 1, length)
+	rt, err := gpu.Open(gpu.FindRuntime(cfg.runtimeDir))
 	if err != nil {
-		return "", err
+		return err
 	}
-	slices.Sort(ratios)
-	return strings.Join([]string{
-		w.name, bare.provider(),
-		fmt.Sprintf("%.0f", median(served)), fmt.Sprintf("%.0f (%s)", median(alone), bare.best),
-		fmt.Sprintf("%.2f (%.2f–%.2f)", median(ratios), ratios[0], ratios[len(ratios)-1]),
-		round(quantile(times, 0.5)), round(quantile(times, 0.99)), round(quantile(single, 0.5)),
-		fmt.Sprintf("%d MiB", d.residentBytes()>>20),
-	}, "\t"), nil
-}
-
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	if len(s)%2 == 1 {
-		return s[len(s)/2]
-	}
-	return (s[len(s)/2-1] + s[len(s)/2]) / 2
-}
-
-func quantile(v []time.Duration, q float64) time.Duration {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	return s[min(int(q*float64(len(s))), len(s)-1)]
-}
-
-func round(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return d.Round(time.Microsecond).String()
-	case d < 100*time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Millisecond).String()
-}
-
-func cpuName() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
+	defer rt.Close()
+	return f(rt)
 }
