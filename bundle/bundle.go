@@ -353,6 +353,7 @@ func (b *Bundle) Files() []string {
 		}
 	}
 	add(b.Manifest.GetText().GetTokenizer())
+	add(b.Manifest.GetRow().GetBackground())
 	for _, h := range b.Manifest.GetHeads() {
 		add(h.GetClasses().GetNamesFile())
 		add(h.GetLabels().GetNamesFile())

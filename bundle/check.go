@@ -8,8 +8,6 @@ import (
 	"github.com/scry-ml/scry/tensor"
 )
 
-const maxLabels = 65536
-
 // checkPreprocessing checks that the inputs that callers feed can be fed.
 func (b *Bundle) checkPreprocessing() error {
 	switch p := b.Manifest.GetPreprocessing().(type) {
@@ -163,16 +161,20 @@ func (b *Bundle) checkRow(r *bundlev1.Row) error {
 			continue
 		}
 		if matrix != "" {
-			if f.GetType() == bundlev1.FeatureType_FEATURE_TYPE_STRING {
-				v, _ := find(inputs, matrix)
-				if v.DType != tensor.String {
-					return invalid(field+".type", "a string is no column of a %v matrix", v.DType)
-				}
+			v, _ := find(inputs, matrix)
+			if err := checkEncoding(field, f, v.DType); err != nil {
+				return err
+			}
+			if f.GetTime() != 0 {
+				return invalid(field+".time", "is for events of a sequence")
 			}
 			continue
 		}
 		if err := checkFeature(field, f, inputs, fed); err != nil {
 			return err
+		}
+		if f.GetTime() != 0 {
+			return invalid(field+".time", "is for events of a sequence")
 		}
 		v, _ := find(inputs, InputOf(f))
 		if v.Shape != nil && (len(v.Shape) > 2 || len(v.Shape) == 0 || (len(v.Shape) == 2 && v.Shape[1] > 1)) {
@@ -182,6 +184,39 @@ func (b *Bundle) checkRow(r *bundlev1.Row) error {
 	for _, v := range inputs {
 		if !fed[v.Name] {
 			return invalid("row.features", "no feature feeds the input %q", v.Name)
+		}
+	}
+	if err := checkGroups(r); err != nil {
+		return err
+	}
+	if r.GetBackground() != "" {
+		return b.checkFile("row.background", r.GetBackground())
+	}
+	return nil
+}
+
+func checkGroups(r *bundlev1.Row) error {
+	free := map[string]bool{} // features that no group has yet
+	for _, f := range r.GetFeatures() {
+		free[f.GetName()] = true
+	}
+	names := map[string]bool{}
+	for i, g := range r.GetGroups() {
+		field := fmt.Sprintf("row.groups[%d]", i)
+		if names[g.GetName()] {
+			return invalid(field+".name", "the name %q is taken", g.GetName())
+		}
+		names[g.GetName()] = true
+		for j, name := range g.GetFeatures() {
+			if !free[name] {
+				return invalid(fmt.Sprintf("%s.features[%d]", field, j), "there is no feature %q that is in no other group", name)
+			}
+			delete(free, name)
+		}
+	}
+	for i, g := range r.GetGroups() {
+		if free[g.GetName()] {
+			return invalid(fmt.Sprintf("row.groups[%d].name", i), "the feature %q, which is in no group, has this name", g.GetName())
 		}
 	}
 	return nil
@@ -198,6 +233,19 @@ func checkSequence(field string, f *bundlev1.Feature, inputs []Value, fed map[st
 		v, ok := find(inputs, name)
 		if !ok || v.DType != tensor.Int64 {
 			return invalid(field+".length_input", "no graph takes an int64 input %q", name)
+		}
+		if fed[name] {
+			return invalid(field+".length_input", "the input %q is fed twice", name)
+		}
+		fed[name] = true
+	}
+	if name := f.GetMaskInput(); name != "" {
+		v, ok := find(inputs, name)
+		if !ok || v.DType == tensor.String || (v.Shape != nil && len(v.Shape) != 2) {
+			return invalid(field+".mask_input", "no graph takes an input %q of numbers [N,events]", name)
+		}
+		if fed[name] {
+			return invalid(field+".mask_input", "the input %q is fed twice", name)
 		}
 		fed[name] = true
 	}
@@ -226,15 +274,48 @@ func checkFeature(field string, f *bundlev1.Feature, inputs []Value, fed map[str
 		return invalid(field+".input", "the input %q is fed twice", v.Name)
 	}
 	fed[v.Name] = true
-	if !accepts(f.GetType(), v.DType) {
+	if err := checkEncoding(field, f, v.DType); err != nil {
+		return err
+	}
+	if !Accepts(f, v.DType) {
 		return invalid(field+".type", "%v does not fit the input %q of %v", f.GetType(), v.Name, v.DType)
 	}
 	return nil
 }
 
-// accepts tells whether a feature of type t can be written to elements of d.
-func accepts(t bundlev1.FeatureType, d tensor.DType) bool {
-	switch t {
+// checkEncoding checks how a feature's values become the input's.
+func checkEncoding(field string, f *bundlev1.Feature, d tensor.DType) error {
+	isString := f.GetType() == bundlev1.FeatureType_FEATURE_TYPE_STRING
+	switch {
+	case f.GetIndex() != nil && !isString:
+		return invalid(field+".index", "only a STRING has one")
+	case f.GetIndex() != nil && len(f.GetCategories()) == 0:
+		return invalid(field+".index", "needs categories")
+	case f.GetIndex() == nil && isString && d != tensor.String && d != tensor.Invalid:
+		return invalid(field+".index", "the input takes %v, so the categories need an index", d)
+	case f.GetTime() != 0 && f.GetType() != bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
+		return invalid(field+".time", "only a TIMESTAMP has one")
+	case f.GetTime() != 0 && f.GetDefault() != nil:
+		return invalid(field+".default", "a difference of times has none")
+	}
+	known := make(map[string]bool, len(f.GetCategories()))
+	for _, c := range f.GetCategories() {
+		if f.GetIndex() != nil && known[c] {
+			return invalid(field+".categories", "%.80q stands twice, so its place is not clear", c)
+		}
+		known[c] = true
+	}
+	for i, c := range f.GetRareCategories() {
+		if !known[c] {
+			return invalid(fmt.Sprintf("%s.rare_categories[%d]", field, i), "is not one of the categories")
+		}
+	}
+	return nil
+}
+
+// Accepts tells whether a feature's values can be written to elements of d.
+func Accepts(f *bundlev1.Feature, d tensor.DType) bool {
+	switch f.GetType() {
 	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
 		return d.IsFloat()
 	case bundlev1.FeatureType_FEATURE_TYPE_INT:
@@ -242,159 +323,15 @@ func accepts(t bundlev1.FeatureType, d tensor.DType) bool {
 	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
 		return d != tensor.String && d != tensor.Invalid
 	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
+		if f.GetIndex() != nil {
+			return d != tensor.String && d != tensor.Bool && d != tensor.Invalid
+		}
 		return d == tensor.String
 	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
-		return d == tensor.Int64 || d == tensor.Float64
+		if f.GetTime() != 0 {
+			return d.IsFloat() || d == tensor.Int64
+		}
+		return d == tensor.Int64 || d == tensor.Float64 // microseconds since 1970 need 51 bits
 	}
 	return false
-}
-
-func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
-	field := fmt.Sprintf("heads[%q]", name)
-	src, err := ParseSource(h.GetSource())
-	if err != nil {
-		return within(field+".source", err)
-	}
-	v, err := b.value(src)
-	if err != nil {
-		return within(field+".source", err)
-	}
-	if !v.DType.IsFloat() {
-		return invalid(field+".source", "%s is %v, want floats", src, v.DType)
-	}
-	columns := int64(-1) // unknown
-	switch {
-	case len(v.Shape) == 1:
-		columns = 1
-	case len(v.Shape) == 2:
-		columns = v.Shape[1]
-	}
-	column := func(at string, c int32) error {
-		if columns >= 0 && int64(c) >= columns {
-			return invalid(field+at, "%s has %d columns", src, columns)
-		}
-		return nil
-	}
-	switch k := h.GetKind().(type) {
-	case *bundlev1.Head_Probability:
-		if err := column(".probability.column", k.Probability.GetColumn()); err != nil {
-			return err
-		}
-		return b.checkProbability(field+".probability", k.Probability)
-	case *bundlev1.Head_Value:
-		return column(".value.column", k.Value.GetColumn())
-	case *bundlev1.Head_Sentiment:
-		s := k.Sentiment
-		for at, c := range map[string]int32{".sentiment.negative": s.GetNegative(), ".sentiment.neutral": s.GetNeutral(), ".sentiment.positive": s.GetPositive()} {
-			if err := column(at, c); err != nil {
-				return err
-			}
-		}
-		if s.GetNegative() == s.GetNeutral() || s.GetNeutral() == s.GetPositive() || s.GetNegative() == s.GetPositive() {
-			return invalid(field+".sentiment", "negative, neutral and positive must be three columns")
-		}
-	case *bundlev1.Head_Classes:
-		return b.readLabels(name, field+".classes", k.Classes.GetNames(), k.Classes.GetNamesFile(), columns)
-	case *bundlev1.Head_Labels:
-		return b.readLabels(name, field+".labels", k.Labels.GetNames(), k.Labels.GetNamesFile(), columns)
-	}
-	return nil
-}
-
-func (b *Bundle) readLabels(head, field string, names []string, file string, columns int64) error {
-	if (len(names) > 0) == (file != "") {
-		return invalid(field, "exactly one of names and names_file must be given")
-	}
-	if file != "" {
-		if err := b.checkFile(field+".names_file", file); err != nil {
-			return err
-		}
-		f, err := b.FS.Open(file)
-		if err != nil {
-			return invalid(field+".names_file", "%v", cause(err))
-		}
-		defer f.Close()
-		if names, err = readLines(f, maxLabels); err != nil {
-			return invalid(field+".names_file", "%v", cause(err))
-		}
-	}
-	if columns >= 0 && int64(len(names)) != columns {
-		return invalid(field, "%d names for %d columns", len(names), columns)
-	}
-	b.Labels[head] = names
-	return nil
-}
-
-func (b *Bundle) checkProbability(field string, p *bundlev1.Probability) error {
-	for at, s := range map[string]string{".raw_score": p.GetRawScore(), ".reasons.contributions": p.GetReasons().GetContributions()} {
-		if s == "" {
-			continue
-		}
-		src, err := ParseSource(s)
-		if err == nil {
-			_, err = b.value(src)
-		}
-		if err != nil {
-			return within(field+at, err)
-		}
-	}
-	if err := ascending(field+".quantiles", p.GetQuantiles(), false); err != nil {
-		return err
-	}
-	if n := len(p.GetQuantiles()); n == 1 {
-		return invalid(field+".quantiles", "one value is no table")
-	}
-	bands := make([]float64, len(p.GetBands()))
-	for i, band := range p.GetBands() {
-		bands[i] = band.GetMinProbability()
-	}
-	if err := ascending(field+".bands", bands, true); err != nil {
-		return err
-	}
-	if len(bands) > 0 && bands[0] != 0 {
-		return invalid(field+".bands[0].min_probability", "the first band begins at 0")
-	}
-	if pts := p.GetCalibration().GetPoints(); pts != nil {
-		if len(pts.GetScores()) != len(pts.GetProbabilities()) {
-			return invalid(field+".calibration.points", "%d scores and %d probabilities", len(pts.GetScores()), len(pts.GetProbabilities()))
-		}
-		if err := ascending(field+".calibration.points.scores", pts.GetScores(), true); err != nil {
-			return err
-		}
-		if err := ascending(field+".calibration.points.probabilities", pts.GetProbabilities(), false); err != nil {
-			return err
-		}
-	}
-	if r := p.GetReasons(); r != nil {
-		row := b.Manifest.GetRow()
-		if row == nil {
-			return invalid(field+".reasons", "reasons need the features of a row")
-		}
-		src, _ := ParseSource(r.GetContributions())
-		if v, err := b.value(src); err == nil && len(v.Shape) == 2 && v.Shape[1] >= 0 && v.Shape[1] != int64(len(row.GetFeatures())) {
-			return invalid(field+".reasons.contributions", "%d columns for %d features", v.Shape[1], len(row.GetFeatures()))
-		}
-		known := map[string]bool{}
-		for _, f := range row.GetFeatures() {
-			known[f.GetName()] = true
-		}
-		for i, c := range r.GetCodes() {
-			if !known[c.GetFeature()] {
-				return invalid(fmt.Sprintf("%s.reasons.codes[%d].feature", field, i), "there is no feature %q", c.GetFeature())
-			}
-		}
-	}
-	return nil
-}
-
-func ascending(field string, values []float64, strictly bool) error {
-	for i, v := range values {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return invalid(fmt.Sprintf("%s[%d]", field, i), "is not a finite number")
-		}
-		if i > 0 && (v < values[i-1] || (strictly && v == values[i-1])) {
-			return invalid(fmt.Sprintf("%s[%d]", field, i), "is not above the one before")
-		}
-	}
-	return nil
 }

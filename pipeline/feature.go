@@ -25,16 +25,25 @@ type feature struct {
 	path       string // within an instance, or of a field within an event
 	kind       bundlev1.FeatureType
 	slot       int // number among all features and fields of the model
+	timed      int // number among the fields whose times are written as differences, -1 for others
 	input      int // place among the inputs
 	column     int // in a matrix input
 	width      int // columns of that input
 	dtype      tensor.DType
-	categories map[string]struct{}
+	categories map[string]category
 	unseen     string // what is said of a string that is no category
 	fields     []feature
 	byName     map[string]int // of fields
 	length     int            // place of a sequence's length input, -1 when there is none
+	mask       int            // place of a sequence's mask input, -1 when there is none
+	limit      int            // events of a sequence that callers may send
 	fallback   *structpb.Value
+}
+
+// category is what is known of a category.
+type category struct {
+	place int64 // among all
+	rare  bool
 }
 
 // remark is a warning about one value; its zero value is none.
@@ -47,38 +56,27 @@ func (f *feature) isSequence() bool {
 	return f.kind == bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE
 }
 
-// fits tells whether values of the feature can be written to its input.
-func (f *feature) fits() bool {
-	switch f.kind {
-	case bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
-		return f.dtype.IsFloat()
-	case bundlev1.FeatureType_FEATURE_TYPE_INT:
-		return f.dtype != tensor.String && f.dtype != tensor.Bool
-	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
-		return f.dtype != tensor.String
-	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
-		return f.dtype == tensor.String
-	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
-		// Microseconds since 1970 need 51 bits.
-		return f.dtype == tensor.Int64 || f.dtype == tensor.Float64
-	}
-	return false
-}
-
 // check makes sure that the input takes the feature's values, and that the
 // default is one that callers could send.
 func (f *feature) check() error {
-	if !f.fits() {
+	if !bundle.Accepts(f.spec, f.dtype) {
 		return fmt.Errorf("%w: feature %q: %v does not fit an input of %v", bundle.ErrInvalid, f.name, f.kind, f.dtype)
+	}
+	t, err := tensor.New(f.dtype, 1)
+	if err != nil {
+		return fmt.Errorf("%w: feature %q: %w", bundle.ErrInvalid, f.name, err)
+	}
+	c := cellsOf(t)
+	if index := f.spec.GetIndex(); index != nil {
+		for _, n := range []int64{index.GetFirst(), index.GetFirst() + int64(len(f.categories)) - 1, index.GetUnknown()} {
+			if !c.int(0, n) {
+				return fmt.Errorf("%w: feature %q: index: %d does not fit an input of %v", bundle.ErrInvalid, f.name, n, f.dtype)
+			}
+		}
 	}
 	if f.fallback == nil {
 		return nil
 	}
-	t, err := tensor.New(f.dtype, 1)
-	if err != nil {
-		return fmt.Errorf("%w: feature %q: default: %w", bundle.ErrInvalid, f.name, err)
-	}
-	c := cellsOf(t)
 	if _, err := f.put(&c, 0, f.fallback); err != nil {
 		return fmt.Errorf("%w: feature %q: default %s", bundle.ErrInvalid, f.name, err.Message)
 	}
@@ -129,14 +127,22 @@ func (f *feature) fill(c *cells, at int, v *structpb.Value) (remark, *InputError
 	return f.put(c, at, v)
 }
 
-// fillMissing writes what stands for a missing value: the default, NaN for a
-// floating input, else nothing: it is an error.
+// imputable tells whether a missing value is no error.
+func (f *feature) imputable() bool {
+	return !f.spec.GetRequired() && (f.isSequence() || f.fallback != nil || f.spec.GetIndex() != nil || f.dtype.IsFloat())
+}
+
+// fillMissing writes what stands for a missing value: the default, the number of
+// an unknown category, NaN for a floating input, else nothing: it is an error.
 func (f *feature) fillMissing(c *cells, at int) (remark, *InputError) {
 	switch {
 	case f.spec.GetRequired():
 	case f.fallback != nil:
 		f.putDefault(c, at)
 		return remark{servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, "missing; the model's default is used"}, nil
+	case f.spec.GetIndex() != nil:
+		c.int(at, f.spec.GetIndex().GetUnknown())
+		return remark{servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, "missing; it counts as an unknown category"}, nil
 	case f.dtype.IsFloat():
 		c.float(at, math.NaN())
 		return remark{servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, "missing; the model imputes it"}, nil
@@ -214,11 +220,7 @@ func (f *feature) put(c *cells, at int, v *structpb.Value) (remark, *InputError)
 		if !ok {
 			break
 		}
-		c.strings[at] = s.StringValue
-		if f.isUnseen(s.StringValue) {
-			return f.unseenCategory()
-		}
-		return remark{}, nil
+		return f.putString(c, at, s.StringValue)
 	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
 		s, ok := v.GetKind().(*structpb.Value_StringValue)
 		if !ok {
@@ -271,12 +273,41 @@ func (f *feature) ranged(n float64) remark {
 	return remark{}
 }
 
-func (f *feature) isUnseen(s string) bool {
-	if f.categories == nil {
-		return false
+// putString writes a string, or the place of a category.
+func (f *feature) putString(c *cells, at int, s string) (remark, *InputError) {
+	k, seen := f.categories[s]
+	f.writeString(c, at, s, f.indexOf(k, seen))
+	return f.remarkOn(k, seen)
+}
+
+// indexOf is the number of a category in the input, where it takes numbers.
+func (f *feature) indexOf(k category, seen bool) int64 {
+	index := f.spec.GetIndex()
+	if !seen {
+		return index.GetUnknown()
 	}
-	_, seen := f.categories[s]
-	return !seen
+	return index.GetFirst() + k.place
+}
+
+// writeString writes a string or what stands for it; check has seen that every
+// number fits.
+func (f *feature) writeString(c *cells, at int, s string, number int64) {
+	if c.strings != nil {
+		c.strings[at] = s
+	} else {
+		c.int(at, number)
+	}
+}
+
+// remarkOn is what is to be said of a category.
+func (f *feature) remarkOn(k category, seen bool) (remark, *InputError) {
+	switch {
+	case f.categories == nil || seen && !k.rare:
+		return remark{}, nil
+	case seen:
+		return remark{servingv1.WarningCode_WARNING_CODE_LOW_SUPPORT, "training saw this category seldom"}, nil
+	}
+	return f.unseenCategory()
 }
 
 // unseenCategory is what becomes of a string that is no category.

@@ -33,8 +33,10 @@ type Pipeline struct {
 	bundle *bundle.Bundle
 	limits Limits
 	row    *rowPlan
-	text   *textPlan
-	image  *imagePlan
+	// The rows that explanations compare with; nil when there are none.
+	background *Item
+	text       *textPlan
+	image      *imagePlan
 }
 
 // New loads what a bundle's preprocessing needs. Errors wrap
@@ -55,7 +57,9 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 	var err error
 	switch b.Manifest.GetPreprocessing().(type) {
 	case *bundlev1.Manifest_Row:
-		p.row, err = newRowPlan(b)
+		if p.row, err = newRowPlan(b); err == nil {
+			p.background, err = p.newBackground()
+		}
 	case *bundlev1.Manifest_Text:
 		p.text, err = newTextPlan(b)
 	case *bundlev1.Manifest_Image:

@@ -23,7 +23,14 @@ type rowPlan struct {
 	// Bytes that one row takes, and each event of its sequences.
 	rowBytes, eventBytes int64
 	sequences            []int // places among the features
+	maxEvents            int   // the manifest's limit of events that callers may send; 0 = none
+	times                int   // fields whose times are written as differences
+	players              []Player
 }
+
+// defaultMaxEvents is how many events of one sequence callers may send, unless
+// the model reads more.
+const defaultMaxEvents = 100_000
 
 // inputAxes are the axes of an input after the rows.
 type inputAxes struct {
@@ -35,6 +42,7 @@ func newRowPlan(b *bundle.Bundle) (*rowPlan, error) {
 	row := b.Manifest.GetRow()
 	p := &rowPlan{byName: map[string]int{}, inputs: b.Inputs()}
 	p.axes = make([]inputAxes, len(p.inputs))
+	p.maxEvents = int(b.Manifest.GetLimits().GetMaxEvents())
 	place := map[string]int{}
 	for i, v := range p.inputs {
 		place[v.Name] = i
@@ -63,6 +71,7 @@ func newRowPlan(b *bundle.Bundle) (*rowPlan, error) {
 		p.features = append(p.features, f)
 		addNames(p.byName, spec, i)
 	}
+	p.players = playersOf(p, row)
 	for i, v := range p.inputs {
 		size := int64(max(v.DType.Size(), 1))
 		if v.DType == tensor.String {
@@ -88,15 +97,18 @@ func addNames(byName map[string]int, spec *bundlev1.Feature, i int) {
 }
 
 func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature, error) {
-	f := feature{spec: spec, name: spec.GetName(), path: path("features", spec.GetName()), kind: spec.GetType(), slot: p.slots, width: 1, length: -1}
+	f := feature{spec: spec, name: spec.GetName(), path: path("features", spec.GetName()), kind: spec.GetType(), slot: p.slots, timed: -1, width: 1, length: -1, mask: -1}
 	p.slots++
 	if !isNull(spec.GetDefault()) {
 		f.fallback = spec.GetDefault()
 	}
 	if len(spec.GetCategories()) > 0 {
-		f.categories = make(map[string]struct{}, len(spec.GetCategories()))
-		for _, c := range spec.GetCategories() {
-			f.categories[c] = struct{}{}
+		f.categories = make(map[string]category, len(spec.GetCategories()))
+		for i, c := range spec.GetCategories() {
+			f.categories[c] = category{place: int64(i)}
+		}
+		for _, c := range spec.GetRareCategories() {
+			f.categories[c] = category{place: f.categories[c].place, rare: true}
 		}
 		f.unseen = "is not one of the categories seen in training" + someOf(spec.GetCategories())
 	}
@@ -113,6 +125,10 @@ func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature
 			return feature{}, err
 		}
 		field.path = path("", sub.GetName())
+		if sub.GetTime() != 0 {
+			field.timed = p.times
+			p.times++
+		}
 		if err := field.check(); err != nil {
 			return feature{}, err
 		}
@@ -122,6 +138,13 @@ func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature
 	}
 	if name := spec.GetLengthInput(); name != "" {
 		f.length = place[name]
+	}
+	if name := spec.GetMaskInput(); name != "" {
+		f.mask = place[name]
+		p.axes[f.mask] = inputAxes{sequence: true}
+	}
+	if f.limit = p.maxEvents; f.limit == 0 {
+		f.limit = max(defaultMaxEvents, int(spec.GetMaxEvents()))
 	}
 	return f, nil
 }
@@ -193,6 +216,7 @@ func (p *Pipeline) Rows(rows []*structpb.Struct) (Item, []RowReport, error) {
 		return Item{}, nil, err
 	}
 	w := rowWriter{plan: p.row, into: into, events: item.Length, names: suggestionsFor(p.row.byName)}
+	w.times = make([][]int64, p.row.times)
 	reports := make([]RowReport, len(rows))
 	for i, row := range rows {
 		w.write(i, row.GetFields(), &reports[i])
@@ -239,19 +263,24 @@ type rowWriter struct {
 	into   []cells // like the inputs
 	events int     // extent of the sequence axis
 	names  *suggestions
+	times  [][]int64 // of one row's events, by the number of their field
 }
 
 func (w *rowWriter) write(row int, fields map[string]*structpb.Value, report *RowReport) {
-	known := 0
+	known, given, events := 0, 0, 0
 	for k := range w.plan.features {
 		f := &w.plan.features[k]
 		v, n, twice := f.lookup(fields)
 		known += n
+		if !isNull(v) {
+			given++
+		}
 		if twice {
 			report.fail(f.path, f.givenTwice())
 		}
 		if f.isSequence() {
 			w.sequence(f, row, v, report)
+			events += len(v.GetListValue().GetValues())
 			continue
 		}
 		note, err := f.fill(&w.into[f.input], row*f.width+f.column, v)
@@ -261,6 +290,9 @@ func (w *rowWriter) write(row int, fields map[string]*structpb.Value, report *Ro
 		if note.code != 0 {
 			report.warn(note, f.path)
 		}
+	}
+	if note := w.plan.cold(given > 0, events > 0); note.code != 0 {
+		report.warn(note, "features")
 	}
 	if known < len(fields) {
 		for _, name := range unknown(fields, w.plan.byName) {
@@ -300,6 +332,10 @@ func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *Row
 		}
 		events = list.ListValue.GetValues()
 	}
+	if len(events) > f.limit {
+		report.fail(f.path, f.tooManyEvents(len(events)))
+		return
+	}
 	skipped := 0
 	if n := int(f.spec.GetMaxEvents()); len(events) > n {
 		skipped = len(events) - n
@@ -308,6 +344,16 @@ func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *Row
 	}
 	if f.length >= 0 {
 		w.into[f.length].int(row, int64(len(events)))
+	}
+	if f.mask >= 0 {
+		for at := range events {
+			w.into[f.mask].bool(row*w.events+at, true)
+		}
+	}
+	for k := range f.fields {
+		if t := f.fields[k].timed; t >= 0 {
+			w.times[t] = w.times[t][:0]
+		}
 	}
 	// A remark that holds for many events is made on the first.
 	said := make(map[remarkKey]struct{}, 4)
@@ -323,7 +369,15 @@ func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *Row
 			sub := &f.fields[k]
 			v, n, twice := sub.lookup(fields)
 			known += n
-			note, err := sub.fill(&w.into[sub.input], row*w.events+at, v)
+			var note remark
+			var err *InputError
+			if sub.timed >= 0 {
+				var micros int64
+				micros, note, err = sub.fillTime(&w.into[sub.input], row*w.events+at, v)
+				w.times[sub.timed] = append(w.times[sub.timed], micros)
+			} else {
+				note, err = sub.fill(&w.into[sub.input], row*w.events+at, v)
+			}
 			if twice {
 				err = sub.givenTwice()
 			}
@@ -345,6 +399,16 @@ func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *Row
 			if first(said, remarkKey{name, servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE}) {
 				report.warn(remark{servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE, "the model's events have no such field"}, fmt.Sprintf("%s[%d]%s", f.path, skipped+at, path("", name)))
 			}
+		}
+	}
+	for k := range f.fields {
+		sub := &f.fields[k]
+		if sub.timed < 0 {
+			continue
+		}
+		if at, err := sub.writeTimes(&w.into[sub.input], row*w.events, w.times[sub.timed]); err != nil {
+			report.fail(fmt.Sprintf("%s[%d]%s", f.path, skipped+at, sub.path), err)
+			return
 		}
 	}
 	f.pad(w.into, row*w.events+len(events), (row+1)*w.events)

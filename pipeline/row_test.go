@@ -98,7 +98,7 @@ func reasonOf(err error) string {
 func TestRow(t *testing.T) {
 	p := open(t)
 	const good = `{"age": 40, "tenure": 12, "small": 1, "vip": false, "plan": "gold", "region": "south",
-		"since": "2026-01-31T12:00:00+03:00", "visits": 5, "orders": []}`
+		"since": "2026-01-31T12:00:00+03:00", "visits": 5, "orders": [{"amount": 0, "item": "tea"}]}`
 	for _, c := range []struct {
 		name, set string // JSON of what is changed; a key of null value is null, "-" removes
 		input     string
@@ -138,7 +138,7 @@ func TestRow(t *testing.T) {
 		{name: "time as number", set: `{"since": 1}`, fails: `FEATURE_TYPE features["since"]`},
 		{name: "default time", set: `{"since": null}`, input: "since", want: "[1577836800000000]", warns: `feature_imputed features["since"]`},
 		{name: "unknown", set: `{"tenur": 1}`, input: "tenure", want: "[12]", warns: `unknown_feature features["tenur"]`},
-		{name: "no events", set: `{"orders": null}`, input: "amount", want: "[-1]"},
+		{name: "no events", set: `{"orders": null}`, input: "amount", want: "[-1]", warns: "cold_start features"},
 		{name: "events", set: `{"orders": [{"amount": 5, "item": "tea"}, {"sum": 6, "item": "milk"}]}`, input: "amount", want: "[5 6]"},
 		{name: "number of events", set: `{"orders": [{"amount": 5, "item": "tea"}, {"amount": 6, "item": "milk"}]}`, input: "orders_n", want: "[2]"},
 		{name: "the last events", set: `{"orders": [{"amount": 1, "item": "tea"}, {"amount": 2, "item": "tea"}, {"amount": 3, "item": "tea"}, {"amount": 4, "item": "tea"}]}`,

@@ -17,6 +17,7 @@ type Table struct {
 	rows    int
 	columns []column // like the features; one without data is absent
 	unknown []*scoringv1.TableWarning
+	warm    bool // something is known of every row
 }
 
 // column is one feature's column, or a field's over the events of all rows. Of
@@ -31,7 +32,7 @@ type column struct {
 
 	dictionary []string
 	indices    []uint32
-	unseen     []bool  // by dictionary entry; nil when all are categories
+	entries    []entry // by dictionary entry of a string; nil when there is nothing to know of them
 	micros     []int64 // by dictionary entry of a time, else notMicros
 
 	offsets []uint32
@@ -63,6 +64,9 @@ func (p *Pipeline) Table(t *scoringv1.Table) (*Table, error) {
 		return nil, err
 	}
 	out.unknown = match.unknown
+	for _, c := range out.columns {
+		out.warm = out.warm || len(p.row.sequences) == 0 && c.have && len(c.validity) == 0
+	}
 	return out, nil
 }
 
@@ -107,7 +111,7 @@ func (m *matching) columns(features []feature, byName map[string]int, columns []
 			continue
 		}
 		c.path = path(at, f.name)
-		if n > 0 && (f.spec.GetRequired() || !f.isSequence() && f.fallback == nil && !f.dtype.IsFloat()) {
+		if n > 0 && !f.imputable() {
 			err := f.missing()
 			err.Field = c.path
 			return nil, err
@@ -137,7 +141,7 @@ func (m *matching) column(f *feature, c *scoringv1.Column, field string) (column
 		switch f.kind {
 		case bundlev1.FeatureType_FEATURE_TYPE_STRING:
 			fits = true
-			out.unseen = f.unseenOf(out.dictionary)
+			out.entries = f.entriesOf(out.dictionary)
 		case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
 			fits = true
 			out.micros = make([]int64, len(out.dictionary))
@@ -168,16 +172,28 @@ func (m *matching) column(f *feature, c *scoringv1.Column, field string) (column
 	return out, nil
 }
 
-// unseenOf marks the strings that are no category; nil when all are.
-func (f *feature) unseenOf(dictionary []string) []bool {
-	var out []bool
+// entry is what is known of a string of a dictionary.
+type entry struct {
+	category
+	seen   bool
+	number int64 // in an input that takes numbers
+}
+
+// entriesOf looks the strings up among the categories; nil when all are common
+// ones that are written as they are.
+func (f *feature) entriesOf(dictionary []string) []entry {
+	if f.categories == nil {
+		return nil
+	}
+	out := make([]entry, len(dictionary))
+	plain := f.spec.GetIndex() == nil
 	for i, s := range dictionary {
-		if f.isUnseen(s) {
-			if out == nil {
-				out = make([]bool, len(dictionary))
-			}
-			out[i] = true
-		}
+		k, seen := f.categories[s]
+		out[i] = entry{k, seen, f.indexOf(k, seen)}
+		plain = plain && seen && !k.rare
+	}
+	if plain {
+		return nil
 	}
 	return out
 }
@@ -244,7 +260,7 @@ func (t *Table) eventsOf(row int) int {
 
 // events returns the places [from, to) of a row's events among those of all.
 func (c *column) events(row int) (from, to int) {
-	if !c.have || !isValid(c.validity, row) {
+	if !c.have || c.offsets == nil || !isValid(c.validity, row) {
 		return 0, 0
 	}
 	return int(c.offsets[row]), int(c.offsets[row+1])
@@ -276,7 +292,27 @@ func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
 			w.cell(f, c, out, row, row, (row-wave.From)*f.width+f.column)
 		}
 	}
+	if !t.warm {
+		for row := wave.From; row < wave.To; row++ {
+			if note := t.coldness(row); note.code != 0 {
+				w.report.warn(t.plan.slots, row, "table", note)
+			}
+		}
+	}
 	return item, w.report, nil
+}
+
+// coldness tells whether nothing is known of a row.
+func (t *Table) coldness(row int) remark {
+	given, events := false, false
+	for k := range t.columns {
+		c := &t.columns[k]
+		if from, to := c.events(row); to > from {
+			events = true
+		}
+		given = given || c.have && isValid(c.validity, row)
+	}
+	return t.plan.cold(given, events)
 }
 
 // tableWriter writes the rows of one wave.
@@ -285,6 +321,7 @@ type tableWriter struct {
 	into   []cells // like the inputs
 	events int     // extent of the sequence axis
 	report *TableReport
+	times  []int64 // of one row's events
 }
 
 // plain copies the common case of numbers without gaps or ranges; false when
@@ -333,10 +370,13 @@ func (w *tableWriter) cell(f *feature, c *column, out *cells, i, row, at int) {
 		}
 	default:
 		k := c.indices[i]
-		out.strings[at] = c.dictionary[k]
-		if c.unseen != nil && c.unseen[k] {
-			note, err = f.unseenCategory()
+		if c.entries == nil {
+			out.strings[at] = c.dictionary[k]
+			break
 		}
+		e := &c.entries[k]
+		f.writeString(out, at, c.dictionary[k], e.number)
+		note, err = f.remarkOn(e.category, e.seen)
 	}
 	if err != nil {
 		w.report.fail(row, c.path, err)
@@ -353,6 +393,10 @@ func (w *tableWriter) sequences(f *feature, c *column) {
 		if f.spec.GetRequired() && !isValid(c.validity, row) {
 			w.report.fail(row, c.path, f.missing())
 		}
+		if to-from > f.limit {
+			w.report.fail(row, c.path, f.tooManyEvents(to-from))
+			continue
+		}
 		if n := int(f.spec.GetMaxEvents()); to-from > n {
 			from = to - n
 			w.report.warn(f.slot, row, c.path, f.truncated())
@@ -364,8 +408,17 @@ func (w *tableWriter) sequences(f *feature, c *column) {
 		at := local * w.events
 		for k := range f.fields {
 			sub := &f.fields[k]
+			if sub.timed >= 0 {
+				w.differences(sub, &c.fields[k], from, to, row, at)
+				continue
+			}
 			for i := from; i < to; i++ {
 				w.cell(sub, &c.fields[k], &w.into[sub.input], i, row, at+i-from)
+			}
+		}
+		if f.mask >= 0 {
+			for i := range to - from {
+				w.into[f.mask].bool(at+i, true)
 			}
 		}
 		f.pad(w.into, at+to-from, at+w.events)

@@ -13,11 +13,11 @@ type TableReport struct {
 	Errors map[int]error
 
 	unknown []*scoringv1.TableWarning
-	tallies []tally // by the features' slots, then by code
+	tallies []tally // by the features' slots and one for the row itself, then by code
 }
 
 // codes is the number of warning codes.
-const codes = int(servingv1.WarningCode_WARNING_CODE_EMPTY_INPUT) + 1
+const codes = int(servingv1.WarningCode_WARNING_CODE_LOW_SUPPORT) + 1
 
 // tally counts the rows to which one remark on one column applies.
 type tally struct {
@@ -32,7 +32,7 @@ type tally struct {
 const maxWarnedRows = 100
 
 func newTableReport(t *Table) *TableReport {
-	return &TableReport{Errors: map[int]error{}, unknown: t.unknown, tallies: make([]tally, t.plan.slots*codes)}
+	return &TableReport{Errors: map[int]error{}, unknown: t.unknown, tallies: make([]tally, (t.plan.slots+1)*codes)}
 }
 
 // fail keeps a row's first error.

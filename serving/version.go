@@ -218,9 +218,9 @@ func wanted(b *bundle.Bundle, goldens []*bundlev1.Golden, graph string) []string
 		}
 	}
 	for _, h := range b.Manifest.GetHeads() {
-		add(h.GetSource())
-		add(h.GetProbability().GetRawScore())
-		add(h.GetProbability().GetReasons().GetContributions())
+		for _, s := range bundle.Reads(h) {
+			add(s)
+		}
 	}
 	for _, s := range b.Steps {
 		for _, f := range s.Feeds {
@@ -267,6 +267,16 @@ func CallOf(ctx context.Context) batch.Call {
 	c, _ := ctx.Value(callKey{}).(batch.Call)
 	return c
 }
+
+// Yielding returns a context whose runs give way to those of other calls.
+func (v *Version) Yielding(ctx context.Context) context.Context {
+	call := CallOf(ctx)
+	call.Priority = yielding
+	return WithCall(ctx, call)
+}
+
+// yielding is the priority below every one that callers can ask for.
+const yielding = -1000
 
 // Run runs items through the graphs. answers[i] belongs to items[i]; an item's
 // error never touches its neighbours. Priority and tenant come from WithCall.

@@ -318,6 +318,60 @@ func (Channels) EnumDescriptor() ([]byte, []int) {
 	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
+// TimeEncoding is how a time becomes a number.
+type TimeEncoding int32
+
+const (
+	// Microseconds since 1970 UTC.
+	TimeEncoding_TIME_ENCODING_UNSPECIFIED TimeEncoding = 0
+	// Seconds since the event before, 0 for the first that the model reads; in
+	// fields of a SEQUENCE only. Events must be in the order of this time.
+	TimeEncoding_TIME_ENCODING_SECONDS_SINCE_PREVIOUS TimeEncoding = 1
+	// Seconds from the event to the last of the sequence; as above.
+	TimeEncoding_TIME_ENCODING_SECONDS_TO_LAST TimeEncoding = 2
+)
+
+// Enum value maps for TimeEncoding.
+var (
+	TimeEncoding_name = map[int32]string{
+		0: "TIME_ENCODING_UNSPECIFIED",
+		1: "TIME_ENCODING_SECONDS_SINCE_PREVIOUS",
+		2: "TIME_ENCODING_SECONDS_TO_LAST",
+	}
+	TimeEncoding_value = map[string]int32{
+		"TIME_ENCODING_UNSPECIFIED":            0,
+		"TIME_ENCODING_SECONDS_SINCE_PREVIOUS": 1,
+		"TIME_ENCODING_SECONDS_TO_LAST":        2,
+	}
+)
+
+func (x TimeEncoding) Enum() *TimeEncoding {
+	p := new(TimeEncoding)
+	*p = x
+	return p
+}
+
+func (x TimeEncoding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TimeEncoding) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
+}
+
+func (TimeEncoding) Type() protoreflect.EnumType {
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
+}
+
+func (x TimeEncoding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TimeEncoding.Descriptor instead.
+func (TimeEncoding) EnumDescriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+}
+
 // FeatureType is what callers send for a feature.
 type FeatureType int32
 
@@ -332,7 +386,7 @@ const (
 	FeatureType_FEATURE_TYPE_BOOL FeatureType = 3
 	// A string, often one of the categories.
 	FeatureType_FEATURE_TYPE_STRING FeatureType = 4
-	// RFC 3339, given to the graph as int64 microseconds since 1970 UTC.
+	// RFC 3339, given to the graph as microseconds since 1970 UTC or as time says.
 	FeatureType_FEATURE_TYPE_TIMESTAMP FeatureType = 5
 	// A list of events, each an object with the same fields.
 	FeatureType_FEATURE_TYPE_SEQUENCE FeatureType = 6
@@ -371,11 +425,11 @@ func (x FeatureType) String() string {
 }
 
 func (FeatureType) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
 }
 
 func (FeatureType) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
 }
 
 func (x FeatureType) Number() protoreflect.EnumNumber {
@@ -384,7 +438,7 @@ func (x FeatureType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureType.Descriptor instead.
 func (FeatureType) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 // UnknownPolicy is what to do with a category that training did not see.
@@ -424,11 +478,11 @@ func (x UnknownPolicy) String() string {
 }
 
 func (UnknownPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
 }
 
 func (UnknownPolicy) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
 }
 
 func (x UnknownPolicy) Number() protoreflect.EnumNumber {
@@ -437,7 +491,7 @@ func (x UnknownPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UnknownPolicy.Descriptor instead.
 func (UnknownPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 // Precision is the arithmetic that a device uses for a graph.
@@ -485,11 +539,11 @@ func (x Precision) String() string {
 }
 
 func (Precision) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[8].Descriptor()
 }
 
 func (Precision) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[8]
 }
 
 func (x Precision) Number() protoreflect.EnumNumber {
@@ -498,7 +552,7 @@ func (x Precision) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Precision.Descriptor instead.
 func (Precision) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 // Manifest is the content of bundle.yaml. Every path in it is relative to the
@@ -1031,6 +1085,9 @@ type Head struct {
 	//	*Head_Embedding
 	//	*Head_Sentiment
 	//	*Head_Labels
+	//	*Head_Segment
+	//	*Head_Uplift
+	//	*Head_Forecast
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1134,6 +1191,33 @@ func (x *Head) GetLabels() *Labels {
 	return nil
 }
 
+func (x *Head) GetSegment() *Segment {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Segment); ok {
+			return x.Segment
+		}
+	}
+	return nil
+}
+
+func (x *Head) GetUplift() *Uplift {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Uplift); ok {
+			return x.Uplift
+		}
+	}
+	return nil
+}
+
+func (x *Head) GetForecast() *Forecast {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Forecast); ok {
+			return x.Forecast
+		}
+	}
+	return nil
+}
+
 type isHead_Kind interface {
 	isHead_Kind()
 }
@@ -1168,6 +1252,21 @@ type Head_Labels struct {
 	Labels *Labels `protobuf:"bytes,7,opt,name=labels,proto3,oneof"`
 }
 
+type Head_Segment struct {
+	// Which group a row belongs to.
+	Segment *Segment `protobuf:"bytes,8,opt,name=segment,proto3,oneof"`
+}
+
+type Head_Uplift struct {
+	// What treatments would change.
+	Uplift *Uplift `protobuf:"bytes,9,opt,name=uplift,proto3,oneof"`
+}
+
+type Head_Forecast struct {
+	// A series of numbers to come.
+	Forecast *Forecast `protobuf:"bytes,10,opt,name=forecast,proto3,oneof"`
+}
+
 func (*Head_Probability) isHead_Kind() {}
 
 func (*Head_Value) isHead_Kind() {}
@@ -1179,6 +1278,12 @@ func (*Head_Embedding) isHead_Kind() {}
 func (*Head_Sentiment) isHead_Kind() {}
 
 func (*Head_Labels) isHead_Kind() {}
+
+func (*Head_Segment) isHead_Kind() {}
+
+func (*Head_Uplift) isHead_Kind() {}
+
+func (*Head_Forecast) isHead_Kind() {}
 
 // Probability is the probability of one event, such as a customer's leaving.
 type Probability struct {
@@ -1547,9 +1652,10 @@ func (x *Band) GetMinProbability() float64 {
 type Reasons struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Contributions as "GRAPH.OUTPUT", a tensor [N, features] in the units of the
-	// raw score, in the order of Row.features.
+	// raw score (of a value: in its unit), in the order of Row.features. Empty =
+	// the server samples Shapley values against Row.background, by groups.
 	Contributions string `protobuf:"bytes,1,opt,name=contributions,proto3" json:"contributions,omitempty"`
-	// What to say, by feature. A feature without a code is named as it is.
+	// What to say, by feature or group. One without a code is named as it is.
 	Codes         []*ReasonCode `protobuf:"bytes,2,rep,name=codes,proto3" json:"codes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1602,7 +1708,7 @@ func (x *Reasons) GetCodes() []*ReasonCode {
 // ReasonCode is what a customer-facing person reads of a feature.
 type ReasonCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The feature's name in Row.features.
+	// The name of a feature in Row.features, or of a group in Row.groups.
 	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
 	// A stable code, such as "CONTRACT_TYPE".
 	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
@@ -1678,7 +1784,22 @@ type Value struct {
 	// The unit, such as "EUR" or "orders".
 	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
 	// The column of the source that holds it, where the source is [N, columns].
-	Column        int32 `protobuf:"varint,2,opt,name=column,proto3" json:"column,omitempty"`
+	// Not used with log_normal.
+	Column int32 `protobuf:"varint,2,opt,name=column,proto3" json:"column,omitempty"`
+	// Where the interval comes from; absent = there is none.
+	//
+	// Types that are valid to be assigned to Interval:
+	//
+	//	*Value_QuantileInterval
+	//	*Value_LogNormal
+	Interval isValue_Interval `protobuf_oneof:"interval"`
+	// Quantiles of the value over the training population, in equal steps from
+	// the minimum to the maximum (101 values = percentiles).
+	Quantiles []float64 `protobuf:"fixed64,5,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	// Named ranges, ascending; the last one whose minimum is reached applies.
+	Bands []*ValueBand `protobuf:"bytes,6,rep,name=bands,proto3" json:"bands,omitempty"`
+	// Why: contributions of the features.
+	Reasons       *Reasons `protobuf:"bytes,7,opt,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1727,6 +1848,284 @@ func (x *Value) GetColumn() int32 {
 	return 0
 }
 
+func (x *Value) GetInterval() isValue_Interval {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Value) GetQuantileInterval() *QuantileInterval {
+	if x != nil {
+		if x, ok := x.Interval.(*Value_QuantileInterval); ok {
+			return x.QuantileInterval
+		}
+	}
+	return nil
+}
+
+func (x *Value) GetLogNormal() *LogNormal {
+	if x != nil {
+		if x, ok := x.Interval.(*Value_LogNormal); ok {
+			return x.LogNormal
+		}
+	}
+	return nil
+}
+
+func (x *Value) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
+	}
+	return nil
+}
+
+func (x *Value) GetBands() []*ValueBand {
+	if x != nil {
+		return x.Bands
+	}
+	return nil
+}
+
+func (x *Value) GetReasons() *Reasons {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+type isValue_Interval interface {
+	isValue_Interval()
+}
+
+type Value_QuantileInterval struct {
+	// Two columns hold its ends.
+	QuantileInterval *QuantileInterval `protobuf:"bytes,3,opt,name=quantile_interval,json=quantileInterval,proto3,oneof"`
+}
+
+type Value_LogNormal struct {
+	// The source holds a distribution, of which value and interval are computed.
+	LogNormal *LogNormal `protobuf:"bytes,4,opt,name=log_normal,json=logNormal,proto3,oneof"`
+}
+
+func (*Value_QuantileInterval) isValue_Interval() {}
+
+func (*Value_LogNormal) isValue_Interval() {}
+
+// QuantileInterval is an interval whose ends are outputs of the graph.
+type QuantileInterval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column of the source that holds the lower end.
+	LowerColumn int32 `protobuf:"varint,1,opt,name=lower_column,json=lowerColumn,proto3" json:"lower_column,omitempty"`
+	// The column of the source that holds the upper end. Where a row's ends have
+	// changed places, they are put in order.
+	UpperColumn int32 `protobuf:"varint,2,opt,name=upper_column,json=upperColumn,proto3" json:"upper_column,omitempty"`
+	// Share of outcomes that lie within, such as 0.8.
+	Level         float64 `protobuf:"fixed64,3,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuantileInterval) Reset() {
+	*x = QuantileInterval{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuantileInterval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuantileInterval) ProtoMessage() {}
+
+func (x *QuantileInterval) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuantileInterval.ProtoReflect.Descriptor instead.
+func (*QuantileInterval) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QuantileInterval) GetLowerColumn() int32 {
+	if x != nil {
+		return x.LowerColumn
+	}
+	return 0
+}
+
+func (x *QuantileInterval) GetUpperColumn() int32 {
+	if x != nil {
+		return x.UpperColumn
+	}
+	return 0
+}
+
+func (x *QuantileInterval) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// LogNormal is a number whose logarithm is normal, and which may be zero (Wang,
+// Liu and Miao, "A Deep Probabilistic Model for Customer Lifetime Value
+// Prediction", 2019). The value is its mean, p × exp(mu + sigma² / 2).
+type LogNormal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column of the source that holds the mean of the logarithm.
+	MuColumn int32 `protobuf:"varint,1,opt,name=mu_column,json=muColumn,proto3" json:"mu_column,omitempty"`
+	// The column of the source that holds its standard deviation.
+	SigmaColumn int32 `protobuf:"varint,2,opt,name=sigma_column,json=sigmaColumn,proto3" json:"sigma_column,omitempty"`
+	// The column that holds p, the probability that the number is above zero;
+	// unset = it always is.
+	ProbabilityColumn *int32 `protobuf:"varint,3,opt,name=probability_column,json=probabilityColumn,proto3,oneof" json:"probability_column,omitempty"`
+	// How the column becomes p; SIGMOID where it holds log-odds.
+	ProbabilityActivation Activation `protobuf:"varint,4,opt,name=probability_activation,json=probabilityActivation,proto3,enum=scry.bundle.v1.Activation" json:"probability_activation,omitempty"`
+	// The standard deviation is log(1 + exp(column)).
+	SoftplusSigma bool `protobuf:"varint,5,opt,name=softplus_sigma,json=softplusSigma,proto3" json:"softplus_sigma,omitempty"`
+	// Share of outcomes within the interval; 0 = 0.8.
+	Level         float64 `protobuf:"fixed64,6,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogNormal) Reset() {
+	*x = LogNormal{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogNormal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogNormal) ProtoMessage() {}
+
+func (x *LogNormal) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogNormal.ProtoReflect.Descriptor instead.
+func (*LogNormal) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LogNormal) GetMuColumn() int32 {
+	if x != nil {
+		return x.MuColumn
+	}
+	return 0
+}
+
+func (x *LogNormal) GetSigmaColumn() int32 {
+	if x != nil {
+		return x.SigmaColumn
+	}
+	return 0
+}
+
+func (x *LogNormal) GetProbabilityColumn() int32 {
+	if x != nil && x.ProbabilityColumn != nil {
+		return *x.ProbabilityColumn
+	}
+	return 0
+}
+
+func (x *LogNormal) GetProbabilityActivation() Activation {
+	if x != nil {
+		return x.ProbabilityActivation
+	}
+	return Activation_ACTIVATION_UNSPECIFIED
+}
+
+func (x *LogNormal) GetSoftplusSigma() bool {
+	if x != nil {
+		return x.SoftplusSigma
+	}
+	return false
+}
+
+func (x *LogNormal) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// ValueBand is a named range of a value.
+type ValueBand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What callers see, such as "top".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The smallest value in the band. The first band also holds what is below.
+	MinValue      float64 `protobuf:"fixed64,2,opt,name=min_value,json=minValue,proto3" json:"min_value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueBand) Reset() {
+	*x = ValueBand{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueBand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueBand) ProtoMessage() {}
+
+func (x *ValueBand) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueBand.ProtoReflect.Descriptor instead.
+func (*ValueBand) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ValueBand) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ValueBand) GetMinValue() float64 {
+	if x != nil {
+		return x.MinValue
+	}
+	return 0
+}
+
 // Classes is a distribution over classes that exclude each other.
 type Classes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1742,7 +2141,7 @@ type Classes struct {
 
 func (x *Classes) Reset() {
 	*x = Classes{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +2153,7 @@ func (x *Classes) String() string {
 func (*Classes) ProtoMessage() {}
 
 func (x *Classes) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +2166,7 @@ func (x *Classes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classes.ProtoReflect.Descriptor instead.
 func (*Classes) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Classes) GetNames() []string {
@@ -1802,7 +2201,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +2213,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +2226,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Embedding) GetNormalize() bool {
@@ -1835,6 +2234,569 @@ func (x *Embedding) GetNormalize() bool {
 		return x.Normalize
 	}
 	return false
+}
+
+// Segment finds the group whose centre is closest to the source, a vector such
+// as an encoder's latent.
+type Segment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The groups. Names differ, but for cells of a grid.
+	Clusters []*Cluster `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// How memberships come from distances.
+	//
+	// Types that are valid to be assigned to Method:
+	//
+	//	*Segment_Nearest
+	//	*Segment_Mixture
+	Method isSegment_Method `protobuf_oneof:"method"`
+	// A row further than this from its segment's centre is an outlier, with a
+	// LOW_SUPPORT warning; 0 = no row is. In the unit of the distance.
+	OutlierDistance float64 `protobuf:"fixed64,4,opt,name=outlier_distance,json=outlierDistance,proto3" json:"outlier_distance,omitempty"`
+	// The clusters are the cells of a self-organising map with so many columns,
+	// row by row; 0 = they are no map.
+	GridColumns   int32 `protobuf:"varint,5,opt,name=grid_columns,json=gridColumns,proto3" json:"grid_columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Segment) Reset() {
+	*x = Segment{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Segment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Segment) ProtoMessage() {}
+
+func (x *Segment) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Segment.ProtoReflect.Descriptor instead.
+func (*Segment) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Segment) GetClusters() []*Cluster {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *Segment) GetMethod() isSegment_Method {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+func (x *Segment) GetNearest() *Nearest {
+	if x != nil {
+		if x, ok := x.Method.(*Segment_Nearest); ok {
+			return x.Nearest
+		}
+	}
+	return nil
+}
+
+func (x *Segment) GetMixture() *Mixture {
+	if x != nil {
+		if x, ok := x.Method.(*Segment_Mixture); ok {
+			return x.Mixture
+		}
+	}
+	return nil
+}
+
+func (x *Segment) GetOutlierDistance() float64 {
+	if x != nil {
+		return x.OutlierDistance
+	}
+	return 0
+}
+
+func (x *Segment) GetGridColumns() int32 {
+	if x != nil {
+		return x.GridColumns
+	}
+	return 0
+}
+
+type isSegment_Method interface {
+	isSegment_Method()
+}
+
+type Segment_Nearest struct {
+	// The nearest centre.
+	Nearest *Nearest `protobuf:"bytes,2,opt,name=nearest,proto3,oneof"`
+}
+
+type Segment_Mixture struct {
+	// A mixture of normal distributions.
+	Mixture *Mixture `protobuf:"bytes,3,opt,name=mixture,proto3,oneof"`
+}
+
+func (*Segment_Nearest) isSegment_Method() {}
+
+func (*Segment_Mixture) isSegment_Method() {}
+
+// Cluster is one group of rows.
+type Cluster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A stable name, such as "loyal".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A title for people, by language tag.
+	Title map[string]string `protobuf:"bytes,2,rep,name=title,proto3" json:"title,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who belongs to it, by language tag.
+	Description map[string]string `protobuf:"bytes,3,rep,name=description,proto3" json:"description,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The centre, one number for each column of the source.
+	Centroid []float64 `protobuf:"fixed64,4,rep,packed,name=centroid,proto3" json:"centroid,omitempty"`
+	// Mixture only: the variance of each column, or one for all.
+	Variance []float64 `protobuf:"fixed64,5,rep,packed,name=variance,proto3" json:"variance,omitempty"`
+	// Mixture only: its share of the population; 0 = all are alike.
+	Weight        float64 `protobuf:"fixed64,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cluster) Reset() {
+	*x = Cluster{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cluster) ProtoMessage() {}
+
+func (x *Cluster) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
+func (*Cluster) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Cluster) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Cluster) GetTitle() map[string]string {
+	if x != nil {
+		return x.Title
+	}
+	return nil
+}
+
+func (x *Cluster) GetDescription() map[string]string {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *Cluster) GetCentroid() []float64 {
+	if x != nil {
+		return x.Centroid
+	}
+	return nil
+}
+
+func (x *Cluster) GetVariance() []float64 {
+	if x != nil {
+		return x.Variance
+	}
+	return nil
+}
+
+func (x *Cluster) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+// Nearest takes the Euclidean distance; a membership is the softmax of
+// -distance² / temperature.
+type Nearest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the unit of distance²; 0 = 1.
+	Temperature   float64 `protobuf:"fixed64,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Nearest) Reset() {
+	*x = Nearest{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Nearest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Nearest) ProtoMessage() {}
+
+func (x *Nearest) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Nearest.ProtoReflect.Descriptor instead.
+func (*Nearest) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Nearest) GetTemperature() float64 {
+	if x != nil {
+		return x.Temperature
+	}
+	return 0
+}
+
+// Mixture takes normal distributions with diagonal covariance; a membership is
+// the posterior probability, the distance that of Mahalanobis.
+type Mixture struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mixture) Reset() {
+	*x = Mixture{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mixture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mixture) ProtoMessage() {}
+
+func (x *Mixture) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mixture.ProtoReflect.Descriptor instead.
+func (*Mixture) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+}
+
+// Uplift tells what treatments would change against none.
+type Uplift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The unit of an effect, such as "EUR" or "visits"; empty for a probability.
+	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The treatments, such as offers, prices or numbers of messages.
+	Treatments []*Treatment `protobuf:"bytes,2,rep,name=treatments,proto3" json:"treatments,omitempty"`
+	// The column of the source that holds the outcome without treatment; the
+	// treatments' columns hold outcomes too then, and an effect is the difference.
+	// Unset = the treatments' columns hold effects.
+	ControlColumn *int32 `protobuf:"varint,3,opt,name=control_column,json=controlColumn,proto3,oneof" json:"control_column,omitempty"`
+	// Share of effects within the intervals, where treatments have any.
+	Level float64 `protobuf:"fixed64,4,opt,name=level,proto3" json:"level,omitempty"`
+	// What one unit of effect is worth; negative where the outcome is a loss, such
+	// as leaving. 0 = 1.
+	Value float64 `protobuf:"fixed64,5,opt,name=value,proto3" json:"value,omitempty"`
+	// The unit of values, costs and profits, such as "EUR".
+	Currency      string `protobuf:"bytes,6,opt,name=currency,proto3" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Uplift) Reset() {
+	*x = Uplift{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Uplift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Uplift) ProtoMessage() {}
+
+func (x *Uplift) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Uplift.ProtoReflect.Descriptor instead.
+func (*Uplift) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Uplift) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Uplift) GetTreatments() []*Treatment {
+	if x != nil {
+		return x.Treatments
+	}
+	return nil
+}
+
+func (x *Uplift) GetControlColumn() int32 {
+	if x != nil && x.ControlColumn != nil {
+		return *x.ControlColumn
+	}
+	return 0
+}
+
+func (x *Uplift) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Uplift) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *Uplift) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+// Treatment is one of the things that could be done.
+type Treatment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A stable name, such as "discount_10".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A title for people, by language tag.
+	Title map[string]string `protobuf:"bytes,2,rep,name=title,proto3" json:"title,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The column of the source that holds its effect, or its outcome.
+	Column int32 `protobuf:"varint,3,opt,name=column,proto3" json:"column,omitempty"`
+	// The columns that hold the ends of the effect's interval; both or none.
+	LowerColumn *int32 `protobuf:"varint,4,opt,name=lower_column,json=lowerColumn,proto3,oneof" json:"lower_column,omitempty"`
+	// See lower_column. Always ends of the effect, also where column holds outcomes.
+	UpperColumn *int32 `protobuf:"varint,5,opt,name=upper_column,json=upperColumn,proto3,oneof" json:"upper_column,omitempty"`
+	// What it costs for one row.
+	Cost          float64 `protobuf:"fixed64,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Treatment) Reset() {
+	*x = Treatment{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Treatment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Treatment) ProtoMessage() {}
+
+func (x *Treatment) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Treatment.ProtoReflect.Descriptor instead.
+func (*Treatment) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Treatment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Treatment) GetTitle() map[string]string {
+	if x != nil {
+		return x.Title
+	}
+	return nil
+}
+
+func (x *Treatment) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+func (x *Treatment) GetLowerColumn() int32 {
+	if x != nil && x.LowerColumn != nil {
+		return *x.LowerColumn
+	}
+	return 0
+}
+
+func (x *Treatment) GetUpperColumn() int32 {
+	if x != nil && x.UpperColumn != nil {
+		return *x.UpperColumn
+	}
+	return 0
+}
+
+func (x *Treatment) GetCost() float64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+// Forecast is a series of numbers to come. The source is [N, horizon] or, with
+// quantiles, [N, horizon, quantiles].
+type Forecast struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The unit, such as "orders".
+	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Points that the model gives.
+	Horizon int32 `protobuf:"varint,2,opt,name=horizon,proto3" json:"horizon,omitempty"`
+	// Levels of the quantiles in the order of the source's last axis, ascending;
+	// empty = the source holds the points alone.
+	Quantiles []float64 `protobuf:"fixed64,3,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	// The points as "GRAPH.OUTPUT", [N, horizon]; empty = the median, which the
+	// quantiles then reach.
+	Mean string `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
+	// The time from one point to the next; the first lies one such step ahead.
+	Step          *durationpb.Duration `protobuf:"bytes,5,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forecast) Reset() {
+	*x = Forecast{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forecast) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forecast) ProtoMessage() {}
+
+func (x *Forecast) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forecast.ProtoReflect.Descriptor instead.
+func (*Forecast) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Forecast) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Forecast) GetHorizon() int32 {
+	if x != nil {
+		return x.Horizon
+	}
+	return 0
+}
+
+func (x *Forecast) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
+	}
+	return nil
+}
+
+func (x *Forecast) GetMean() string {
+	if x != nil {
+		return x.Mean
+	}
+	return ""
+}
+
+func (x *Forecast) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
 }
 
 // Sentiment reads polarity from a source [N, 3].
@@ -1857,7 +2819,7 @@ type Sentiment struct {
 
 func (x *Sentiment) Reset() {
 	*x = Sentiment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +2831,7 @@ func (x *Sentiment) String() string {
 func (*Sentiment) ProtoMessage() {}
 
 func (x *Sentiment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2844,7 @@ func (x *Sentiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentiment.ProtoReflect.Descriptor instead.
 func (*Sentiment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Sentiment) GetNegative() int32 {
@@ -1935,7 +2897,7 @@ type Labels struct {
 
 func (x *Labels) Reset() {
 	*x = Labels{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2909,7 @@ func (x *Labels) String() string {
 func (*Labels) ProtoMessage() {}
 
 func (x *Labels) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2922,7 @@ func (x *Labels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Labels.ProtoReflect.Descriptor instead.
 func (*Labels) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Labels) GetNames() []string {
@@ -2008,7 +2970,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2982,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2995,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -2112,7 +3074,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +3086,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +3099,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Image) GetInput() string {
@@ -2220,7 +3182,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +3194,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +3207,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -2283,14 +3245,20 @@ type Row struct {
 	Features []*Feature `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
 	// The input that takes all features as columns of one matrix [N, features];
 	// empty = one input per feature.
-	MatrixInput   string `protobuf:"bytes,2,opt,name=matrix_input,json=matrixInput,proto3" json:"matrix_input,omitempty"`
+	MatrixInput string `protobuf:"bytes,2,opt,name=matrix_input,json=matrixInput,proto3" json:"matrix_input,omitempty"`
+	// A file with typical rows, against which a row is explained: one JSON object
+	// of features a line, 1,000 lines at most; 100 drawn from the training data
+	// are usual.
+	Background string `protobuf:"bytes,3,opt,name=background,proto3" json:"background,omitempty"`
+	// Features that are explained as one. A feature of no group stands by itself.
+	Groups        []*FeatureGroup `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +3270,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +3283,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -2330,6 +3298,75 @@ func (x *Row) GetMatrixInput() string {
 		return x.MatrixInput
 	}
 	return ""
+}
+
+func (x *Row) GetBackground() string {
+	if x != nil {
+		return x.Background
+	}
+	return ""
+}
+
+func (x *Row) GetGroups() []*FeatureGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// FeatureGroup is some features that belong together, such as an address.
+type FeatureGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name that reasons and explanations use.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Names of features.
+	Features      []string `protobuf:"bytes,2,rep,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureGroup) Reset() {
+	*x = FeatureGroup{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureGroup) ProtoMessage() {}
+
+func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
+func (*FeatureGroup) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *FeatureGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FeatureGroup) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
 }
 
 // Feature is one column of a row.
@@ -2362,18 +3399,28 @@ type Feature struct {
 	// shorter sequences padded at the end with the field's default or 0.
 	Fields []*Feature `protobuf:"bytes,12,rep,name=fields,proto3" json:"fields,omitempty"`
 	// SEQUENCE only: events that the model takes; of more the last are kept, with
-	// a TRUNCATED warning.
+	// a TRUNCATED warning. Events stand oldest first.
 	MaxEvents int32 `protobuf:"varint,13,opt,name=max_events,json=maxEvents,proto3" json:"max_events,omitempty"`
 	// SEQUENCE only: an input that takes the number of events as int64 [N]; empty
 	// = none.
-	LengthInput   string `protobuf:"bytes,14,opt,name=length_input,json=lengthInput,proto3" json:"length_input,omitempty"`
+	LengthInput string `protobuf:"bytes,14,opt,name=length_input,json=lengthInput,proto3" json:"length_input,omitempty"`
+	// SEQUENCE only: an input [N, events] that takes 1 for an event and 0 for
+	// padding; empty = none.
+	MaskInput string `protobuf:"bytes,15,opt,name=mask_input,json=maskInput,proto3" json:"mask_input,omitempty"`
+	// STRING only: the input takes numbers, namely the category's place.
+	Index *CategoryIndex `protobuf:"bytes,16,opt,name=index,proto3" json:"index,omitempty"`
+	// STRING only: those of the categories that training saw seldom; they get a
+	// LOW_SUPPORT warning.
+	RareCategories []string `protobuf:"bytes,17,rep,name=rare_categories,json=rareCategories,proto3" json:"rare_categories,omitempty"`
+	// TIMESTAMP only: what the input takes of the time.
+	Time          TimeEncoding `protobuf:"varint,18,opt,name=time,proto3,enum=scry.bundle.v1.TimeEncoding" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +3432,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +3445,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Feature) GetName() string {
@@ -2499,6 +3546,90 @@ func (x *Feature) GetLengthInput() string {
 	return ""
 }
 
+func (x *Feature) GetMaskInput() string {
+	if x != nil {
+		return x.MaskInput
+	}
+	return ""
+}
+
+func (x *Feature) GetIndex() *CategoryIndex {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
+func (x *Feature) GetRareCategories() []string {
+	if x != nil {
+		return x.RareCategories
+	}
+	return nil
+}
+
+func (x *Feature) GetTime() TimeEncoding {
+	if x != nil {
+		return x.Time
+	}
+	return TimeEncoding_TIME_ENCODING_UNSPECIFIED
+}
+
+// CategoryIndex gives categories as numbers, as embedding layers take them.
+type CategoryIndex struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the first category; the others follow.
+	First int64 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The number of a category that training did not see, and of a missing one
+	// that has no default.
+	Unknown       int64 `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CategoryIndex) Reset() {
+	*x = CategoryIndex{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CategoryIndex) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CategoryIndex) ProtoMessage() {}
+
+func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
+func (*CategoryIndex) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CategoryIndex) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *CategoryIndex) GetUnknown() int64 {
+	if x != nil {
+		return x.Unknown
+	}
+	return 0
+}
+
 // Goldens are samples with the answers that the trainer saw.
 type Goldens struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2513,7 +3644,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +3656,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +3669,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Goldens) GetFile() string {
@@ -2570,7 +3701,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +3713,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +3726,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -2640,7 +3771,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +3783,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +3796,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -2761,7 +3892,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +3904,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3917,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -2811,7 +3942,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +3954,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +3967,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -2866,14 +3997,17 @@ type Limits struct {
 	// Items of one request; 0 = the server's limit.
 	MaxItems int32 `protobuf:"varint,1,opt,name=max_items,json=maxItems,proto3" json:"max_items,omitempty"`
 	// Bytes of one text or picture; 0 = the server's limit.
-	MaxItemBytes  int64 `protobuf:"varint,2,opt,name=max_item_bytes,json=maxItemBytes,proto3" json:"max_item_bytes,omitempty"`
+	MaxItemBytes int64 `protobuf:"varint,2,opt,name=max_item_bytes,json=maxItemBytes,proto3" json:"max_item_bytes,omitempty"`
+	// Events of one sequence that a caller may send, read or not; 0 = 100,000, or
+	// as many as the model reads.
+	MaxEvents     int32 `protobuf:"varint,3,opt,name=max_events,json=maxEvents,proto3" json:"max_events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +4019,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +4032,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -2911,6 +4045,13 @@ func (x *Limits) GetMaxItems() int32 {
 func (x *Limits) GetMaxItemBytes() int64 {
 	if x != nil {
 		return x.MaxItemBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxEvents() int32 {
+	if x != nil {
+		return x.MaxEvents
 	}
 	return 0
 }
@@ -2928,7 +4069,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +4081,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +4094,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -2987,7 +4128,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +4140,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +4153,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Lineage) GetData() []string {
@@ -3103,7 +4244,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06inputs\x18\x02 \x03(\v2 .scry.bundle.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x04\n" +
 	"\x04Head\x129\n" +
 	"\x06source\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^[a-z][a-z0-9_]{0,62}\\..+$R\x06source\x12?\n" +
 	"\vprobability\x18\x02 \x01(\v2\x1b.scry.bundle.v1.ProbabilityH\x00R\vprobability\x12-\n" +
@@ -3111,7 +4252,11 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aclasses\x18\x04 \x01(\v2\x17.scry.bundle.v1.ClassesH\x00R\aclasses\x129\n" +
 	"\tembedding\x18\x05 \x01(\v2\x19.scry.bundle.v1.EmbeddingH\x00R\tembedding\x129\n" +
 	"\tsentiment\x18\x06 \x01(\v2\x19.scry.bundle.v1.SentimentH\x00R\tsentiment\x120\n" +
-	"\x06labels\x18\a \x01(\v2\x16.scry.bundle.v1.LabelsH\x00R\x06labelsB\r\n" +
+	"\x06labels\x18\a \x01(\v2\x16.scry.bundle.v1.LabelsH\x00R\x06labels\x123\n" +
+	"\asegment\x18\b \x01(\v2\x17.scry.bundle.v1.SegmentH\x00R\asegment\x120\n" +
+	"\x06uplift\x18\t \x01(\v2\x16.scry.bundle.v1.UpliftH\x00R\x06uplift\x126\n" +
+	"\bforecast\x18\n" +
+	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecastB\r\n" +
 	"\x04kind\x12\x05\xbaH\x02\b\x01\"\xfc\x02\n" +
 	"\vProbability\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12\x1f\n" +
@@ -3136,9 +4281,9 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\rprobabilities\x18\x02 \x03(\x01B\b\xbaH\x05\x92\x01\x02\b\x02R\rprobabilities\"e\n" +
 	"\x04Band\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12@\n" +
-	"\x0fmin_probability\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0eminProbability\"j\n" +
-	"\aReasons\x12-\n" +
-	"\rcontributions\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\rcontributions\x120\n" +
+	"\x0fmin_probability\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0eminProbability\"a\n" +
+	"\aReasons\x12$\n" +
+	"\rcontributions\x18\x01 \x01(\tR\rcontributions\x120\n" +
 	"\x05codes\x18\x02 \x03(\v2\x1a.scry.bundle.v1.ReasonCodeR\x05codes\"\xdf\x01\n" +
 	"\n" +
 	"ReasonCode\x12!\n" +
@@ -3150,10 +4295,34 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"actionable\x1a7\n" +
 	"\tTextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x02\n" +
 	"\x05Value\x12\x12\n" +
 	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x1f\n" +
-	"\x06column\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06column\"\x86\x01\n" +
+	"\x06column\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06column\x12O\n" +
+	"\x11quantile_interval\x18\x03 \x01(\v2 .scry.bundle.v1.QuantileIntervalH\x00R\x10quantileInterval\x12:\n" +
+	"\n" +
+	"log_normal\x18\x04 \x01(\v2\x19.scry.bundle.v1.LogNormalH\x00R\tlogNormal\x12'\n" +
+	"\tquantiles\x18\x05 \x03(\x01B\t\xbaH\x06\x92\x01\x03\x10\x91NR\tquantiles\x129\n" +
+	"\x05bands\x18\x06 \x03(\v2\x19.scry.bundle.v1.ValueBandB\b\xbaH\x05\x92\x01\x02\x10@R\x05bands\x121\n" +
+	"\areasons\x18\a \x01(\v2\x17.scry.bundle.v1.ReasonsR\areasonsB\n" +
+	"\n" +
+	"\binterval\"\x99\x01\n" +
+	"\x10QuantileInterval\x12*\n" +
+	"\flower_column\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vlowerColumn\x12*\n" +
+	"\fupper_column\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vupperColumn\x12-\n" +
+	"\x05level\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\x05level\"\xe6\x02\n" +
+	"\tLogNormal\x12$\n" +
+	"\tmu_column\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bmuColumn\x12*\n" +
+	"\fsigma_column\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vsigmaColumn\x12;\n" +
+	"\x12probability_column\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00H\x00R\x11probabilityColumn\x88\x01\x01\x12]\n" +
+	"\x16probability_activation\x18\x04 \x01(\x0e2\x1a.scry.bundle.v1.ActivationB\n" +
+	"\xbaH\a\x82\x01\x04\x18\x00\x18\x02R\x15probabilityActivation\x12%\n" +
+	"\x0esoftplus_sigma\x18\x05 \x01(\bR\rsoftplusSigma\x12-\n" +
+	"\x05level\x18\x06 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05levelB\x15\n" +
+	"\x13_probability_column\"N\n" +
+	"\tValueBand\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12$\n" +
+	"\tmin_value\x18\x02 \x01(\x01B\a\xbaH\x04\x12\x02@\x01R\bminValue\"\x86\x01\n" +
 	"\aClasses\x12 \n" +
 	"\x05names\x18\x01 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\x80\x80\x04R\x05names\x12\x1d\n" +
@@ -3163,7 +4332,61 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\")\n" +
 	"\tEmbedding\x12\x1c\n" +
-	"\tnormalize\x18\x01 \x01(\bR\tnormalize\"\xe6\x01\n" +
+	"\tnormalize\x18\x01 \x01(\bR\tnormalize\"\xaf\x02\n" +
+	"\aSegment\x12@\n" +
+	"\bclusters\x18\x01 \x03(\v2\x17.scry.bundle.v1.ClusterB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bclusters\x123\n" +
+	"\anearest\x18\x02 \x01(\v2\x17.scry.bundle.v1.NearestH\x00R\anearest\x123\n" +
+	"\amixture\x18\x03 \x01(\v2\x17.scry.bundle.v1.MixtureH\x00R\amixture\x12;\n" +
+	"\x10outlier_distance\x18\x04 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\x0foutlierDistance\x12*\n" +
+	"\fgrid_columns\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vgridColumnsB\x0f\n" +
+	"\x06method\x12\x05\xbaH\x02\b\x01\"\xaf\x03\n" +
+	"\aCluster\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x128\n" +
+	"\x05title\x18\x02 \x03(\v2\".scry.bundle.v1.Cluster.TitleEntryR\x05title\x12J\n" +
+	"\vdescription\x18\x03 \x03(\v2(.scry.bundle.v1.Cluster.DescriptionEntryR\vdescription\x12*\n" +
+	"\bcentroid\x18\x04 \x03(\x01B\x0e\xbaH\v\x92\x01\b\b\x01\"\x04\x12\x02@\x01R\bcentroid\x121\n" +
+	"\bvariance\x18\x05 \x03(\x01B\x15\xbaH\x12\x92\x01\x0f\"\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\bvariance\x12(\n" +
+	"\x06weight\x18\x06 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\x06weight\x1a8\n" +
+	"\n" +
+	"TitleEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10DescriptionEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\aNearest\x122\n" +
+	"\vtemperature\x18\x01 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\vtemperature\"\t\n" +
+	"\aMixture\"\x96\x02\n" +
+	"\x06Uplift\x12\x12\n" +
+	"\x04unit\x18\x01 \x01(\tR\x04unit\x12F\n" +
+	"\n" +
+	"treatments\x18\x02 \x03(\v2\x19.scry.bundle.v1.TreatmentB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80\x02R\n" +
+	"treatments\x123\n" +
+	"\x0econtrol_column\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00H\x00R\rcontrolColumn\x88\x01\x01\x12-\n" +
+	"\x05level\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05level\x12\x1d\n" +
+	"\x05value\x18\x05 \x01(\x01B\a\xbaH\x04\x12\x02@\x01R\x05value\x12\x1a\n" +
+	"\bcurrency\x18\x06 \x01(\tR\bcurrencyB\x11\n" +
+	"\x0f_control_column\"\xe0\x02\n" +
+	"\tTreatment\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12:\n" +
+	"\x05title\x18\x02 \x03(\v2$.scry.bundle.v1.Treatment.TitleEntryR\x05title\x12\x1f\n" +
+	"\x06column\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06column\x12/\n" +
+	"\flower_column\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00H\x00R\vlowerColumn\x88\x01\x01\x12/\n" +
+	"\fupper_column\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00H\x01R\vupperColumn\x88\x01\x01\x12\x1b\n" +
+	"\x04cost\x18\x06 \x01(\x01B\a\xbaH\x04\x12\x02@\x01R\x04cost\x1a8\n" +
+	"\n" +
+	"TitleEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x0f\n" +
+	"\r_lower_columnB\x0f\n" +
+	"\r_upper_column\"\xc5\x01\n" +
+	"\bForecast\x12\x12\n" +
+	"\x04unit\x18\x01 \x01(\tR\x04unit\x12$\n" +
+	"\ahorizon\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x01R\ahorizon\x12<\n" +
+	"\tquantiles\x18\x03 \x03(\x01B\x1e\xbaH\x1b\x92\x01\x18\x10c\"\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\tquantiles\x12\x12\n" +
+	"\x04mean\x18\x04 \x01(\tR\x04mean\x12-\n" +
+	"\x04step\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xe6\x01\n" +
 	"\tSentiment\x12#\n" +
 	"\bnegative\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bnegative\x12!\n" +
 	"\aneutral\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\aneutral\x12#\n" +
@@ -3209,10 +4432,19 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\x80@(\x01R\x05width\x12\"\n" +
 	"\x06height\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x80@(\x00R\x06height\x128\n" +
-	"\x06filter\x18\x04 \x01(\x0e2\x16.scry.bundle.v1.FilterB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06filter\"j\n" +
+	"\x06filter\x18\x04 \x01(\x0e2\x16.scry.bundle.v1.FilterB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06filter\"\xd5\x01\n" +
 	"\x03Row\x12@\n" +
 	"\bfeatures\x18\x01 \x03(\v2\x17.scry.bundle.v1.FeatureB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bfeatures\x12!\n" +
-	"\fmatrix_input\x18\x02 \x01(\tR\vmatrixInput\"\xbe\x04\n" +
+	"\fmatrix_input\x18\x02 \x01(\tR\vmatrixInput\x12(\n" +
+	"\n" +
+	"background\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\n" +
+	"background\x12?\n" +
+	"\x06groups\x18\x04 \x03(\v2\x1c.scry.bundle.v1.FeatureGroupB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06groups\"V\n" +
+	"\fFeatureGroup\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12&\n" +
+	"\bfeatures\x18\x02 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x18\x01R\bfeatures\"\x83\x06\n" +
 	"\aFeature\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12;\n" +
@@ -3234,9 +4466,18 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06fields\x18\f \x03(\v2\x17.scry.bundle.v1.FeatureB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06fields\x12*\n" +
 	"\n" +
 	"max_events\x18\r \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\x80@(\x00R\tmaxEvents\x12!\n" +
-	"\flength_input\x18\x0e \x01(\tR\vlengthInputB\x06\n" +
+	"\flength_input\x18\x0e \x01(\tR\vlengthInput\x12\x1d\n" +
+	"\n" +
+	"mask_input\x18\x0f \x01(\tR\tmaskInput\x123\n" +
+	"\x05index\x18\x10 \x01(\v2\x1d.scry.bundle.v1.CategoryIndexR\x05index\x123\n" +
+	"\x0frare_categories\x18\x11 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\x0erareCategories\x12:\n" +
+	"\x04time\x18\x12 \x01(\x0e2\x1c.scry.bundle.v1.TimeEncodingB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04timeB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"k\n" +
+	"\x04_max\"Z\n" +
+	"\rCategoryIndex\x12/\n" +
+	"\x05first\x18\x01 \x01(\x03B\x19\xbaH\x16\"\x14\x18\x80\x80\x80\x80\x80\x80\x80\x10(\x80\x80\x80\x80\x80\x80\x80\xf0\xff\x01R\x05first\x12\x18\n" +
+	"\aunknown\x18\x02 \x01(\x03R\aunknown\"k\n" +
 	"\aGoldens\x12\x1b\n" +
 	"\x04file\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04file\x12C\n" +
 	"\n" +
@@ -3265,10 +4506,12 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06Values\x12\x14\n" +
 	"\x05shape\x18\x01 \x03(\x03R\x05shape\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\x01R\x06values\x12\x18\n" +
-	"\astrings\x18\x03 \x03(\tR\astrings\"]\n" +
+	"\astrings\x18\x03 \x03(\tR\astrings\"\x85\x01\n" +
 	"\x06Limits\x12$\n" +
 	"\tmax_items\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bmaxItems\x12-\n" +
-	"\x0emax_item_bytes\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\fmaxItemBytes\"Z\n" +
+	"\x0emax_item_bytes\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\fmaxItemBytes\x12&\n" +
+	"\n" +
+	"max_events\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\tmaxEvents\"Z\n" +
 	"\tRetention\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x121\n" +
 	"\x06period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06period\"\xe8\x01\n" +
@@ -3309,7 +4552,11 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x14CHANNELS_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCHANNELS_RGB\x10\x01\x12\x10\n" +
 	"\fCHANNELS_BGR\x10\x02\x12\x11\n" +
-	"\rCHANNELS_GRAY\x10\x03*\xc0\x01\n" +
+	"\rCHANNELS_GRAY\x10\x03*z\n" +
+	"\fTimeEncoding\x12\x1d\n" +
+	"\x19TIME_ENCODING_UNSPECIFIED\x10\x00\x12(\n" +
+	"$TIME_ENCODING_SECONDS_SINCE_PREVIOUS\x10\x01\x12!\n" +
+	"\x1dTIME_ENCODING_SECONDS_TO_LAST\x10\x02*\xc0\x01\n" +
 	"\vFeatureType\x12\x1c\n" +
 	"\x18FEATURE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_TYPE_FLOAT\x10\x01\x12\x14\n" +
@@ -3341,126 +4588,161 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_scry_bundle_v1_bundle_proto_rawDescData
 }
 
-var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Activation)(0),               // 0: scry.bundle.v1.Activation
 	(ResizeMode)(0),               // 1: scry.bundle.v1.ResizeMode
 	(Filter)(0),                   // 2: scry.bundle.v1.Filter
 	(Layout)(0),                   // 3: scry.bundle.v1.Layout
 	(Channels)(0),                 // 4: scry.bundle.v1.Channels
-	(FeatureType)(0),              // 5: scry.bundle.v1.FeatureType
-	(UnknownPolicy)(0),            // 6: scry.bundle.v1.UnknownPolicy
-	(Precision)(0),                // 7: scry.bundle.v1.Precision
-	(*Manifest)(nil),              // 8: scry.bundle.v1.Manifest
-	(*Graph)(nil),                 // 9: scry.bundle.v1.Graph
-	(*Port)(nil),                  // 10: scry.bundle.v1.Port
-	(*Batching)(nil),              // 11: scry.bundle.v1.Batching
-	(*Execution)(nil),             // 12: scry.bundle.v1.Execution
-	(*Step)(nil),                  // 13: scry.bundle.v1.Step
-	(*Head)(nil),                  // 14: scry.bundle.v1.Head
-	(*Probability)(nil),           // 15: scry.bundle.v1.Probability
-	(*Calibration)(nil),           // 16: scry.bundle.v1.Calibration
-	(*Logistic)(nil),              // 17: scry.bundle.v1.Logistic
-	(*Points)(nil),                // 18: scry.bundle.v1.Points
-	(*Band)(nil),                  // 19: scry.bundle.v1.Band
-	(*Reasons)(nil),               // 20: scry.bundle.v1.Reasons
-	(*ReasonCode)(nil),            // 21: scry.bundle.v1.ReasonCode
-	(*Value)(nil),                 // 22: scry.bundle.v1.Value
-	(*Classes)(nil),               // 23: scry.bundle.v1.Classes
-	(*Embedding)(nil),             // 24: scry.bundle.v1.Embedding
-	(*Sentiment)(nil),             // 25: scry.bundle.v1.Sentiment
-	(*Labels)(nil),                // 26: scry.bundle.v1.Labels
-	(*Text)(nil),                  // 27: scry.bundle.v1.Text
-	(*Image)(nil),                 // 28: scry.bundle.v1.Image
-	(*Resize)(nil),                // 29: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 30: scry.bundle.v1.Row
-	(*Feature)(nil),               // 31: scry.bundle.v1.Feature
-	(*Goldens)(nil),               // 32: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 33: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 34: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 35: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 36: scry.bundle.v1.Values
-	(*Limits)(nil),                // 37: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 38: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 39: scry.bundle.v1.Lineage
-	nil,                           // 40: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 41: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 42: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 43: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 44: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 45: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 46: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 47: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 48: scry.bundle.v1.Lineage.MetricsEntry
-	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 50: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 51: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
+	(TimeEncoding)(0),             // 5: scry.bundle.v1.TimeEncoding
+	(FeatureType)(0),              // 6: scry.bundle.v1.FeatureType
+	(UnknownPolicy)(0),            // 7: scry.bundle.v1.UnknownPolicy
+	(Precision)(0),                // 8: scry.bundle.v1.Precision
+	(*Manifest)(nil),              // 9: scry.bundle.v1.Manifest
+	(*Graph)(nil),                 // 10: scry.bundle.v1.Graph
+	(*Port)(nil),                  // 11: scry.bundle.v1.Port
+	(*Batching)(nil),              // 12: scry.bundle.v1.Batching
+	(*Execution)(nil),             // 13: scry.bundle.v1.Execution
+	(*Step)(nil),                  // 14: scry.bundle.v1.Step
+	(*Head)(nil),                  // 15: scry.bundle.v1.Head
+	(*Probability)(nil),           // 16: scry.bundle.v1.Probability
+	(*Calibration)(nil),           // 17: scry.bundle.v1.Calibration
+	(*Logistic)(nil),              // 18: scry.bundle.v1.Logistic
+	(*Points)(nil),                // 19: scry.bundle.v1.Points
+	(*Band)(nil),                  // 20: scry.bundle.v1.Band
+	(*Reasons)(nil),               // 21: scry.bundle.v1.Reasons
+	(*ReasonCode)(nil),            // 22: scry.bundle.v1.ReasonCode
+	(*Value)(nil),                 // 23: scry.bundle.v1.Value
+	(*QuantileInterval)(nil),      // 24: scry.bundle.v1.QuantileInterval
+	(*LogNormal)(nil),             // 25: scry.bundle.v1.LogNormal
+	(*ValueBand)(nil),             // 26: scry.bundle.v1.ValueBand
+	(*Classes)(nil),               // 27: scry.bundle.v1.Classes
+	(*Embedding)(nil),             // 28: scry.bundle.v1.Embedding
+	(*Segment)(nil),               // 29: scry.bundle.v1.Segment
+	(*Cluster)(nil),               // 30: scry.bundle.v1.Cluster
+	(*Nearest)(nil),               // 31: scry.bundle.v1.Nearest
+	(*Mixture)(nil),               // 32: scry.bundle.v1.Mixture
+	(*Uplift)(nil),                // 33: scry.bundle.v1.Uplift
+	(*Treatment)(nil),             // 34: scry.bundle.v1.Treatment
+	(*Forecast)(nil),              // 35: scry.bundle.v1.Forecast
+	(*Sentiment)(nil),             // 36: scry.bundle.v1.Sentiment
+	(*Labels)(nil),                // 37: scry.bundle.v1.Labels
+	(*Text)(nil),                  // 38: scry.bundle.v1.Text
+	(*Image)(nil),                 // 39: scry.bundle.v1.Image
+	(*Resize)(nil),                // 40: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 41: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 42: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 43: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 44: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 45: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 46: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 47: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 48: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 49: scry.bundle.v1.Values
+	(*Limits)(nil),                // 50: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 51: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 52: scry.bundle.v1.Lineage
+	nil,                           // 53: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 54: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 55: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 56: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 57: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 58: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 59: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 60: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 61: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 62: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 63: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 64: scry.bundle.v1.Lineage.MetricsEntry
+	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 66: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 67: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 68: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	40, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
-	13, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	41, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	27, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	28, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	30, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	32, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	37, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	38, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	39, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	42, // 10: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	43, // 11: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
-	11, // 12: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
-	12, // 13: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
-	49, // 14: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	44, // 15: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	15, // 16: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	22, // 17: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	23, // 18: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	24, // 19: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	25, // 20: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	26, // 21: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	16, // 22: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	19, // 23: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	20, // 24: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	17, // 25: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	18, // 26: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	21, // 27: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	45, // 28: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	0,  // 29: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 30: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 31: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	29, // 32: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	3,  // 33: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	4,  // 34: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	1,  // 35: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	2,  // 36: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	31, // 37: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	5,  // 38: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	50, // 39: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	6,  // 40: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	31, // 41: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	33, // 42: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	7,  // 43: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	51, // 44: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	35, // 45: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	46, // 46: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	47, // 47: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	49, // 48: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	48, // 49: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	52, // 50: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	9,  // 51: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	14, // 52: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	10, // 53: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	10, // 54: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	36, // 55: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	36, // 56: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	53, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	14, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
+	54, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	38, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	39, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	41, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	45, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	50, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	51, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	52, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	55, // 10: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	56, // 11: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	12, // 12: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
+	13, // 13: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
+	65, // 14: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	57, // 15: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	16, // 16: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	23, // 17: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	27, // 18: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	28, // 19: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	36, // 20: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	37, // 21: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	29, // 22: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	33, // 23: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	35, // 24: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	17, // 25: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	20, // 26: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	21, // 27: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	18, // 28: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	19, // 29: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	22, // 30: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	58, // 31: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	24, // 32: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	25, // 33: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	26, // 34: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	21, // 35: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	0,  // 36: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	0,  // 37: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	30, // 38: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	31, // 39: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	32, // 40: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	59, // 41: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	60, // 42: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	34, // 43: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	61, // 44: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	65, // 45: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	0,  // 46: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 47: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	40, // 48: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	3,  // 49: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	4,  // 50: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	1,  // 51: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	2,  // 52: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	43, // 53: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	42, // 54: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	6,  // 55: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	66, // 56: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	7,  // 57: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	43, // 58: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	44, // 59: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	5,  // 60: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	46, // 61: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	8,  // 62: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	67, // 63: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	48, // 64: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	62, // 65: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	63, // 66: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	65, // 67: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	64, // 68: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	68, // 69: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	10, // 70: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	15, // 71: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	11, // 72: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	11, // 73: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	49, // 74: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	49, // 75: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -3481,14 +4763,28 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Embedding)(nil),
 		(*Head_Sentiment)(nil),
 		(*Head_Labels)(nil),
+		(*Head_Segment)(nil),
+		(*Head_Uplift)(nil),
+		(*Head_Forecast)(nil),
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[7].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[8].OneofWrappers = []any{
 		(*Calibration_Logistic)(nil),
 		(*Calibration_Points)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[23].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[26].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[14].OneofWrappers = []any{
+		(*Value_QuantileInterval)(nil),
+		(*Value_LogNormal)(nil),
+	}
+	file_scry_bundle_v1_bundle_proto_msgTypes[16].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[20].OneofWrappers = []any{
+		(*Segment_Nearest)(nil),
+		(*Segment_Mixture)(nil),
+	}
+	file_scry_bundle_v1_bundle_proto_msgTypes[24].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[25].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[34].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[38].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -3499,8 +4795,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   41,
+			NumEnums:      9,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

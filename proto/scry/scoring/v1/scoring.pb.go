@@ -14,6 +14,7 @@ import (
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -26,6 +27,63 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Scale is the unit in which a probability is explained.
+type Scale int32
+
+const (
+	// The same as RAW_SCORE.
+	Scale_SCALE_UNSPECIFIED Scale = 0
+	// The score before calibration, in the model's own unit.
+	Scale_SCALE_RAW_SCORE Scale = 1
+	// The calibrated probability.
+	Scale_SCALE_PROBABILITY Scale = 2
+	// log(p / (1 - p)) of the calibrated probability.
+	Scale_SCALE_LOG_ODDS Scale = 3
+)
+
+// Enum value maps for Scale.
+var (
+	Scale_name = map[int32]string{
+		0: "SCALE_UNSPECIFIED",
+		1: "SCALE_RAW_SCORE",
+		2: "SCALE_PROBABILITY",
+		3: "SCALE_LOG_ODDS",
+	}
+	Scale_value = map[string]int32{
+		"SCALE_UNSPECIFIED": 0,
+		"SCALE_RAW_SCORE":   1,
+		"SCALE_PROBABILITY": 2,
+		"SCALE_LOG_ODDS":    3,
+	}
+)
+
+func (x Scale) Enum() *Scale {
+	p := new(Scale)
+	*p = x
+	return p
+}
+
+func (x Scale) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Scale) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_scoring_v1_scoring_proto_enumTypes[0].Descriptor()
+}
+
+func (Scale) Type() protoreflect.EnumType {
+	return &file_scry_scoring_v1_scoring_proto_enumTypes[0]
+}
+
+func (x Scale) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Scale.Descriptor instead.
+func (Scale) EnumDescriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{0}
+}
 
 // ScoreRequest holds rows as instances or as a table, exactly one of them.
 type ScoreRequest struct {
@@ -640,14 +698,24 @@ type ScoreOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Heads to answer; empty = all of the model.
 	Heads []string `protobuf:"bytes,1,rep,name=heads,proto3" json:"heads,omitempty"`
-	// Strongest reasons per probability; 0 = none.
+	// Strongest reasons per probability and value; 0 = none. A model that does
+	// not compute contributions itself is asked for up to 512 rows for each row
+	// and head that are answered.
 	Reasons int32 `protobuf:"varint,2,opt,name=reasons,proto3" json:"reasons,omitempty"`
 	// Language tag of the reasons' texts, such as "ru"; empty = "en".
 	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
 	// Leave out reasons that the company cannot change.
 	ActionableOnly bool `protobuf:"varint,4,opt,name=actionable_only,json=actionableOnly,proto3" json:"actionable_only,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Points of each forecast; 0 = all that the model gives.
+	Horizon int32 `protobuf:"varint,5,opt,name=horizon,proto3" json:"horizon,omitempty"`
+	// Levels of the forecasts' quantiles, ascending, between the lowest and the
+	// highest that the model gives; others than the model's are interpolated.
+	// Empty = the model's.
+	Quantiles []float64 `protobuf:"fixed64,6,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	// Treatments to compare; empty = all of the model.
+	Treatments    []*TreatmentOption `protobuf:"bytes,7,rep,name=treatments,proto3" json:"treatments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScoreOptions) Reset() {
@@ -708,6 +776,91 @@ func (x *ScoreOptions) GetActionableOnly() bool {
 	return false
 }
 
+func (x *ScoreOptions) GetHorizon() int32 {
+	if x != nil {
+		return x.Horizon
+	}
+	return 0
+}
+
+func (x *ScoreOptions) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
+	}
+	return nil
+}
+
+func (x *ScoreOptions) GetTreatments() []*TreatmentOption {
+	if x != nil {
+		return x.Treatments
+	}
+	return nil
+}
+
+// TreatmentOption is a treatment that an uplift head is asked for.
+type TreatmentOption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The treatment's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it costs, instead of the model's cost.
+	Cost *float64 `protobuf:"fixed64,2,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
+	// What one unit of its effect is worth, instead of the model's value.
+	Value         *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreatmentOption) Reset() {
+	*x = TreatmentOption{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreatmentOption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreatmentOption) ProtoMessage() {}
+
+func (x *TreatmentOption) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreatmentOption.ProtoReflect.Descriptor instead.
+func (*TreatmentOption) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TreatmentOption) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TreatmentOption) GetCost() float64 {
+	if x != nil && x.Cost != nil {
+		return *x.Cost
+	}
+	return 0
+}
+
+func (x *TreatmentOption) GetValue() float64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
 // ScoreResponse answers a ScoreRequest.
 type ScoreResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -721,7 +874,7 @@ type ScoreResponse struct {
 
 func (x *ScoreResponse) Reset() {
 	*x = ScoreResponse{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +886,7 @@ func (x *ScoreResponse) String() string {
 func (*ScoreResponse) ProtoMessage() {}
 
 func (x *ScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +899,7 @@ func (x *ScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreResponse.ProtoReflect.Descriptor instead.
 func (*ScoreResponse) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{10}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScoreResponse) GetResults() []*ScoreResult {
@@ -787,7 +940,7 @@ type ScoreResult struct {
 
 func (x *ScoreResult) Reset() {
 	*x = ScoreResult{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +952,7 @@ func (x *ScoreResult) String() string {
 func (*ScoreResult) ProtoMessage() {}
 
 func (x *ScoreResult) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +965,7 @@ func (x *ScoreResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreResult.ProtoReflect.Descriptor instead.
 func (*ScoreResult) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{11}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScoreResult) GetId() string {
@@ -875,6 +1028,9 @@ type Head struct {
 	//	*Head_Value
 	//	*Head_Classes
 	//	*Head_Embedding
+	//	*Head_Segment
+	//	*Head_Uplift
+	//	*Head_Forecast
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -882,7 +1038,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1050,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1063,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{12}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Head) GetKind() isHead_Kind {
@@ -953,6 +1109,33 @@ func (x *Head) GetEmbedding() *Embedding {
 	return nil
 }
 
+func (x *Head) GetSegment() *Segment {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Segment); ok {
+			return x.Segment
+		}
+	}
+	return nil
+}
+
+func (x *Head) GetUplift() *Uplift {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Uplift); ok {
+			return x.Uplift
+		}
+	}
+	return nil
+}
+
+func (x *Head) GetForecast() *Forecast {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Forecast); ok {
+			return x.Forecast
+		}
+	}
+	return nil
+}
+
 type isHead_Kind interface {
 	isHead_Kind()
 }
@@ -977,6 +1160,21 @@ type Head_Embedding struct {
 	Embedding *Embedding `protobuf:"bytes,4,opt,name=embedding,proto3,oneof"`
 }
 
+type Head_Segment struct {
+	// The group that the row belongs to.
+	Segment *Segment `protobuf:"bytes,5,opt,name=segment,proto3,oneof"`
+}
+
+type Head_Uplift struct {
+	// What treatments would change.
+	Uplift *Uplift `protobuf:"bytes,6,opt,name=uplift,proto3,oneof"`
+}
+
+type Head_Forecast struct {
+	// A series of numbers to come.
+	Forecast *Forecast `protobuf:"bytes,7,opt,name=forecast,proto3,oneof"`
+}
+
 func (*Head_Probability) isHead_Kind() {}
 
 func (*Head_Value) isHead_Kind() {}
@@ -984,6 +1182,12 @@ func (*Head_Value) isHead_Kind() {}
 func (*Head_Classes) isHead_Kind() {}
 
 func (*Head_Embedding) isHead_Kind() {}
+
+func (*Head_Segment) isHead_Kind() {}
+
+func (*Head_Uplift) isHead_Kind() {}
+
+func (*Head_Forecast) isHead_Kind() {}
 
 // Probability is the calibrated probability of an event.
 type Probability struct {
@@ -1011,7 +1215,7 @@ type Probability struct {
 
 func (x *Probability) Reset() {
 	*x = Probability{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1227,7 @@ func (x *Probability) String() string {
 func (*Probability) ProtoMessage() {}
 
 func (x *Probability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1240,7 @@ func (x *Probability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probability.ProtoReflect.Descriptor instead.
 func (*Probability) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{13}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Probability) GetEvent() string {
@@ -1098,14 +1302,14 @@ func (x *Probability) GetReasons() []*Reason {
 // Reason is the part of one feature in a score.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The feature's name.
+	// The name of the feature, or of the group of features.
 	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
 	// Its stable code; empty when the model gives none.
 	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
 	// The text in the asked language, English where it is lacking.
 	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	// In the raw score's unit, against the training population's mean. Positive
-	// raises the probability.
+	// In the unit of the raw score or the value, against the training population's
+	// mean. Positive raises it.
 	Contribution float64 `protobuf:"fixed64,4,opt,name=contribution,proto3" json:"contribution,omitempty"`
 	// Whether the company can change it.
 	Actionable    bool `protobuf:"varint,5,opt,name=actionable,proto3" json:"actionable,omitempty"`
@@ -1115,7 +1319,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1331,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1344,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{14}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reason) GetFeature() string {
@@ -1184,14 +1388,26 @@ type Value struct {
 	// The number.
 	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
 	// Its unit, such as "EUR".
-	Unit          string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	Unit string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Where the outcome probably lies; unset when the model does not tell.
+	Interval *Interval `protobuf:"bytes,3,opt,name=interval,proto3" json:"interval,omitempty"`
+	// The probability that the number is above zero; unset when the model does not
+	// tell.
+	PositiveProbability *float64 `protobuf:"fixed64,4,opt,name=positive_probability,json=positiveProbability,proto3,oneof" json:"positive_probability,omitempty"`
+	// Share of the training population with a lower value, 0 to 100; unset when
+	// the model carries no table.
+	Percentile *float64 `protobuf:"fixed64,5,opt,name=percentile,proto3,oneof" json:"percentile,omitempty"`
+	// The named range, such as "top"; empty when the model has none.
+	Band string `protobuf:"bytes,6,opt,name=band,proto3" json:"band,omitempty"`
+	// The strongest reasons, by absolute contribution, descending.
+	Reasons       []*Reason `protobuf:"bytes,7,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1419,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1432,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{15}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Value) GetValue() float64 {
@@ -1233,6 +1449,105 @@ func (x *Value) GetUnit() string {
 	return ""
 }
 
+func (x *Value) GetInterval() *Interval {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Value) GetPositiveProbability() float64 {
+	if x != nil && x.PositiveProbability != nil {
+		return *x.PositiveProbability
+	}
+	return 0
+}
+
+func (x *Value) GetPercentile() float64 {
+	if x != nil && x.Percentile != nil {
+		return *x.Percentile
+	}
+	return 0
+}
+
+func (x *Value) GetBand() string {
+	if x != nil {
+		return x.Band
+	}
+	return ""
+}
+
+func (x *Value) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+// Interval is a range that holds a share of the outcomes.
+type Interval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lower end.
+	Lower float64 `protobuf:"fixed64,1,opt,name=lower,proto3" json:"lower,omitempty"`
+	// The upper end.
+	Upper float64 `protobuf:"fixed64,2,opt,name=upper,proto3" json:"upper,omitempty"`
+	// The share, such as 0.8.
+	Level         float64 `protobuf:"fixed64,3,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Interval) Reset() {
+	*x = Interval{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interval) ProtoMessage() {}
+
+func (x *Interval) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interval.ProtoReflect.Descriptor instead.
+func (*Interval) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Interval) GetLower() float64 {
+	if x != nil {
+		return x.Lower
+	}
+	return 0
+}
+
+func (x *Interval) GetUpper() float64 {
+	if x != nil {
+		return x.Upper
+	}
+	return 0
+}
+
+func (x *Interval) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 // Classes is a distribution over classes that exclude each other.
 type Classes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1244,7 +1559,7 @@ type Classes struct {
 
 func (x *Classes) Reset() {
 	*x = Classes{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1571,7 @@ func (x *Classes) String() string {
 func (*Classes) ProtoMessage() {}
 
 func (x *Classes) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1584,7 @@ func (x *Classes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classes.ProtoReflect.Descriptor instead.
 func (*Classes) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{16}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Classes) GetClasses() []*ClassProbability {
@@ -1292,7 +1607,7 @@ type ClassProbability struct {
 
 func (x *ClassProbability) Reset() {
 	*x = ClassProbability{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1619,7 @@ func (x *ClassProbability) String() string {
 func (*ClassProbability) ProtoMessage() {}
 
 func (x *ClassProbability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1632,7 @@ func (x *ClassProbability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassProbability.ProtoReflect.Descriptor instead.
 func (*ClassProbability) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{17}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClassProbability) GetName() string {
@@ -1345,7 +1660,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1672,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,12 +1685,561 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{18}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Embedding) GetValues() []float32 {
 	if x != nil {
 		return x.Values
+	}
+	return nil
+}
+
+// Segment is the group that a row belongs to.
+type Segment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group's stable name, such as "loyal".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its title in the asked language, English where it is lacking.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Who belongs to it, in the same language.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// How much the row belongs to it, in [0, 1].
+	Membership float64 `protobuf:"fixed64,4,opt,name=membership,proto3" json:"membership,omitempty"`
+	// From its centre, in the unit of the model's latent (of a mixture: in standard
+	// deviations).
+	Distance float64 `protobuf:"fixed64,5,opt,name=distance,proto3" json:"distance,omitempty"`
+	// Whether the row lies too far from every group to belong to one.
+	Outlier bool `protobuf:"varint,6,opt,name=outlier,proto3" json:"outlier,omitempty"`
+	// The cell of a self-organising map; unset for other models.
+	Cell *Cell `protobuf:"bytes,7,opt,name=cell,proto3" json:"cell,omitempty"`
+	// The next 3 groups, by membership, descending.
+	Alternatives  []*SegmentAlternative `protobuf:"bytes,8,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Segment) Reset() {
+	*x = Segment{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Segment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Segment) ProtoMessage() {}
+
+func (x *Segment) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Segment.ProtoReflect.Descriptor instead.
+func (*Segment) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Segment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Segment) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Segment) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Segment) GetMembership() float64 {
+	if x != nil {
+		return x.Membership
+	}
+	return 0
+}
+
+func (x *Segment) GetDistance() float64 {
+	if x != nil {
+		return x.Distance
+	}
+	return 0
+}
+
+func (x *Segment) GetOutlier() bool {
+	if x != nil {
+		return x.Outlier
+	}
+	return false
+}
+
+func (x *Segment) GetCell() *Cell {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Segment) GetAlternatives() []*SegmentAlternative {
+	if x != nil {
+		return x.Alternatives
+	}
+	return nil
+}
+
+// Cell is a place on a self-organising map.
+type Cell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 0.
+	Row int32 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
+	// From 0.
+	Column        int32 `protobuf:"varint,2,opt,name=column,proto3" json:"column,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cell) Reset() {
+	*x = Cell{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cell) ProtoMessage() {}
+
+func (x *Cell) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cell.ProtoReflect.Descriptor instead.
+func (*Cell) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Cell) GetRow() int32 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *Cell) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+// SegmentAlternative is a group that the row also belongs to.
+type SegmentAlternative struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its title in the asked language.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// As in Segment.
+	Membership float64 `protobuf:"fixed64,3,opt,name=membership,proto3" json:"membership,omitempty"`
+	// As in Segment.
+	Distance float64 `protobuf:"fixed64,4,opt,name=distance,proto3" json:"distance,omitempty"`
+	// As in Segment.
+	Cell          *Cell `protobuf:"bytes,5,opt,name=cell,proto3" json:"cell,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SegmentAlternative) Reset() {
+	*x = SegmentAlternative{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SegmentAlternative) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SegmentAlternative) ProtoMessage() {}
+
+func (x *SegmentAlternative) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SegmentAlternative.ProtoReflect.Descriptor instead.
+func (*SegmentAlternative) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SegmentAlternative) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SegmentAlternative) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *SegmentAlternative) GetMembership() float64 {
+	if x != nil {
+		return x.Membership
+	}
+	return 0
+}
+
+func (x *SegmentAlternative) GetDistance() float64 {
+	if x != nil {
+		return x.Distance
+	}
+	return 0
+}
+
+func (x *SegmentAlternative) GetCell() *Cell {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+// Uplift is what treatments would change for a row.
+type Uplift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The treatment of the highest expected profit; empty when none has one above
+	// zero, so that doing nothing is best.
+	Best string `protobuf:"bytes,1,opt,name=best,proto3" json:"best,omitempty"`
+	// The treatments, by expected profit, descending.
+	Treatments []*TreatmentEffect `protobuf:"bytes,2,rep,name=treatments,proto3" json:"treatments,omitempty"`
+	// The outcome without treatment; unset when the model does not tell.
+	Baseline *float64 `protobuf:"fixed64,3,opt,name=baseline,proto3,oneof" json:"baseline,omitempty"`
+	// The unit of effects; empty for probabilities.
+	Unit string `protobuf:"bytes,4,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The unit of costs and profits.
+	Currency      string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Uplift) Reset() {
+	*x = Uplift{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Uplift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Uplift) ProtoMessage() {}
+
+func (x *Uplift) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Uplift.ProtoReflect.Descriptor instead.
+func (*Uplift) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Uplift) GetBest() string {
+	if x != nil {
+		return x.Best
+	}
+	return ""
+}
+
+func (x *Uplift) GetTreatments() []*TreatmentEffect {
+	if x != nil {
+		return x.Treatments
+	}
+	return nil
+}
+
+func (x *Uplift) GetBaseline() float64 {
+	if x != nil && x.Baseline != nil {
+		return *x.Baseline
+	}
+	return 0
+}
+
+func (x *Uplift) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Uplift) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+// TreatmentEffect is what one treatment would change.
+type TreatmentEffect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The treatment's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its title in the asked language, English where it is lacking.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Against no treatment.
+	Effect float64 `protobuf:"fixed64,3,opt,name=effect,proto3" json:"effect,omitempty"`
+	// Where the effect probably lies; unset when the model does not tell.
+	Interval *Interval `protobuf:"bytes,4,opt,name=interval,proto3" json:"interval,omitempty"`
+	// Effect × value − cost.
+	ExpectedProfit float64 `protobuf:"fixed64,5,opt,name=expected_profit,json=expectedProfit,proto3" json:"expected_profit,omitempty"`
+	// What it costs.
+	Cost          float64 `protobuf:"fixed64,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreatmentEffect) Reset() {
+	*x = TreatmentEffect{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreatmentEffect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreatmentEffect) ProtoMessage() {}
+
+func (x *TreatmentEffect) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreatmentEffect.ProtoReflect.Descriptor instead.
+func (*TreatmentEffect) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *TreatmentEffect) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TreatmentEffect) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TreatmentEffect) GetEffect() float64 {
+	if x != nil {
+		return x.Effect
+	}
+	return 0
+}
+
+func (x *TreatmentEffect) GetInterval() *Interval {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *TreatmentEffect) GetExpectedProfit() float64 {
+	if x != nil {
+		return x.ExpectedProfit
+	}
+	return 0
+}
+
+func (x *TreatmentEffect) GetCost() float64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+// Forecast is a series of numbers to come.
+type Forecast struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The points, the nearest first.
+	Points []*ForecastPoint `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	// The levels of the points' quantiles.
+	Levels []float64 `protobuf:"fixed64,2,rep,packed,name=levels,proto3" json:"levels,omitempty"`
+	// The numbers' unit.
+	Unit string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The time between two points; unset when the model does not tell.
+	Step          *durationpb.Duration `protobuf:"bytes,4,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forecast) Reset() {
+	*x = Forecast{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forecast) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forecast) ProtoMessage() {}
+
+func (x *Forecast) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forecast.ProtoReflect.Descriptor instead.
+func (*Forecast) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Forecast) GetPoints() []*ForecastPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *Forecast) GetLevels() []float64 {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *Forecast) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Forecast) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+// ForecastPoint is one number to come.
+type ForecastPoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mean, or the median where the model gives quantiles alone.
+	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
+	// One for each level, not descending.
+	Quantiles     []float64 `protobuf:"fixed64,2,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastPoint) Reset() {
+	*x = ForecastPoint{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastPoint) ProtoMessage() {}
+
+func (x *ForecastPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastPoint.ProtoReflect.Descriptor instead.
+func (*ForecastPoint) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ForecastPoint) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *ForecastPoint) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
 	}
 	return nil
 }
@@ -1405,7 +2269,7 @@ type TableResult struct {
 
 func (x *TableResult) Reset() {
 	*x = TableResult{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +2281,7 @@ func (x *TableResult) String() string {
 func (*TableResult) ProtoMessage() {}
 
 func (x *TableResult) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +2294,7 @@ func (x *TableResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableResult.ProtoReflect.Descriptor instead.
 func (*TableResult) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{19}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TableResult) GetRows() int64 {
@@ -1502,7 +2366,7 @@ type RowError struct {
 
 func (x *RowError) Reset() {
 	*x = RowError{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +2378,7 @@ func (x *RowError) String() string {
 func (*RowError) ProtoMessage() {}
 
 func (x *RowError) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +2391,7 @@ func (x *RowError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowError.ProtoReflect.Descriptor instead.
 func (*RowError) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{20}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RowError) GetRow() int64 {
@@ -1559,7 +2423,7 @@ type TableWarning struct {
 
 func (x *TableWarning) Reset() {
 	*x = TableWarning{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +2435,7 @@ func (x *TableWarning) String() string {
 func (*TableWarning) ProtoMessage() {}
 
 func (x *TableWarning) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +2448,7 @@ func (x *TableWarning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableWarning.ProtoReflect.Descriptor instead.
 func (*TableWarning) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{21}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TableWarning) GetWarning() *v1.Warning {
@@ -1619,6 +2483,9 @@ type HeadColumns struct {
 	//	*HeadColumns_Value
 	//	*HeadColumns_Classes
 	//	*HeadColumns_Embedding
+	//	*HeadColumns_Segment
+	//	*HeadColumns_Uplift
+	//	*HeadColumns_Forecast
 	Kind          isHeadColumns_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1626,7 +2493,7 @@ type HeadColumns struct {
 
 func (x *HeadColumns) Reset() {
 	*x = HeadColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +2505,7 @@ func (x *HeadColumns) String() string {
 func (*HeadColumns) ProtoMessage() {}
 
 func (x *HeadColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +2518,7 @@ func (x *HeadColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadColumns.ProtoReflect.Descriptor instead.
 func (*HeadColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{22}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HeadColumns) GetKind() isHeadColumns_Kind {
@@ -1697,6 +2564,33 @@ func (x *HeadColumns) GetEmbedding() *EmbeddingColumn {
 	return nil
 }
 
+func (x *HeadColumns) GetSegment() *SegmentColumns {
+	if x != nil {
+		if x, ok := x.Kind.(*HeadColumns_Segment); ok {
+			return x.Segment
+		}
+	}
+	return nil
+}
+
+func (x *HeadColumns) GetUplift() *UpliftColumns {
+	if x != nil {
+		if x, ok := x.Kind.(*HeadColumns_Uplift); ok {
+			return x.Uplift
+		}
+	}
+	return nil
+}
+
+func (x *HeadColumns) GetForecast() *ForecastColumns {
+	if x != nil {
+		if x, ok := x.Kind.(*HeadColumns_Forecast); ok {
+			return x.Forecast
+		}
+	}
+	return nil
+}
+
 type isHeadColumns_Kind interface {
 	isHeadColumns_Kind()
 }
@@ -1721,6 +2615,21 @@ type HeadColumns_Embedding struct {
 	Embedding *EmbeddingColumn `protobuf:"bytes,4,opt,name=embedding,proto3,oneof"`
 }
 
+type HeadColumns_Segment struct {
+	// Groups.
+	Segment *SegmentColumns `protobuf:"bytes,5,opt,name=segment,proto3,oneof"`
+}
+
+type HeadColumns_Uplift struct {
+	// Effects of treatments.
+	Uplift *UpliftColumns `protobuf:"bytes,6,opt,name=uplift,proto3,oneof"`
+}
+
+type HeadColumns_Forecast struct {
+	// Series.
+	Forecast *ForecastColumns `protobuf:"bytes,7,opt,name=forecast,proto3,oneof"`
+}
+
 func (*HeadColumns_Probability) isHeadColumns_Kind() {}
 
 func (*HeadColumns_Value) isHeadColumns_Kind() {}
@@ -1728,6 +2637,12 @@ func (*HeadColumns_Value) isHeadColumns_Kind() {}
 func (*HeadColumns_Classes) isHeadColumns_Kind() {}
 
 func (*HeadColumns_Embedding) isHeadColumns_Kind() {}
+
+func (*HeadColumns_Segment) isHeadColumns_Kind() {}
+
+func (*HeadColumns_Uplift) isHeadColumns_Kind() {}
+
+func (*HeadColumns_Forecast) isHeadColumns_Kind() {}
 
 // ProbabilityColumns holds Probability by columns; one value per row.
 type ProbabilityColumns struct {
@@ -1754,7 +2669,7 @@ type ProbabilityColumns struct {
 
 func (x *ProbabilityColumns) Reset() {
 	*x = ProbabilityColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +2681,7 @@ func (x *ProbabilityColumns) String() string {
 func (*ProbabilityColumns) ProtoMessage() {}
 
 func (x *ProbabilityColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +2694,7 @@ func (x *ProbabilityColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbabilityColumns.ProtoReflect.Descriptor instead.
 func (*ProbabilityColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{23}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProbabilityColumns) GetEvent() string {
@@ -1843,9 +2758,9 @@ type ReasonColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index into the features' names.
 	Feature []uint32 `protobuf:"varint,1,rep,packed,name=feature,proto3" json:"feature,omitempty"`
-	// In the raw score's unit.
+	// In the unit of the raw score or the value.
 	Contribution []float64 `protobuf:"fixed64,2,rep,packed,name=contribution,proto3" json:"contribution,omitempty"`
-	// The features' names.
+	// The names of features, or of groups of features.
 	FeatureNames []string `protobuf:"bytes,3,rep,name=feature_names,json=featureNames,proto3" json:"feature_names,omitempty"`
 	// The features' codes, like feature_names.
 	Codes         []string `protobuf:"bytes,4,rep,name=codes,proto3" json:"codes,omitempty"`
@@ -1855,7 +2770,7 @@ type ReasonColumn struct {
 
 func (x *ReasonColumn) Reset() {
 	*x = ReasonColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2782,7 @@ func (x *ReasonColumn) String() string {
 func (*ReasonColumn) ProtoMessage() {}
 
 func (x *ReasonColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2795,7 @@ func (x *ReasonColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasonColumn.ProtoReflect.Descriptor instead.
 func (*ReasonColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{24}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReasonColumn) GetFeature() []uint32 {
@@ -1917,14 +2832,30 @@ type ValueColumn struct {
 	// One per row.
 	Values []float64 `protobuf:"fixed64,1,rep,packed,name=values,proto3" json:"values,omitempty"`
 	// Their unit.
-	Unit          string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	Unit string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Lower ends of the intervals; empty when the model gives none.
+	Lower []float64 `protobuf:"fixed64,3,rep,packed,name=lower,proto3" json:"lower,omitempty"`
+	// Upper ends of the intervals, like lower.
+	Upper []float64 `protobuf:"fixed64,4,rep,packed,name=upper,proto3" json:"upper,omitempty"`
+	// Share of outcomes within an interval.
+	Level float64 `protobuf:"fixed64,5,opt,name=level,proto3" json:"level,omitempty"`
+	// Probabilities of being above zero; empty when the model gives none.
+	PositiveProbability []float64 `protobuf:"fixed64,6,rep,packed,name=positive_probability,json=positiveProbability,proto3" json:"positive_probability,omitempty"`
+	// 0 to 100; empty when the model carries no table.
+	Percentile []float64 `protobuf:"fixed64,7,rep,packed,name=percentile,proto3" json:"percentile,omitempty"`
+	// Names of the bands.
+	BandNames []string `protobuf:"bytes,8,rep,name=band_names,json=bandNames,proto3" json:"band_names,omitempty"`
+	// Index into band_names; empty when the model has no bands.
+	Band []uint32 `protobuf:"varint,9,rep,packed,name=band,proto3" json:"band,omitempty"`
+	// Reasons by rank: the strongest of every row, then the second, …
+	Reasons       []*ReasonColumn `protobuf:"bytes,10,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ValueColumn) Reset() {
 	*x = ValueColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2867,7 @@ func (x *ValueColumn) String() string {
 func (*ValueColumn) ProtoMessage() {}
 
 func (x *ValueColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2880,7 @@ func (x *ValueColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueColumn.ProtoReflect.Descriptor instead.
 func (*ValueColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{25}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ValueColumn) GetValues() []float64 {
@@ -1966,6 +2897,62 @@ func (x *ValueColumn) GetUnit() string {
 	return ""
 }
 
+func (x *ValueColumn) GetLower() []float64 {
+	if x != nil {
+		return x.Lower
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetUpper() []float64 {
+	if x != nil {
+		return x.Upper
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *ValueColumn) GetPositiveProbability() []float64 {
+	if x != nil {
+		return x.PositiveProbability
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetPercentile() []float64 {
+	if x != nil {
+		return x.Percentile
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetBandNames() []string {
+	if x != nil {
+		return x.BandNames
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetBand() []uint32 {
+	if x != nil {
+		return x.Band
+	}
+	return nil
+}
+
+func (x *ValueColumn) GetReasons() []*ReasonColumn {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
 // ClassesColumns holds Classes by columns.
 type ClassesColumns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1979,7 +2966,7 @@ type ClassesColumns struct {
 
 func (x *ClassesColumns) Reset() {
 	*x = ClassesColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2978,7 @@ func (x *ClassesColumns) String() string {
 func (*ClassesColumns) ProtoMessage() {}
 
 func (x *ClassesColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2991,7 @@ func (x *ClassesColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassesColumns.ProtoReflect.Descriptor instead.
 func (*ClassesColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{26}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ClassesColumns) GetNames() []string {
@@ -2034,7 +3021,7 @@ type EmbeddingColumn struct {
 
 func (x *EmbeddingColumn) Reset() {
 	*x = EmbeddingColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +3033,7 @@ func (x *EmbeddingColumn) String() string {
 func (*EmbeddingColumn) ProtoMessage() {}
 
 func (x *EmbeddingColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +3046,7 @@ func (x *EmbeddingColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingColumn.ProtoReflect.Descriptor instead.
 func (*EmbeddingColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{27}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EmbeddingColumn) GetSize() int32 {
@@ -2074,6 +3061,929 @@ func (x *EmbeddingColumn) GetValues() []float32 {
 		return x.Values
 	}
 	return nil
+}
+
+// SegmentColumns holds Segment by columns; one value per row.
+type SegmentColumns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The groups' names.
+	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	// Their titles in the asked language, like names.
+	Titles []string `protobuf:"bytes,2,rep,name=titles,proto3" json:"titles,omitempty"`
+	// Index into names.
+	Segment []uint32 `protobuf:"varint,3,rep,packed,name=segment,proto3" json:"segment,omitempty"`
+	// In [0, 1].
+	Membership []float64 `protobuf:"fixed64,4,rep,packed,name=membership,proto3" json:"membership,omitempty"`
+	// From the group's centre.
+	Distance []float64 `protobuf:"fixed64,5,rep,packed,name=distance,proto3" json:"distance,omitempty"`
+	// Whether the row belongs to no group.
+	Outlier []bool `protobuf:"varint,6,rep,packed,name=outlier,proto3" json:"outlier,omitempty"`
+	// Columns of a self-organising map, of which names are the cells row by row; 0
+	// = there is no map.
+	GridColumns int32 `protobuf:"varint,7,opt,name=grid_columns,json=gridColumns,proto3" json:"grid_columns,omitempty"`
+	// The next groups by rank: the second of every row, then the third, …
+	Alternatives  []*SegmentRank `protobuf:"bytes,8,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SegmentColumns) Reset() {
+	*x = SegmentColumns{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SegmentColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SegmentColumns) ProtoMessage() {}
+
+func (x *SegmentColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SegmentColumns.ProtoReflect.Descriptor instead.
+func (*SegmentColumns) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SegmentColumns) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetTitles() []string {
+	if x != nil {
+		return x.Titles
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetSegment() []uint32 {
+	if x != nil {
+		return x.Segment
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetMembership() []float64 {
+	if x != nil {
+		return x.Membership
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetDistance() []float64 {
+	if x != nil {
+		return x.Distance
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetOutlier() []bool {
+	if x != nil {
+		return x.Outlier
+	}
+	return nil
+}
+
+func (x *SegmentColumns) GetGridColumns() int32 {
+	if x != nil {
+		return x.GridColumns
+	}
+	return 0
+}
+
+func (x *SegmentColumns) GetAlternatives() []*SegmentRank {
+	if x != nil {
+		return x.Alternatives
+	}
+	return nil
+}
+
+// SegmentRank is the group of one rank for every row.
+type SegmentRank struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into the names.
+	Segment []uint32 `protobuf:"varint,1,rep,packed,name=segment,proto3" json:"segment,omitempty"`
+	// In [0, 1].
+	Membership []float64 `protobuf:"fixed64,2,rep,packed,name=membership,proto3" json:"membership,omitempty"`
+	// From the group's centre.
+	Distance      []float64 `protobuf:"fixed64,3,rep,packed,name=distance,proto3" json:"distance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SegmentRank) Reset() {
+	*x = SegmentRank{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SegmentRank) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SegmentRank) ProtoMessage() {}
+
+func (x *SegmentRank) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SegmentRank.ProtoReflect.Descriptor instead.
+func (*SegmentRank) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SegmentRank) GetSegment() []uint32 {
+	if x != nil {
+		return x.Segment
+	}
+	return nil
+}
+
+func (x *SegmentRank) GetMembership() []float64 {
+	if x != nil {
+		return x.Membership
+	}
+	return nil
+}
+
+func (x *SegmentRank) GetDistance() []float64 {
+	if x != nil {
+		return x.Distance
+	}
+	return nil
+}
+
+// UpliftColumns holds Uplift by columns.
+type UpliftColumns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The treatments, in the model's order.
+	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	// Their costs, like names.
+	Costs []float64 `protobuf:"fixed64,2,rep,packed,name=costs,proto3" json:"costs,omitempty"`
+	// Effects in row-major order [rows, names].
+	Effects []float64 `protobuf:"fixed64,3,rep,packed,name=effects,proto3" json:"effects,omitempty"`
+	// Lower ends of the effects' intervals, like effects; empty when the model
+	// gives none. A treatment without an interval has its effect here.
+	Lower []float64 `protobuf:"fixed64,4,rep,packed,name=lower,proto3" json:"lower,omitempty"`
+	// Upper ends of the effects' intervals, like lower.
+	Upper []float64 `protobuf:"fixed64,5,rep,packed,name=upper,proto3" json:"upper,omitempty"`
+	// Share of effects within an interval.
+	Level float64 `protobuf:"fixed64,6,opt,name=level,proto3" json:"level,omitempty"`
+	// Effect × value − cost, like effects.
+	ExpectedProfit []float64 `protobuf:"fixed64,7,rep,packed,name=expected_profit,json=expectedProfit,proto3" json:"expected_profit,omitempty"`
+	// Index into names of the best treatment, -1 for none; one per row.
+	Best []int32 `protobuf:"varint,8,rep,packed,name=best,proto3" json:"best,omitempty"`
+	// Outcomes without treatment; empty when the model does not tell.
+	Baseline []float64 `protobuf:"fixed64,9,rep,packed,name=baseline,proto3" json:"baseline,omitempty"`
+	// The unit of effects; empty for probabilities.
+	Unit string `protobuf:"bytes,10,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The unit of costs and profits.
+	Currency      string `protobuf:"bytes,11,opt,name=currency,proto3" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpliftColumns) Reset() {
+	*x = UpliftColumns{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpliftColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpliftColumns) ProtoMessage() {}
+
+func (x *UpliftColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpliftColumns.ProtoReflect.Descriptor instead.
+func (*UpliftColumns) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *UpliftColumns) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetCosts() []float64 {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetEffects() []float64 {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetLower() []float64 {
+	if x != nil {
+		return x.Lower
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetUpper() []float64 {
+	if x != nil {
+		return x.Upper
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetLevel() float64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *UpliftColumns) GetExpectedProfit() []float64 {
+	if x != nil {
+		return x.ExpectedProfit
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetBest() []int32 {
+	if x != nil {
+		return x.Best
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetBaseline() []float64 {
+	if x != nil {
+		return x.Baseline
+	}
+	return nil
+}
+
+func (x *UpliftColumns) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *UpliftColumns) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+// ForecastColumns holds Forecast by columns.
+type ForecastColumns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Points of one row.
+	Horizon int32 `protobuf:"varint,1,opt,name=horizon,proto3" json:"horizon,omitempty"`
+	// Points in row-major order [rows, horizon].
+	Values []float64 `protobuf:"fixed64,2,rep,packed,name=values,proto3" json:"values,omitempty"`
+	// Levels of the quantiles.
+	Levels []float64 `protobuf:"fixed64,3,rep,packed,name=levels,proto3" json:"levels,omitempty"`
+	// Quantiles in row-major order [rows, horizon, levels].
+	Quantiles []float64 `protobuf:"fixed64,4,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	// The numbers' unit.
+	Unit string `protobuf:"bytes,5,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The time between two points; unset when the model does not tell.
+	Step          *durationpb.Duration `protobuf:"bytes,6,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastColumns) Reset() {
+	*x = ForecastColumns{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastColumns) ProtoMessage() {}
+
+func (x *ForecastColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastColumns.ProtoReflect.Descriptor instead.
+func (*ForecastColumns) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ForecastColumns) GetHorizon() int32 {
+	if x != nil {
+		return x.Horizon
+	}
+	return 0
+}
+
+func (x *ForecastColumns) GetValues() []float64 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *ForecastColumns) GetLevels() []float64 {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *ForecastColumns) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
+	}
+	return nil
+}
+
+func (x *ForecastColumns) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *ForecastColumns) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+// ExplainRequest asks why some rows are scored as they are.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's name; empty = the server's default scoring model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Empty for the routed version, else a number or an alias.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Rows as in ScoreRequest.
+	Instances []*Instance `protobuf:"bytes,3,rep,name=instances,proto3" json:"instances,omitempty"`
+	// What to explain, and at which cost.
+	Options       *ExplainOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ExplainRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetInstances() []*Instance {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetOptions() *ExplainOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// ExplainOptions chooses what is explained.
+type ExplainOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head; empty = the model's only one that can be explained. All but
+	// embeddings can.
+	Head string `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// Which number of the head: a class, a segment, a treatment. Empty = the
+	// row's most probable class, its segment, its best treatment or, when none is
+	// worth its cost, the one closest to it. Of a forecast it is the mean of the
+	// points.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// The scale of a probability; other heads have one scale.
+	Scale Scale `protobuf:"varint,3,opt,name=scale,proto3,enum=scry.scoring.v1.Scale" json:"scale,omitempty"`
+	// Rows that the model may be asked for one instance, the background's rows
+	// included; 0 = 4,096. Where so many are enough for all coalitions of features
+	// with every row of the background, the answer is exact.
+	MaxEvaluations int32 `protobuf:"varint,4,opt,name=max_evaluations,json=maxEvaluations,proto3" json:"max_evaluations,omitempty"`
+	// Seed of the sampling; unset = one made of the row, so that the same row
+	// always has the same answer.
+	Seed *uint64 `protobuf:"varint,5,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
+	// Language tag of texts, such as "ru"; empty = "en".
+	Language string `protobuf:"bytes,6,opt,name=language,proto3" json:"language,omitempty"`
+	// List only what the company can change. The others count all the same, and
+	// additivity_error is over all.
+	ActionableOnly bool `protobuf:"varint,7,opt,name=actionable_only,json=actionableOnly,proto3" json:"actionable_only,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ExplainOptions) Reset() {
+	*x = ExplainOptions{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainOptions) ProtoMessage() {}
+
+func (x *ExplainOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainOptions.ProtoReflect.Descriptor instead.
+func (*ExplainOptions) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ExplainOptions) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *ExplainOptions) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ExplainOptions) GetScale() Scale {
+	if x != nil {
+		return x.Scale
+	}
+	return Scale_SCALE_UNSPECIFIED
+}
+
+func (x *ExplainOptions) GetMaxEvaluations() int32 {
+	if x != nil {
+		return x.MaxEvaluations
+	}
+	return 0
+}
+
+func (x *ExplainOptions) GetSeed() uint64 {
+	if x != nil && x.Seed != nil {
+		return *x.Seed
+	}
+	return 0
+}
+
+func (x *ExplainOptions) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *ExplainOptions) GetActionableOnly() bool {
+	if x != nil {
+		return x.ActionableOnly
+	}
+	return false
+}
+
+// ExplainResponse answers an ExplainRequest.
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each instance, in their order.
+	Results       []*Explanation `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ExplainResponse) GetResults() []*Explanation {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// Explanation tells how features moved one number of a row's answer: value =
+// base_value + the contributions of all features + additivity_error.
+type Explanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The row's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The row's place in the request.
+	Index int64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Set when the row could not be explained; nothing else is set then but id and
+	// index.
+	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// The head that is explained.
+	Head string `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// Which number of it; empty for a head of one number.
+	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	// The scale of a probability; unset for other heads.
+	Scale Scale `protobuf:"varint,6,opt,name=scale,proto3,enum=scry.scoring.v1.Scale" json:"scale,omitempty"`
+	// The number for this row.
+	Value float64 `protobuf:"fixed64,7,opt,name=value,proto3" json:"value,omitempty"`
+	// Its mean over the background's rows.
+	BaseValue float64 `protobuf:"fixed64,8,opt,name=base_value,json=baseValue,proto3" json:"base_value,omitempty"`
+	// By absolute contribution, descending.
+	Contributions []*Contribution `protobuf:"bytes,9,rep,name=contributions,proto3" json:"contributions,omitempty"`
+	// value − base_value − the sum over all features: what sampling left. 0 but
+	// for rounding where exact is set.
+	AdditivityError float64 `protobuf:"fixed64,10,opt,name=additivity_error,json=additivityError,proto3" json:"additivity_error,omitempty"`
+	// Every coalition was asked with every row of the background; nothing was
+	// sampled.
+	Exact bool `protobuf:"varint,11,opt,name=exact,proto3" json:"exact,omitempty"`
+	// Rows that the model was asked for.
+	Evaluations int32 `protobuf:"varint,12,opt,name=evaluations,proto3" json:"evaluations,omitempty"`
+	// Rows of the background.
+	BackgroundRows int32 `protobuf:"varint,13,opt,name=background_rows,json=backgroundRows,proto3" json:"background_rows,omitempty"`
+	// The seed that was used.
+	Seed uint64 `protobuf:"varint,14,opt,name=seed,proto3" json:"seed,omitempty"`
+	// Names this answer in logs.
+	PredictionId string `protobuf:"bytes,15,opt,name=prediction_id,json=predictionId,proto3" json:"prediction_id,omitempty"`
+	// Which model version answered.
+	ServedBy []*v1.ServedBy `protobuf:"bytes,16,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// What the caller should know.
+	Warnings      []*v1.Warning `protobuf:"bytes,17,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Explanation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Explanation) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Explanation) GetError() *status.Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Explanation) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *Explanation) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Explanation) GetScale() Scale {
+	if x != nil {
+		return x.Scale
+	}
+	return Scale_SCALE_UNSPECIFIED
+}
+
+func (x *Explanation) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *Explanation) GetBaseValue() float64 {
+	if x != nil {
+		return x.BaseValue
+	}
+	return 0
+}
+
+func (x *Explanation) GetContributions() []*Contribution {
+	if x != nil {
+		return x.Contributions
+	}
+	return nil
+}
+
+func (x *Explanation) GetAdditivityError() float64 {
+	if x != nil {
+		return x.AdditivityError
+	}
+	return 0
+}
+
+func (x *Explanation) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *Explanation) GetEvaluations() int32 {
+	if x != nil {
+		return x.Evaluations
+	}
+	return 0
+}
+
+func (x *Explanation) GetBackgroundRows() int32 {
+	if x != nil {
+		return x.BackgroundRows
+	}
+	return 0
+}
+
+func (x *Explanation) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *Explanation) GetPredictionId() string {
+	if x != nil {
+		return x.PredictionId
+	}
+	return ""
+}
+
+func (x *Explanation) GetServedBy() []*v1.ServedBy {
+	if x != nil {
+		return x.ServedBy
+	}
+	return nil
+}
+
+func (x *Explanation) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// Contribution is the Shapley value of one feature or group of features.
+type Contribution struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the feature, or of the group.
+	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
+	// The features of a group; empty for a single feature.
+	Members []string `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// How much it moved the number, in the number's unit.
+	Contribution float64 `protobuf:"fixed64,3,opt,name=contribution,proto3" json:"contribution,omitempty"`
+	// The sampling's standard error of the contribution; 0 where exact.
+	StandardError float64 `protobuf:"fixed64,4,opt,name=standard_error,json=standardError,proto3" json:"standard_error,omitempty"`
+	// Its stable code; empty when the model gives none.
+	Code string `protobuf:"bytes,5,opt,name=code,proto3" json:"code,omitempty"`
+	// The text in the asked language, English where it is lacking.
+	Text string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	// Whether the company can change it.
+	Actionable    bool `protobuf:"varint,7,opt,name=actionable,proto3" json:"actionable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contribution) Reset() {
+	*x = Contribution{}
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contribution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contribution) ProtoMessage() {}
+
+func (x *Contribution) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
+func (*Contribution) Descriptor() ([]byte, []int) {
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Contribution) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Contribution) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Contribution) GetContribution() float64 {
+	if x != nil {
+		return x.Contribution
+	}
+	return 0
+}
+
+func (x *Contribution) GetStandardError() float64 {
+	if x != nil {
+		return x.StandardError
+	}
+	return 0
+}
+
+func (x *Contribution) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Contribution) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Contribution) GetActionable() bool {
+	if x != nil {
+		return x.Actionable
+	}
+	return false
 }
 
 // StreamScoreRequest is one small batch of a stream.
@@ -2095,7 +4005,7 @@ type StreamScoreRequest struct {
 
 func (x *StreamScoreRequest) Reset() {
 	*x = StreamScoreRequest{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +4017,7 @@ func (x *StreamScoreRequest) String() string {
 func (*StreamScoreRequest) ProtoMessage() {}
 
 func (x *StreamScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +4030,7 @@ func (x *StreamScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamScoreRequest.ProtoReflect.Descriptor instead.
 func (*StreamScoreRequest) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{28}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StreamScoreRequest) GetModel() string {
@@ -2171,7 +4081,7 @@ type StreamScoreResponse struct {
 
 func (x *StreamScoreResponse) Reset() {
 	*x = StreamScoreResponse{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +4093,7 @@ func (x *StreamScoreResponse) String() string {
 func (*StreamScoreResponse) ProtoMessage() {}
 
 func (x *StreamScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +4106,7 @@ func (x *StreamScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamScoreResponse.ProtoReflect.Descriptor instead.
 func (*StreamScoreResponse) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{29}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StreamScoreResponse) GetResults() []*ScoreResult {
@@ -2217,7 +4127,7 @@ var File_scry_scoring_v1_scoring_proto protoreflect.FileDescriptor
 
 const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\n" +
-	"\x1dscry/scoring/v1/scoring.proto\x12\x0fscry.scoring.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xf1\x02\n" +
+	"\x1dscry/scoring/v1/scoring.proto\x12\x0fscry.scoring.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xf1\x02\n" +
 	"\fScoreRequest\x12\x1e\n" +
 	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
 	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12B\n" +
@@ -2256,12 +4166,25 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\aindices\x18\x02 \x03(\rR\aindices\"V\n" +
 	"\tSequences\x12\x18\n" +
 	"\aoffsets\x18\x01 \x03(\rR\aoffsets\x12/\n" +
-	"\x06fields\x18\x02 \x03(\v2\x17.scry.scoring.v1.ColumnR\x06fields\"\xa1\x01\n" +
+	"\x06fields\x18\x02 \x03(\v2\x17.scry.scoring.v1.ColumnR\x06fields\"\xd2\x02\n" +
 	"\fScoreOptions\x12\x1e\n" +
 	"\x05heads\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x05heads\x12#\n" +
 	"\areasons\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\areasons\x12#\n" +
 	"\blanguage\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12'\n" +
-	"\x0factionable_only\x18\x04 \x01(\bR\x0eactionableOnly\"{\n" +
+	"\x0factionable_only\x18\x04 \x01(\bR\x0eactionableOnly\x12$\n" +
+	"\ahorizon\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\ahorizon\x12<\n" +
+	"\tquantiles\x18\x06 \x03(\x01B\x1e\xbaH\x1b\x92\x01\x18\x10c\"\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\tquantiles\x12K\n" +
+	"\n" +
+	"treatments\x18\a \x03(\v2 .scry.scoring.v1.TreatmentOptionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\n" +
+	"treatments\"\x8a\x01\n" +
+	"\x0fTreatmentOption\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12 \n" +
+	"\x04cost\x18\x02 \x01(\x01B\a\xbaH\x04\x12\x02@\x01H\x00R\x04cost\x88\x01\x01\x12\"\n" +
+	"\x05value\x18\x03 \x01(\x01B\a\xbaH\x04\x12\x02@\x01H\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05_costB\b\n" +
+	"\x06_value\"{\n" +
 	"\rScoreResponse\x126\n" +
 	"\aresults\x18\x01 \x03(\v2\x1c.scry.scoring.v1.ScoreResultR\aresults\x122\n" +
 	"\x05table\x18\x02 \x01(\v2\x1c.scry.scoring.v1.TableResultR\x05table\"\x80\x03\n" +
@@ -2276,12 +4199,15 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\n" +
 	"HeadsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.scry.scoring.v1.HeadR\x05value:\x028\x01\"\xf2\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.scry.scoring.v1.HeadR\x05value:\x028\x01\"\x94\x03\n" +
 	"\x04Head\x12@\n" +
 	"\vprobability\x18\x01 \x01(\v2\x1c.scry.scoring.v1.ProbabilityH\x00R\vprobability\x12.\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.scry.scoring.v1.ValueH\x00R\x05value\x124\n" +
 	"\aclasses\x18\x03 \x01(\v2\x18.scry.scoring.v1.ClassesH\x00R\aclasses\x12:\n" +
-	"\tembedding\x18\x04 \x01(\v2\x1a.scry.scoring.v1.EmbeddingH\x00R\tembeddingB\x06\n" +
+	"\tembedding\x18\x04 \x01(\v2\x1a.scry.scoring.v1.EmbeddingH\x00R\tembedding\x124\n" +
+	"\asegment\x18\x05 \x01(\v2\x18.scry.scoring.v1.SegmentH\x00R\asegment\x121\n" +
+	"\x06uplift\x18\x06 \x01(\v2\x17.scry.scoring.v1.UpliftH\x00R\x06uplift\x127\n" +
+	"\bforecast\x18\a \x01(\v2\x19.scry.scoring.v1.ForecastH\x00R\bforecastB\x06\n" +
 	"\x04kind\"\x99\x02\n" +
 	"\vProbability\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12 \n" +
@@ -2302,17 +4228,76 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\fcontribution\x18\x04 \x01(\x01R\fcontribution\x12\x1e\n" +
 	"\n" +
 	"actionable\x18\x05 \x01(\bR\n" +
-	"actionable\"1\n" +
+	"actionable\"\xb4\x02\n" +
 	"\x05Value\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x12\n" +
-	"\x04unit\x18\x02 \x01(\tR\x04unit\"F\n" +
+	"\x04unit\x18\x02 \x01(\tR\x04unit\x125\n" +
+	"\binterval\x18\x03 \x01(\v2\x19.scry.scoring.v1.IntervalR\binterval\x126\n" +
+	"\x14positive_probability\x18\x04 \x01(\x01H\x00R\x13positiveProbability\x88\x01\x01\x12#\n" +
+	"\n" +
+	"percentile\x18\x05 \x01(\x01H\x01R\n" +
+	"percentile\x88\x01\x01\x12\x12\n" +
+	"\x04band\x18\x06 \x01(\tR\x04band\x121\n" +
+	"\areasons\x18\a \x03(\v2\x17.scry.scoring.v1.ReasonR\areasonsB\x17\n" +
+	"\x15_positive_probabilityB\r\n" +
+	"\v_percentile\"L\n" +
+	"\bInterval\x12\x14\n" +
+	"\x05lower\x18\x01 \x01(\x01R\x05lower\x12\x14\n" +
+	"\x05upper\x18\x02 \x01(\x01R\x05upper\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\x01R\x05level\"F\n" +
 	"\aClasses\x12;\n" +
 	"\aclasses\x18\x01 \x03(\v2!.scry.scoring.v1.ClassProbabilityR\aclasses\"H\n" +
 	"\x10ClassProbability\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vprobability\x18\x02 \x01(\x01R\vprobability\"#\n" +
 	"\tEmbedding\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\x02R\x06values\"\xb6\x03\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\"\x9f\x02\n" +
+	"\aSegment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1e\n" +
+	"\n" +
+	"membership\x18\x04 \x01(\x01R\n" +
+	"membership\x12\x1a\n" +
+	"\bdistance\x18\x05 \x01(\x01R\bdistance\x12\x18\n" +
+	"\aoutlier\x18\x06 \x01(\bR\aoutlier\x12)\n" +
+	"\x04cell\x18\a \x01(\v2\x15.scry.scoring.v1.CellR\x04cell\x12G\n" +
+	"\falternatives\x18\b \x03(\v2#.scry.scoring.v1.SegmentAlternativeR\falternatives\"0\n" +
+	"\x04Cell\x12\x10\n" +
+	"\x03row\x18\x01 \x01(\x05R\x03row\x12\x16\n" +
+	"\x06column\x18\x02 \x01(\x05R\x06column\"\xa5\x01\n" +
+	"\x12SegmentAlternative\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1e\n" +
+	"\n" +
+	"membership\x18\x03 \x01(\x01R\n" +
+	"membership\x12\x1a\n" +
+	"\bdistance\x18\x04 \x01(\x01R\bdistance\x12)\n" +
+	"\x04cell\x18\x05 \x01(\v2\x15.scry.scoring.v1.CellR\x04cell\"\xbc\x01\n" +
+	"\x06Uplift\x12\x12\n" +
+	"\x04best\x18\x01 \x01(\tR\x04best\x12@\n" +
+	"\n" +
+	"treatments\x18\x02 \x03(\v2 .scry.scoring.v1.TreatmentEffectR\n" +
+	"treatments\x12\x1f\n" +
+	"\bbaseline\x18\x03 \x01(\x01H\x00R\bbaseline\x88\x01\x01\x12\x12\n" +
+	"\x04unit\x18\x04 \x01(\tR\x04unit\x12\x1a\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrencyB\v\n" +
+	"\t_baseline\"\xc7\x01\n" +
+	"\x0fTreatmentEffect\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
+	"\x06effect\x18\x03 \x01(\x01R\x06effect\x125\n" +
+	"\binterval\x18\x04 \x01(\v2\x19.scry.scoring.v1.IntervalR\binterval\x12'\n" +
+	"\x0fexpected_profit\x18\x05 \x01(\x01R\x0eexpectedProfit\x12\x12\n" +
+	"\x04cost\x18\x06 \x01(\x01R\x04cost\"\x9d\x01\n" +
+	"\bForecast\x126\n" +
+	"\x06points\x18\x01 \x03(\v2\x1e.scry.scoring.v1.ForecastPointR\x06points\x12\x16\n" +
+	"\x06levels\x18\x02 \x03(\x01R\x06levels\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12-\n" +
+	"\x04step\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04step\"C\n" +
+	"\rForecastPoint\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x1c\n" +
+	"\tquantiles\x18\x02 \x03(\x01R\tquantiles\"\xb6\x03\n" +
 	"\vTableResult\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\tR\x03ids\x12\x1f\n" +
@@ -2333,12 +4318,15 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\fTableWarning\x122\n" +
 	"\awarning\x18\x01 \x01(\v2\x18.scry.serving.v1.WarningR\awarning\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x12\n" +
-	"\x04rows\x18\x03 \x03(\x03R\x04rows\"\x93\x02\n" +
+	"\x04rows\x18\x03 \x03(\x03R\x04rows\"\xca\x03\n" +
 	"\vHeadColumns\x12G\n" +
 	"\vprobability\x18\x01 \x01(\v2#.scry.scoring.v1.ProbabilityColumnsH\x00R\vprobability\x124\n" +
 	"\x05value\x18\x02 \x01(\v2\x1c.scry.scoring.v1.ValueColumnH\x00R\x05value\x12;\n" +
 	"\aclasses\x18\x03 \x01(\v2\x1f.scry.scoring.v1.ClassesColumnsH\x00R\aclasses\x12@\n" +
-	"\tembedding\x18\x04 \x01(\v2 .scry.scoring.v1.EmbeddingColumnH\x00R\tembeddingB\x06\n" +
+	"\tembedding\x18\x04 \x01(\v2 .scry.scoring.v1.EmbeddingColumnH\x00R\tembedding\x12;\n" +
+	"\asegment\x18\x05 \x01(\v2\x1f.scry.scoring.v1.SegmentColumnsH\x00R\asegment\x128\n" +
+	"\x06uplift\x18\x06 \x01(\v2\x1e.scry.scoring.v1.UpliftColumnsH\x00R\x06uplift\x12>\n" +
+	"\bforecast\x18\a \x01(\v2 .scry.scoring.v1.ForecastColumnsH\x00R\bforecastB\x06\n" +
 	"\x04kind\"\x93\x02\n" +
 	"\x12ProbabilityColumns\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12 \n" +
@@ -2356,16 +4344,112 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\afeature\x18\x01 \x03(\rR\afeature\x12\"\n" +
 	"\fcontribution\x18\x02 \x03(\x01R\fcontribution\x12#\n" +
 	"\rfeature_names\x18\x03 \x03(\tR\ffeatureNames\x12\x14\n" +
-	"\x05codes\x18\x04 \x03(\tR\x05codes\"9\n" +
+	"\x05codes\x18\x04 \x03(\tR\x05codes\"\xba\x02\n" +
 	"\vValueColumn\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\x01R\x06values\x12\x12\n" +
-	"\x04unit\x18\x02 \x01(\tR\x04unit\"L\n" +
+	"\x04unit\x18\x02 \x01(\tR\x04unit\x12\x14\n" +
+	"\x05lower\x18\x03 \x03(\x01R\x05lower\x12\x14\n" +
+	"\x05upper\x18\x04 \x03(\x01R\x05upper\x12\x14\n" +
+	"\x05level\x18\x05 \x01(\x01R\x05level\x121\n" +
+	"\x14positive_probability\x18\x06 \x03(\x01R\x13positiveProbability\x12\x1e\n" +
+	"\n" +
+	"percentile\x18\a \x03(\x01R\n" +
+	"percentile\x12\x1d\n" +
+	"\n" +
+	"band_names\x18\b \x03(\tR\tbandNames\x12\x12\n" +
+	"\x04band\x18\t \x03(\rR\x04band\x127\n" +
+	"\areasons\x18\n" +
+	" \x03(\v2\x1d.scry.scoring.v1.ReasonColumnR\areasons\"L\n" +
 	"\x0eClassesColumns\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12$\n" +
 	"\rprobabilities\x18\x02 \x03(\x01R\rprobabilities\"=\n" +
 	"\x0fEmbeddingColumn\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\x02R\x06values\"\x83\x02\n" +
+	"\x06values\x18\x02 \x03(\x02R\x06values\"\x93\x02\n" +
+	"\x0eSegmentColumns\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
+	"\x06titles\x18\x02 \x03(\tR\x06titles\x12\x18\n" +
+	"\asegment\x18\x03 \x03(\rR\asegment\x12\x1e\n" +
+	"\n" +
+	"membership\x18\x04 \x03(\x01R\n" +
+	"membership\x12\x1a\n" +
+	"\bdistance\x18\x05 \x03(\x01R\bdistance\x12\x18\n" +
+	"\aoutlier\x18\x06 \x03(\bR\aoutlier\x12!\n" +
+	"\fgrid_columns\x18\a \x01(\x05R\vgridColumns\x12@\n" +
+	"\falternatives\x18\b \x03(\v2\x1c.scry.scoring.v1.SegmentRankR\falternatives\"c\n" +
+	"\vSegmentRank\x12\x18\n" +
+	"\asegment\x18\x01 \x03(\rR\asegment\x12\x1e\n" +
+	"\n" +
+	"membership\x18\x02 \x03(\x01R\n" +
+	"membership\x12\x1a\n" +
+	"\bdistance\x18\x03 \x03(\x01R\bdistance\"\xa0\x02\n" +
+	"\rUpliftColumns\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x14\n" +
+	"\x05costs\x18\x02 \x03(\x01R\x05costs\x12\x18\n" +
+	"\aeffects\x18\x03 \x03(\x01R\aeffects\x12\x14\n" +
+	"\x05lower\x18\x04 \x03(\x01R\x05lower\x12\x14\n" +
+	"\x05upper\x18\x05 \x03(\x01R\x05upper\x12\x14\n" +
+	"\x05level\x18\x06 \x01(\x01R\x05level\x12'\n" +
+	"\x0fexpected_profit\x18\a \x03(\x01R\x0eexpectedProfit\x12\x12\n" +
+	"\x04best\x18\b \x03(\x05R\x04best\x12\x1a\n" +
+	"\bbaseline\x18\t \x03(\x01R\bbaseline\x12\x12\n" +
+	"\x04unit\x18\n" +
+	" \x01(\tR\x04unit\x12\x1a\n" +
+	"\bcurrency\x18\v \x01(\tR\bcurrency\"\xbc\x01\n" +
+	"\x0fForecastColumns\x12\x18\n" +
+	"\ahorizon\x18\x01 \x01(\x05R\ahorizon\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\x01R\x06values\x12\x16\n" +
+	"\x06levels\x18\x03 \x03(\x01R\x06levels\x12\x1c\n" +
+	"\tquantiles\x18\x04 \x03(\x01R\tquantiles\x12\x12\n" +
+	"\x04unit\x18\x05 \x01(\tR\x04unit\x12-\n" +
+	"\x04step\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xd4\x01\n" +
+	"\x0eExplainRequest\x12\x1e\n" +
+	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
+	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12C\n" +
+	"\tinstances\x18\x03 \x03(\v2\x19.scry.scoring.v1.InstanceB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\tinstances\x129\n" +
+	"\aoptions\x18\x04 \x01(\v2\x1f.scry.scoring.v1.ExplainOptionsR\aoptions\"\xad\x02\n" +
+	"\x0eExplainOptions\x12\x1b\n" +
+	"\x04head\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04head\x12 \n" +
+	"\x06target\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06target\x126\n" +
+	"\x05scale\x18\x03 \x01(\x0e2\x16.scry.scoring.v1.ScaleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05scale\x124\n" +
+	"\x0fmax_evaluations\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\x0emaxEvaluations\x12\x17\n" +
+	"\x04seed\x18\x05 \x01(\x04H\x00R\x04seed\x88\x01\x01\x12#\n" +
+	"\blanguage\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12'\n" +
+	"\x0factionable_only\x18\a \x01(\bR\x0eactionableOnlyB\a\n" +
+	"\x05_seed\"I\n" +
+	"\x0fExplainResponse\x126\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.scry.scoring.v1.ExplanationR\aresults\"\xe4\x04\n" +
+	"\vExplanation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x03R\x05index\x12(\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\x05error\x12\x12\n" +
+	"\x04head\x18\x04 \x01(\tR\x04head\x12\x16\n" +
+	"\x06target\x18\x05 \x01(\tR\x06target\x12,\n" +
+	"\x05scale\x18\x06 \x01(\x0e2\x16.scry.scoring.v1.ScaleR\x05scale\x12\x14\n" +
+	"\x05value\x18\a \x01(\x01R\x05value\x12\x1d\n" +
+	"\n" +
+	"base_value\x18\b \x01(\x01R\tbaseValue\x12C\n" +
+	"\rcontributions\x18\t \x03(\v2\x1d.scry.scoring.v1.ContributionR\rcontributions\x12)\n" +
+	"\x10additivity_error\x18\n" +
+	" \x01(\x01R\x0fadditivityError\x12\x14\n" +
+	"\x05exact\x18\v \x01(\bR\x05exact\x12 \n" +
+	"\vevaluations\x18\f \x01(\x05R\vevaluations\x12'\n" +
+	"\x0fbackground_rows\x18\r \x01(\x05R\x0ebackgroundRows\x12\x12\n" +
+	"\x04seed\x18\x0e \x01(\x04R\x04seed\x12#\n" +
+	"\rprediction_id\x18\x0f \x01(\tR\fpredictionId\x126\n" +
+	"\tserved_by\x18\x10 \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
+	"\bwarnings\x18\x11 \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\"\xd5\x01\n" +
+	"\fContribution\x12\x18\n" +
+	"\afeature\x18\x01 \x01(\tR\afeature\x12\x18\n" +
+	"\amembers\x18\x02 \x03(\tR\amembers\x12\"\n" +
+	"\fcontribution\x18\x03 \x01(\x01R\fcontribution\x12%\n" +
+	"\x0estandard_error\x18\x04 \x01(\x01R\rstandardError\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\tR\x04code\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04text\x12\x1e\n" +
+	"\n" +
+	"actionable\x18\a \x01(\bR\n" +
+	"actionable\"\x83\x02\n" +
 	"\x12StreamScoreRequest\x12\x1e\n" +
 	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
 	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12B\n" +
@@ -2374,10 +4458,16 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\aoptions\x18\x05 \x01(\v2\x1d.scry.scoring.v1.ScoreOptionsR\aoptions\"\x81\x01\n" +
 	"\x13StreamScoreResponse\x126\n" +
 	"\aresults\x18\x01 \x03(\v2\x1c.scry.scoring.v1.ScoreResultR\aresults\x122\n" +
-	"\x05table\x18\x02 \x01(\v2\x1c.scry.scoring.v1.TableResultR\x05table2\xb6\x01\n" +
+	"\x05table\x18\x02 \x01(\v2\x1c.scry.scoring.v1.TableResultR\x05table*^\n" +
+	"\x05Scale\x12\x15\n" +
+	"\x11SCALE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSCALE_RAW_SCORE\x10\x01\x12\x15\n" +
+	"\x11SCALE_PROBABILITY\x10\x02\x12\x12\n" +
+	"\x0eSCALE_LOG_ODDS\x10\x032\x84\x02\n" +
 	"\x0eScoringService\x12F\n" +
 	"\x05Score\x12\x1d.scry.scoring.v1.ScoreRequest\x1a\x1e.scry.scoring.v1.ScoreResponse\x12\\\n" +
-	"\vStreamScore\x12#.scry.scoring.v1.StreamScoreRequest\x1a$.scry.scoring.v1.StreamScoreResponse(\x010\x01B9Z7github.com/scry-ml/scry/proto/scry/scoring/v1;scoringv1b\x06proto3"
+	"\vStreamScore\x12#.scry.scoring.v1.StreamScoreRequest\x1a$.scry.scoring.v1.StreamScoreResponse(\x010\x01\x12L\n" +
+	"\aExplain\x12\x1f.scry.scoring.v1.ExplainRequest\x1a .scry.scoring.v1.ExplainResponseB9Z7github.com/scry-ml/scry/proto/scry/scoring/v1;scoringv1b\x06proto3"
 
 var (
 	file_scry_scoring_v1_scoring_proto_rawDescOnce sync.Once
@@ -2391,96 +4481,147 @@ func file_scry_scoring_v1_scoring_proto_rawDescGZIP() []byte {
 	return file_scry_scoring_v1_scoring_proto_rawDescData
 }
 
-var file_scry_scoring_v1_scoring_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_scry_scoring_v1_scoring_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_scry_scoring_v1_scoring_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_scry_scoring_v1_scoring_proto_goTypes = []any{
-	(*ScoreRequest)(nil),        // 0: scry.scoring.v1.ScoreRequest
-	(*Instance)(nil),            // 1: scry.scoring.v1.Instance
-	(*Table)(nil),               // 2: scry.scoring.v1.Table
-	(*Column)(nil),              // 3: scry.scoring.v1.Column
-	(*Doubles)(nil),             // 4: scry.scoring.v1.Doubles
-	(*Int64S)(nil),              // 5: scry.scoring.v1.Int64s
-	(*Bools)(nil),               // 6: scry.scoring.v1.Bools
-	(*Strings)(nil),             // 7: scry.scoring.v1.Strings
-	(*Sequences)(nil),           // 8: scry.scoring.v1.Sequences
-	(*ScoreOptions)(nil),        // 9: scry.scoring.v1.ScoreOptions
-	(*ScoreResponse)(nil),       // 10: scry.scoring.v1.ScoreResponse
-	(*ScoreResult)(nil),         // 11: scry.scoring.v1.ScoreResult
-	(*Head)(nil),                // 12: scry.scoring.v1.Head
-	(*Probability)(nil),         // 13: scry.scoring.v1.Probability
-	(*Reason)(nil),              // 14: scry.scoring.v1.Reason
-	(*Value)(nil),               // 15: scry.scoring.v1.Value
-	(*Classes)(nil),             // 16: scry.scoring.v1.Classes
-	(*ClassProbability)(nil),    // 17: scry.scoring.v1.ClassProbability
-	(*Embedding)(nil),           // 18: scry.scoring.v1.Embedding
-	(*TableResult)(nil),         // 19: scry.scoring.v1.TableResult
-	(*RowError)(nil),            // 20: scry.scoring.v1.RowError
-	(*TableWarning)(nil),        // 21: scry.scoring.v1.TableWarning
-	(*HeadColumns)(nil),         // 22: scry.scoring.v1.HeadColumns
-	(*ProbabilityColumns)(nil),  // 23: scry.scoring.v1.ProbabilityColumns
-	(*ReasonColumn)(nil),        // 24: scry.scoring.v1.ReasonColumn
-	(*ValueColumn)(nil),         // 25: scry.scoring.v1.ValueColumn
-	(*ClassesColumns)(nil),      // 26: scry.scoring.v1.ClassesColumns
-	(*EmbeddingColumn)(nil),     // 27: scry.scoring.v1.EmbeddingColumn
-	(*StreamScoreRequest)(nil),  // 28: scry.scoring.v1.StreamScoreRequest
-	(*StreamScoreResponse)(nil), // 29: scry.scoring.v1.StreamScoreResponse
-	nil,                         // 30: scry.scoring.v1.ScoreResult.HeadsEntry
-	nil,                         // 31: scry.scoring.v1.TableResult.HeadsEntry
-	(*structpb.Struct)(nil),     // 32: google.protobuf.Struct
-	(*status.Status)(nil),       // 33: google.rpc.Status
-	(*v1.ServedBy)(nil),         // 34: scry.serving.v1.ServedBy
-	(*v1.Warning)(nil),          // 35: scry.serving.v1.Warning
+	(Scale)(0),                  // 0: scry.scoring.v1.Scale
+	(*ScoreRequest)(nil),        // 1: scry.scoring.v1.ScoreRequest
+	(*Instance)(nil),            // 2: scry.scoring.v1.Instance
+	(*Table)(nil),               // 3: scry.scoring.v1.Table
+	(*Column)(nil),              // 4: scry.scoring.v1.Column
+	(*Doubles)(nil),             // 5: scry.scoring.v1.Doubles
+	(*Int64S)(nil),              // 6: scry.scoring.v1.Int64s
+	(*Bools)(nil),               // 7: scry.scoring.v1.Bools
+	(*Strings)(nil),             // 8: scry.scoring.v1.Strings
+	(*Sequences)(nil),           // 9: scry.scoring.v1.Sequences
+	(*ScoreOptions)(nil),        // 10: scry.scoring.v1.ScoreOptions
+	(*TreatmentOption)(nil),     // 11: scry.scoring.v1.TreatmentOption
+	(*ScoreResponse)(nil),       // 12: scry.scoring.v1.ScoreResponse
+	(*ScoreResult)(nil),         // 13: scry.scoring.v1.ScoreResult
+	(*Head)(nil),                // 14: scry.scoring.v1.Head
+	(*Probability)(nil),         // 15: scry.scoring.v1.Probability
+	(*Reason)(nil),              // 16: scry.scoring.v1.Reason
+	(*Value)(nil),               // 17: scry.scoring.v1.Value
+	(*Interval)(nil),            // 18: scry.scoring.v1.Interval
+	(*Classes)(nil),             // 19: scry.scoring.v1.Classes
+	(*ClassProbability)(nil),    // 20: scry.scoring.v1.ClassProbability
+	(*Embedding)(nil),           // 21: scry.scoring.v1.Embedding
+	(*Segment)(nil),             // 22: scry.scoring.v1.Segment
+	(*Cell)(nil),                // 23: scry.scoring.v1.Cell
+	(*SegmentAlternative)(nil),  // 24: scry.scoring.v1.SegmentAlternative
+	(*Uplift)(nil),              // 25: scry.scoring.v1.Uplift
+	(*TreatmentEffect)(nil),     // 26: scry.scoring.v1.TreatmentEffect
+	(*Forecast)(nil),            // 27: scry.scoring.v1.Forecast
+	(*ForecastPoint)(nil),       // 28: scry.scoring.v1.ForecastPoint
+	(*TableResult)(nil),         // 29: scry.scoring.v1.TableResult
+	(*RowError)(nil),            // 30: scry.scoring.v1.RowError
+	(*TableWarning)(nil),        // 31: scry.scoring.v1.TableWarning
+	(*HeadColumns)(nil),         // 32: scry.scoring.v1.HeadColumns
+	(*ProbabilityColumns)(nil),  // 33: scry.scoring.v1.ProbabilityColumns
+	(*ReasonColumn)(nil),        // 34: scry.scoring.v1.ReasonColumn
+	(*ValueColumn)(nil),         // 35: scry.scoring.v1.ValueColumn
+	(*ClassesColumns)(nil),      // 36: scry.scoring.v1.ClassesColumns
+	(*EmbeddingColumn)(nil),     // 37: scry.scoring.v1.EmbeddingColumn
+	(*SegmentColumns)(nil),      // 38: scry.scoring.v1.SegmentColumns
+	(*SegmentRank)(nil),         // 39: scry.scoring.v1.SegmentRank
+	(*UpliftColumns)(nil),       // 40: scry.scoring.v1.UpliftColumns
+	(*ForecastColumns)(nil),     // 41: scry.scoring.v1.ForecastColumns
+	(*ExplainRequest)(nil),      // 42: scry.scoring.v1.ExplainRequest
+	(*ExplainOptions)(nil),      // 43: scry.scoring.v1.ExplainOptions
+	(*ExplainResponse)(nil),     // 44: scry.scoring.v1.ExplainResponse
+	(*Explanation)(nil),         // 45: scry.scoring.v1.Explanation
+	(*Contribution)(nil),        // 46: scry.scoring.v1.Contribution
+	(*StreamScoreRequest)(nil),  // 47: scry.scoring.v1.StreamScoreRequest
+	(*StreamScoreResponse)(nil), // 48: scry.scoring.v1.StreamScoreResponse
+	nil,                         // 49: scry.scoring.v1.ScoreResult.HeadsEntry
+	nil,                         // 50: scry.scoring.v1.TableResult.HeadsEntry
+	(*structpb.Struct)(nil),     // 51: google.protobuf.Struct
+	(*status.Status)(nil),       // 52: google.rpc.Status
+	(*v1.ServedBy)(nil),         // 53: scry.serving.v1.ServedBy
+	(*v1.Warning)(nil),          // 54: scry.serving.v1.Warning
+	(*durationpb.Duration)(nil), // 55: google.protobuf.Duration
 }
 var file_scry_scoring_v1_scoring_proto_depIdxs = []int32{
-	1,  // 0: scry.scoring.v1.ScoreRequest.instances:type_name -> scry.scoring.v1.Instance
-	2,  // 1: scry.scoring.v1.ScoreRequest.table:type_name -> scry.scoring.v1.Table
-	9,  // 2: scry.scoring.v1.ScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
-	32, // 3: scry.scoring.v1.Instance.features:type_name -> google.protobuf.Struct
-	3,  // 4: scry.scoring.v1.Table.columns:type_name -> scry.scoring.v1.Column
-	4,  // 5: scry.scoring.v1.Column.doubles:type_name -> scry.scoring.v1.Doubles
-	5,  // 6: scry.scoring.v1.Column.int64s:type_name -> scry.scoring.v1.Int64s
-	6,  // 7: scry.scoring.v1.Column.bools:type_name -> scry.scoring.v1.Bools
-	7,  // 8: scry.scoring.v1.Column.strings:type_name -> scry.scoring.v1.Strings
-	8,  // 9: scry.scoring.v1.Column.sequences:type_name -> scry.scoring.v1.Sequences
-	3,  // 10: scry.scoring.v1.Sequences.fields:type_name -> scry.scoring.v1.Column
-	11, // 11: scry.scoring.v1.ScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
-	19, // 12: scry.scoring.v1.ScoreResponse.table:type_name -> scry.scoring.v1.TableResult
-	33, // 13: scry.scoring.v1.ScoreResult.error:type_name -> google.rpc.Status
-	30, // 14: scry.scoring.v1.ScoreResult.heads:type_name -> scry.scoring.v1.ScoreResult.HeadsEntry
-	34, // 15: scry.scoring.v1.ScoreResult.served_by:type_name -> scry.serving.v1.ServedBy
-	35, // 16: scry.scoring.v1.ScoreResult.warnings:type_name -> scry.serving.v1.Warning
-	13, // 17: scry.scoring.v1.Head.probability:type_name -> scry.scoring.v1.Probability
-	15, // 18: scry.scoring.v1.Head.value:type_name -> scry.scoring.v1.Value
-	16, // 19: scry.scoring.v1.Head.classes:type_name -> scry.scoring.v1.Classes
-	18, // 20: scry.scoring.v1.Head.embedding:type_name -> scry.scoring.v1.Embedding
-	14, // 21: scry.scoring.v1.Probability.reasons:type_name -> scry.scoring.v1.Reason
-	17, // 22: scry.scoring.v1.Classes.classes:type_name -> scry.scoring.v1.ClassProbability
-	31, // 23: scry.scoring.v1.TableResult.heads:type_name -> scry.scoring.v1.TableResult.HeadsEntry
-	20, // 24: scry.scoring.v1.TableResult.errors:type_name -> scry.scoring.v1.RowError
-	34, // 25: scry.scoring.v1.TableResult.served_by:type_name -> scry.serving.v1.ServedBy
-	21, // 26: scry.scoring.v1.TableResult.warnings:type_name -> scry.scoring.v1.TableWarning
-	33, // 27: scry.scoring.v1.RowError.error:type_name -> google.rpc.Status
-	35, // 28: scry.scoring.v1.TableWarning.warning:type_name -> scry.serving.v1.Warning
-	23, // 29: scry.scoring.v1.HeadColumns.probability:type_name -> scry.scoring.v1.ProbabilityColumns
-	25, // 30: scry.scoring.v1.HeadColumns.value:type_name -> scry.scoring.v1.ValueColumn
-	26, // 31: scry.scoring.v1.HeadColumns.classes:type_name -> scry.scoring.v1.ClassesColumns
-	27, // 32: scry.scoring.v1.HeadColumns.embedding:type_name -> scry.scoring.v1.EmbeddingColumn
-	24, // 33: scry.scoring.v1.ProbabilityColumns.reasons:type_name -> scry.scoring.v1.ReasonColumn
-	1,  // 34: scry.scoring.v1.StreamScoreRequest.instances:type_name -> scry.scoring.v1.Instance
-	2,  // 35: scry.scoring.v1.StreamScoreRequest.table:type_name -> scry.scoring.v1.Table
-	9,  // 36: scry.scoring.v1.StreamScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
-	11, // 37: scry.scoring.v1.StreamScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
-	19, // 38: scry.scoring.v1.StreamScoreResponse.table:type_name -> scry.scoring.v1.TableResult
-	12, // 39: scry.scoring.v1.ScoreResult.HeadsEntry.value:type_name -> scry.scoring.v1.Head
-	22, // 40: scry.scoring.v1.TableResult.HeadsEntry.value:type_name -> scry.scoring.v1.HeadColumns
-	0,  // 41: scry.scoring.v1.ScoringService.Score:input_type -> scry.scoring.v1.ScoreRequest
-	28, // 42: scry.scoring.v1.ScoringService.StreamScore:input_type -> scry.scoring.v1.StreamScoreRequest
-	10, // 43: scry.scoring.v1.ScoringService.Score:output_type -> scry.scoring.v1.ScoreResponse
-	29, // 44: scry.scoring.v1.ScoringService.StreamScore:output_type -> scry.scoring.v1.StreamScoreResponse
-	43, // [43:45] is the sub-list for method output_type
-	41, // [41:43] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	2,  // 0: scry.scoring.v1.ScoreRequest.instances:type_name -> scry.scoring.v1.Instance
+	3,  // 1: scry.scoring.v1.ScoreRequest.table:type_name -> scry.scoring.v1.Table
+	10, // 2: scry.scoring.v1.ScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
+	51, // 3: scry.scoring.v1.Instance.features:type_name -> google.protobuf.Struct
+	4,  // 4: scry.scoring.v1.Table.columns:type_name -> scry.scoring.v1.Column
+	5,  // 5: scry.scoring.v1.Column.doubles:type_name -> scry.scoring.v1.Doubles
+	6,  // 6: scry.scoring.v1.Column.int64s:type_name -> scry.scoring.v1.Int64s
+	7,  // 7: scry.scoring.v1.Column.bools:type_name -> scry.scoring.v1.Bools
+	8,  // 8: scry.scoring.v1.Column.strings:type_name -> scry.scoring.v1.Strings
+	9,  // 9: scry.scoring.v1.Column.sequences:type_name -> scry.scoring.v1.Sequences
+	4,  // 10: scry.scoring.v1.Sequences.fields:type_name -> scry.scoring.v1.Column
+	11, // 11: scry.scoring.v1.ScoreOptions.treatments:type_name -> scry.scoring.v1.TreatmentOption
+	13, // 12: scry.scoring.v1.ScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
+	29, // 13: scry.scoring.v1.ScoreResponse.table:type_name -> scry.scoring.v1.TableResult
+	52, // 14: scry.scoring.v1.ScoreResult.error:type_name -> google.rpc.Status
+	49, // 15: scry.scoring.v1.ScoreResult.heads:type_name -> scry.scoring.v1.ScoreResult.HeadsEntry
+	53, // 16: scry.scoring.v1.ScoreResult.served_by:type_name -> scry.serving.v1.ServedBy
+	54, // 17: scry.scoring.v1.ScoreResult.warnings:type_name -> scry.serving.v1.Warning
+	15, // 18: scry.scoring.v1.Head.probability:type_name -> scry.scoring.v1.Probability
+	17, // 19: scry.scoring.v1.Head.value:type_name -> scry.scoring.v1.Value
+	19, // 20: scry.scoring.v1.Head.classes:type_name -> scry.scoring.v1.Classes
+	21, // 21: scry.scoring.v1.Head.embedding:type_name -> scry.scoring.v1.Embedding
+	22, // 22: scry.scoring.v1.Head.segment:type_name -> scry.scoring.v1.Segment
+	25, // 23: scry.scoring.v1.Head.uplift:type_name -> scry.scoring.v1.Uplift
+	27, // 24: scry.scoring.v1.Head.forecast:type_name -> scry.scoring.v1.Forecast
+	16, // 25: scry.scoring.v1.Probability.reasons:type_name -> scry.scoring.v1.Reason
+	18, // 26: scry.scoring.v1.Value.interval:type_name -> scry.scoring.v1.Interval
+	16, // 27: scry.scoring.v1.Value.reasons:type_name -> scry.scoring.v1.Reason
+	20, // 28: scry.scoring.v1.Classes.classes:type_name -> scry.scoring.v1.ClassProbability
+	23, // 29: scry.scoring.v1.Segment.cell:type_name -> scry.scoring.v1.Cell
+	24, // 30: scry.scoring.v1.Segment.alternatives:type_name -> scry.scoring.v1.SegmentAlternative
+	23, // 31: scry.scoring.v1.SegmentAlternative.cell:type_name -> scry.scoring.v1.Cell
+	26, // 32: scry.scoring.v1.Uplift.treatments:type_name -> scry.scoring.v1.TreatmentEffect
+	18, // 33: scry.scoring.v1.TreatmentEffect.interval:type_name -> scry.scoring.v1.Interval
+	28, // 34: scry.scoring.v1.Forecast.points:type_name -> scry.scoring.v1.ForecastPoint
+	55, // 35: scry.scoring.v1.Forecast.step:type_name -> google.protobuf.Duration
+	50, // 36: scry.scoring.v1.TableResult.heads:type_name -> scry.scoring.v1.TableResult.HeadsEntry
+	30, // 37: scry.scoring.v1.TableResult.errors:type_name -> scry.scoring.v1.RowError
+	53, // 38: scry.scoring.v1.TableResult.served_by:type_name -> scry.serving.v1.ServedBy
+	31, // 39: scry.scoring.v1.TableResult.warnings:type_name -> scry.scoring.v1.TableWarning
+	52, // 40: scry.scoring.v1.RowError.error:type_name -> google.rpc.Status
+	54, // 41: scry.scoring.v1.TableWarning.warning:type_name -> scry.serving.v1.Warning
+	33, // 42: scry.scoring.v1.HeadColumns.probability:type_name -> scry.scoring.v1.ProbabilityColumns
+	35, // 43: scry.scoring.v1.HeadColumns.value:type_name -> scry.scoring.v1.ValueColumn
+	36, // 44: scry.scoring.v1.HeadColumns.classes:type_name -> scry.scoring.v1.ClassesColumns
+	37, // 45: scry.scoring.v1.HeadColumns.embedding:type_name -> scry.scoring.v1.EmbeddingColumn
+	38, // 46: scry.scoring.v1.HeadColumns.segment:type_name -> scry.scoring.v1.SegmentColumns
+	40, // 47: scry.scoring.v1.HeadColumns.uplift:type_name -> scry.scoring.v1.UpliftColumns
+	41, // 48: scry.scoring.v1.HeadColumns.forecast:type_name -> scry.scoring.v1.ForecastColumns
+	34, // 49: scry.scoring.v1.ProbabilityColumns.reasons:type_name -> scry.scoring.v1.ReasonColumn
+	34, // 50: scry.scoring.v1.ValueColumn.reasons:type_name -> scry.scoring.v1.ReasonColumn
+	39, // 51: scry.scoring.v1.SegmentColumns.alternatives:type_name -> scry.scoring.v1.SegmentRank
+	55, // 52: scry.scoring.v1.ForecastColumns.step:type_name -> google.protobuf.Duration
+	2,  // 53: scry.scoring.v1.ExplainRequest.instances:type_name -> scry.scoring.v1.Instance
+	43, // 54: scry.scoring.v1.ExplainRequest.options:type_name -> scry.scoring.v1.ExplainOptions
+	0,  // 55: scry.scoring.v1.ExplainOptions.scale:type_name -> scry.scoring.v1.Scale
+	45, // 56: scry.scoring.v1.ExplainResponse.results:type_name -> scry.scoring.v1.Explanation
+	52, // 57: scry.scoring.v1.Explanation.error:type_name -> google.rpc.Status
+	0,  // 58: scry.scoring.v1.Explanation.scale:type_name -> scry.scoring.v1.Scale
+	46, // 59: scry.scoring.v1.Explanation.contributions:type_name -> scry.scoring.v1.Contribution
+	53, // 60: scry.scoring.v1.Explanation.served_by:type_name -> scry.serving.v1.ServedBy
+	54, // 61: scry.scoring.v1.Explanation.warnings:type_name -> scry.serving.v1.Warning
+	2,  // 62: scry.scoring.v1.StreamScoreRequest.instances:type_name -> scry.scoring.v1.Instance
+	3,  // 63: scry.scoring.v1.StreamScoreRequest.table:type_name -> scry.scoring.v1.Table
+	10, // 64: scry.scoring.v1.StreamScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
+	13, // 65: scry.scoring.v1.StreamScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
+	29, // 66: scry.scoring.v1.StreamScoreResponse.table:type_name -> scry.scoring.v1.TableResult
+	14, // 67: scry.scoring.v1.ScoreResult.HeadsEntry.value:type_name -> scry.scoring.v1.Head
+	32, // 68: scry.scoring.v1.TableResult.HeadsEntry.value:type_name -> scry.scoring.v1.HeadColumns
+	1,  // 69: scry.scoring.v1.ScoringService.Score:input_type -> scry.scoring.v1.ScoreRequest
+	47, // 70: scry.scoring.v1.ScoringService.StreamScore:input_type -> scry.scoring.v1.StreamScoreRequest
+	42, // 71: scry.scoring.v1.ScoringService.Explain:input_type -> scry.scoring.v1.ExplainRequest
+	12, // 72: scry.scoring.v1.ScoringService.Score:output_type -> scry.scoring.v1.ScoreResponse
+	48, // 73: scry.scoring.v1.ScoringService.StreamScore:output_type -> scry.scoring.v1.StreamScoreResponse
+	44, // 74: scry.scoring.v1.ScoringService.Explain:output_type -> scry.scoring.v1.ExplainResponse
+	72, // [72:75] is the sub-list for method output_type
+	69, // [69:72] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_scry_scoring_v1_scoring_proto_init() }
@@ -2495,31 +4636,42 @@ func file_scry_scoring_v1_scoring_proto_init() {
 		(*Column_Strings)(nil),
 		(*Column_Sequences)(nil),
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[12].OneofWrappers = []any{
+	file_scry_scoring_v1_scoring_proto_msgTypes[10].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[13].OneofWrappers = []any{
 		(*Head_Probability)(nil),
 		(*Head_Value)(nil),
 		(*Head_Classes)(nil),
 		(*Head_Embedding)(nil),
+		(*Head_Segment)(nil),
+		(*Head_Uplift)(nil),
+		(*Head_Forecast)(nil),
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[13].OneofWrappers = []any{}
-	file_scry_scoring_v1_scoring_proto_msgTypes[22].OneofWrappers = []any{
+	file_scry_scoring_v1_scoring_proto_msgTypes[14].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[16].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[24].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[31].OneofWrappers = []any{
 		(*HeadColumns_Probability)(nil),
 		(*HeadColumns_Value)(nil),
 		(*HeadColumns_Classes)(nil),
 		(*HeadColumns_Embedding)(nil),
+		(*HeadColumns_Segment)(nil),
+		(*HeadColumns_Uplift)(nil),
+		(*HeadColumns_Forecast)(nil),
 	}
+	file_scry_scoring_v1_scoring_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_scoring_v1_scoring_proto_rawDesc), len(file_scry_scoring_v1_scoring_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   32,
+			NumEnums:      1,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_scry_scoring_v1_scoring_proto_goTypes,
 		DependencyIndexes: file_scry_scoring_v1_scoring_proto_depIdxs,
+		EnumInfos:         file_scry_scoring_v1_scoring_proto_enumTypes,
 		MessageInfos:      file_scry_scoring_v1_scoring_proto_msgTypes,
 	}.Build()
 	File_scry_scoring_v1_scoring_proto = out.File

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ScoringService_Score_FullMethodName       = "/scry.scoring.v1.ScoringService/Score"
 	ScoringService_StreamScore_FullMethodName = "/scry.scoring.v1.ScoringService/StreamScore"
+	ScoringService_Explain_FullMethodName     = "/scry.scoring.v1.ScoringService/Explain"
 )
 
 // ScoringServiceClient is the client API for ScoringService service.
@@ -39,6 +40,10 @@ type ScoringServiceClient interface {
 	// options are those of the first message. The server reads ahead by a bounded
 	// number of messages, so a slow reader slows the writer.
 	StreamScore(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamScoreRequest, StreamScoreResponse], error)
+	// Explain tells how each feature moved one number of a row's answer, as Shapley
+	// values against typical rows of the training population. It asks the model
+	// for many rows, which give way to everybody else's.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type scoringServiceClient struct {
@@ -72,6 +77,16 @@ func (c *scoringServiceClient) StreamScore(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ScoringService_StreamScoreClient = grpc.BidiStreamingClient[StreamScoreRequest, StreamScoreResponse]
 
+func (c *scoringServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, ScoringService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ScoringServiceServer is the server API for ScoringService service.
 // All implementations must embed UnimplementedScoringServiceServer
 // for forward compatibility.
@@ -86,6 +101,10 @@ type ScoringServiceServer interface {
 	// options are those of the first message. The server reads ahead by a bounded
 	// number of messages, so a slow reader slows the writer.
 	StreamScore(grpc.BidiStreamingServer[StreamScoreRequest, StreamScoreResponse]) error
+	// Explain tells how each feature moved one number of a row's answer, as Shapley
+	// values against typical rows of the training population. It asks the model
+	// for many rows, which give way to everybody else's.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedScoringServiceServer()
 }
 
@@ -101,6 +120,9 @@ func (UnimplementedScoringServiceServer) Score(context.Context, *ScoreRequest) (
 }
 func (UnimplementedScoringServiceServer) StreamScore(grpc.BidiStreamingServer[StreamScoreRequest, StreamScoreResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamScore not implemented")
+}
+func (UnimplementedScoringServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedScoringServiceServer) mustEmbedUnimplementedScoringServiceServer() {}
 func (UnimplementedScoringServiceServer) testEmbeddedByValue()                        {}
@@ -148,6 +170,24 @@ func _ScoringService_StreamScore_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ScoringService_StreamScoreServer = grpc.BidiStreamingServer[StreamScoreRequest, StreamScoreResponse]
 
+func _ScoringService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScoringServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScoringService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScoringServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ScoringService_ServiceDesc is the grpc.ServiceDesc for ScoringService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +198,10 @@ var ScoringService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Score",
 			Handler:    _ScoringService_Score_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _ScoringService_Explain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -38,12 +38,18 @@ const (
 	WarningCode_WARNING_CODE_UNSEEN_CATEGORY WarningCode = 3
 	// The model does not know this feature; it was ignored.
 	WarningCode_WARNING_CODE_UNKNOWN_FEATURE WarningCode = 4
-	// A text was longer than the model takes; its end was not read.
+	// A text was longer than the model takes and its end was not read, or a
+	// sequence was and its oldest events were not.
 	WarningCode_WARNING_CODE_TRUNCATED WarningCode = 5
 	// Invalid UTF-8 was replaced by U+FFFD.
 	WarningCode_WARNING_CODE_TEXT_REPAIRED WarningCode = 6
 	// There is nothing to analyse, such as a text of white space.
 	WarningCode_WARNING_CODE_EMPTY_INPUT WarningCode = 7
+	// Nothing is known of the row: every feature is missing, or it has no history.
+	WarningCode_WARNING_CODE_COLD_START WarningCode = 8
+	// Training saw little that is like the row: a rare category, or a point far
+	// from every segment.
+	WarningCode_WARNING_CODE_LOW_SUPPORT WarningCode = 9
 )
 
 // Enum value maps for WarningCode.
@@ -57,6 +63,8 @@ var (
 		5: "WARNING_CODE_TRUNCATED",
 		6: "WARNING_CODE_TEXT_REPAIRED",
 		7: "WARNING_CODE_EMPTY_INPUT",
+		8: "WARNING_CODE_COLD_START",
+		9: "WARNING_CODE_LOW_SUPPORT",
 	}
 	WarningCode_value = map[string]int32{
 		"WARNING_CODE_UNSPECIFIED":     0,
@@ -67,6 +75,8 @@ var (
 		"WARNING_CODE_TRUNCATED":       5,
 		"WARNING_CODE_TEXT_REPAIRED":   6,
 		"WARNING_CODE_EMPTY_INPUT":     7,
+		"WARNING_CODE_COLD_START":      8,
+		"WARNING_CODE_LOW_SUPPORT":     9,
 	}
 )
 
@@ -311,7 +321,7 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\aWarning\x120\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1c.scry.serving.v1.WarningCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage*\x8a\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage*\xc5\x02\n" +
 	"\vWarningCode\x12\x1c\n" +
 	"\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cWARNING_CODE_FEATURE_IMPUTED\x10\x01\x12\x1d\n" +
@@ -320,7 +330,9 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\x1cWARNING_CODE_UNKNOWN_FEATURE\x10\x04\x12\x1a\n" +
 	"\x16WARNING_CODE_TRUNCATED\x10\x05\x12\x1e\n" +
 	"\x1aWARNING_CODE_TEXT_REPAIRED\x10\x06\x12\x1c\n" +
-	"\x18WARNING_CODE_EMPTY_INPUT\x10\aB9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
+	"\x18WARNING_CODE_EMPTY_INPUT\x10\a\x12\x1b\n" +
+	"\x17WARNING_CODE_COLD_START\x10\b\x12\x1c\n" +
+	"\x18WARNING_CODE_LOW_SUPPORT\x10\tB9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
 
 var (
 	file_scry_serving_v1_serving_proto_rawDescOnce sync.Once

@@ -1,0 +1,377 @@
+package bundle
+
+import (
+	"fmt"
+	"math"
+
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+)
+
+const maxLabels = 65536
+
+// Reads returns every tensor that a head reads, as GRAPH.OUTPUT.
+func Reads(h *bundlev1.Head) []string {
+	out := []string{h.GetSource()}
+	for _, s := range []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean()} {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// ReasonsOf returns a head's reasons; nil when it gives none.
+func ReasonsOf(h *bundlev1.Head) *bundlev1.Reasons {
+	if p := h.GetProbability(); p != nil {
+		return p.GetReasons()
+	}
+	return h.GetValue().GetReasons()
+}
+
+// columnsOf is the number of columns of a head's source, axes after the second
+// counted in; -1 when the graph does not tell.
+func columnsOf(v Value) int64 {
+	if len(v.Shape) == 0 {
+		return -1
+	}
+	columns := int64(1)
+	for _, d := range v.Shape[1:] {
+		if d < 0 {
+			return -1
+		}
+		columns *= d
+	}
+	return columns
+}
+
+// floats returns the declared output that a head reads, which holds floats.
+func (b *Bundle) floats(field, source string) (Value, error) {
+	src, err := ParseSource(source)
+	if err != nil {
+		return Value{}, within(field, err)
+	}
+	v, err := b.value(src)
+	if err != nil {
+		return Value{}, within(field, err)
+	}
+	if !v.DType.IsFloat() {
+		return Value{}, invalid(field, "%s is %v, want floats", src, v.DType)
+	}
+	return v, nil
+}
+
+// headCheck checks one head.
+type headCheck struct {
+	*Bundle
+	name    string
+	field   string // `heads["churn"]`
+	source  string
+	columns int64 // of the source, -1 when unknown
+}
+
+func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
+	field := fmt.Sprintf("heads[%q]", name)
+	v, err := b.floats(field+".source", h.GetSource())
+	if err != nil {
+		return err
+	}
+	c := headCheck{Bundle: b, name: name, field: field, source: h.GetSource(), columns: columnsOf(v)}
+	switch k := h.GetKind().(type) {
+	case *bundlev1.Head_Probability:
+		return c.probability(k.Probability)
+	case *bundlev1.Head_Value:
+		return c.value(k.Value)
+	case *bundlev1.Head_Sentiment:
+		return c.sentiment(k.Sentiment)
+	case *bundlev1.Head_Classes:
+		return c.labels(".classes", k.Classes.GetNames(), k.Classes.GetNamesFile())
+	case *bundlev1.Head_Labels:
+		return c.labels(".labels", k.Labels.GetNames(), k.Labels.GetNamesFile())
+	case *bundlev1.Head_Segment:
+		return c.segment(k.Segment)
+	case *bundlev1.Head_Uplift:
+		return c.uplift(k.Uplift)
+	case *bundlev1.Head_Forecast:
+		return c.forecast(k.Forecast)
+	}
+	return nil
+}
+
+func (c headCheck) invalid(at, format string, args ...any) error {
+	return invalid(c.field+at, format, args...)
+}
+
+// column checks that the source has a column.
+func (c headCheck) column(at string, column int32) error {
+	if c.columns >= 0 && int64(column) >= c.columns {
+		return c.invalid(at, "%s has %d columns", c.source, c.columns)
+	}
+	return nil
+}
+
+// column is a column that a manifest names, and where.
+type column struct {
+	at     string
+	column int32
+}
+
+func (c headCheck) inSource(columns ...column) error {
+	for _, want := range columns {
+		if err := c.column(want.at, want.column); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c headCheck) sentiment(s *bundlev1.Sentiment) error {
+	if err := c.inSource(column{".sentiment.negative", s.GetNegative()}, column{".sentiment.neutral", s.GetNeutral()}, column{".sentiment.positive", s.GetPositive()}); err != nil {
+		return err
+	}
+	if s.GetNegative() == s.GetNeutral() || s.GetNeutral() == s.GetPositive() || s.GetNegative() == s.GetPositive() {
+		return c.invalid(".sentiment", "negative, neutral and positive must be three columns")
+	}
+	return nil
+}
+
+// labels reads the names of classes.
+func (c headCheck) labels(at string, names []string, file string) error {
+	if (len(names) > 0) == (file != "") {
+		return c.invalid(at, "exactly one of names and names_file must be given")
+	}
+	if file != "" {
+		at += ".names_file"
+		if err := c.checkFile(c.field+at, file); err != nil {
+			return err
+		}
+		f, err := c.FS.Open(file)
+		if err != nil {
+			return c.invalid(at, "%v", cause(err))
+		}
+		defer f.Close()
+		if names, err = readLines(f, maxLabels); err != nil {
+			return c.invalid(at, "%v", cause(err))
+		}
+	}
+	if c.columns >= 0 && int64(len(names)) != c.columns {
+		return c.invalid(at, "%d names for %d columns", len(names), c.columns)
+	}
+	c.Labels[c.name] = names
+	return nil
+}
+
+func (c headCheck) probability(p *bundlev1.Probability) error {
+	const at = ".probability"
+	if err := c.column(at+".column", p.GetColumn()); err != nil {
+		return err
+	}
+	if p.GetRawScore() != "" {
+		if _, err := c.floats(c.field+at+".raw_score", p.GetRawScore()); err != nil {
+			return err
+		}
+	}
+	if err := c.population(at, p.GetQuantiles()); err != nil {
+		return err
+	}
+	bands := make([]float64, len(p.GetBands()))
+	for i, band := range p.GetBands() {
+		bands[i] = band.GetMinProbability()
+	}
+	if err := ascending(c.field+at+".bands", bands, true); err != nil {
+		return err
+	}
+	if len(bands) > 0 && bands[0] != 0 {
+		return c.invalid(at+".bands[0].min_probability", "the first band begins at 0")
+	}
+	if pts := p.GetCalibration().GetPoints(); pts != nil {
+		if len(pts.GetScores()) != len(pts.GetProbabilities()) {
+			return c.invalid(at+".calibration.points", "%d scores and %d probabilities", len(pts.GetScores()), len(pts.GetProbabilities()))
+		}
+		if err := ascending(c.field+at+".calibration.points.scores", pts.GetScores(), true); err != nil {
+			return err
+		}
+		if err := ascending(c.field+at+".calibration.points.probabilities", pts.GetProbabilities(), false); err != nil {
+			return err
+		}
+	}
+	return c.reasons(at, p.GetReasons())
+}
+
+// population checks the quantiles of a training population.
+func (c headCheck) population(at string, quantiles []float64) error {
+	if len(quantiles) == 1 {
+		return c.invalid(at+".quantiles", "one value is no table")
+	}
+	return ascending(c.field+at+".quantiles", quantiles, false)
+}
+
+func (c headCheck) reasons(at string, r *bundlev1.Reasons) error {
+	if r == nil {
+		return nil
+	}
+	at += ".reasons"
+	row := c.Manifest.GetRow()
+	if row == nil {
+		return c.invalid(at, "reasons need the features of a row")
+	}
+	known := map[string]bool{}
+	for _, f := range row.GetFeatures() {
+		known[f.GetName()] = true
+	}
+	if r.GetContributions() == "" {
+		if row.GetBackground() == "" {
+			return c.invalid(at, "needs contributions, or rows to compare with in row.background")
+		}
+		for _, g := range row.GetGroups() {
+			known[g.GetName()] = true
+		}
+	} else {
+		v, err := c.floats(c.field+at+".contributions", r.GetContributions())
+		if err != nil {
+			return err
+		}
+		if n := columnsOf(v); n >= 0 && n != int64(len(row.GetFeatures())) {
+			return c.invalid(at+".contributions", "%d columns for %d features", n, len(row.GetFeatures()))
+		}
+	}
+	for i, code := range r.GetCodes() {
+		if !known[code.GetFeature()] {
+			return c.invalid(fmt.Sprintf("%s.codes[%d].feature", at, i), "there is no feature %q", code.GetFeature())
+		}
+	}
+	return nil
+}
+
+func (c headCheck) value(v *bundlev1.Value) error {
+	const at = ".value"
+	var err error
+	switch k := v.GetInterval().(type) {
+	case *bundlev1.Value_QuantileInterval:
+		q := k.QuantileInterval
+		err = c.inSource(column{at + ".column", v.GetColumn()},
+			column{at + ".quantile_interval.lower_column", q.GetLowerColumn()}, column{at + ".quantile_interval.upper_column", q.GetUpperColumn()})
+	case *bundlev1.Value_LogNormal:
+		n := k.LogNormal
+		err = c.inSource(column{at + ".log_normal.mu_column", n.GetMuColumn()}, column{at + ".log_normal.sigma_column", n.GetSigmaColumn()},
+			column{at + ".log_normal.probability_column", n.GetProbabilityColumn()})
+		if err == nil && n.GetMuColumn() == n.GetSigmaColumn() {
+			err = c.invalid(at+".log_normal", "mu and sigma must be two columns")
+		}
+	default:
+		err = c.column(at+".column", v.GetColumn())
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.population(at, v.GetQuantiles()); err != nil {
+		return err
+	}
+	bands := make([]float64, len(v.GetBands()))
+	for i, band := range v.GetBands() {
+		bands[i] = band.GetMinValue()
+	}
+	if err := ascending(c.field+at+".bands", bands, true); err != nil {
+		return err
+	}
+	return c.reasons(at, v.GetReasons())
+}
+
+func (c headCheck) segment(s *bundlev1.Segment) error {
+	const at = ".segment"
+	columns := int(c.columns)
+	if columns < 0 {
+		columns = len(s.GetClusters()[0].GetCentroid())
+	}
+	seen := map[string]bool{}
+	for i, k := range s.GetClusters() {
+		at := fmt.Sprintf("%s.clusters[%d]", at, i)
+		if n := len(k.GetCentroid()); n != columns {
+			return c.invalid(at+".centroid", "%d numbers for %d columns", n, columns)
+		}
+		if seen[k.GetName()] && s.GetGridColumns() == 0 {
+			return c.invalid(at+".name", "the name %q is taken", k.GetName())
+		}
+		seen[k.GetName()] = true
+		n := len(k.GetVariance())
+		switch {
+		case s.GetMixture() == nil && (n > 0 || k.GetWeight() > 0):
+			return c.invalid(at, "variance and weight belong to a mixture")
+		case s.GetMixture() != nil && n != 1 && n != columns:
+			return c.invalid(at+".variance", "%d numbers, want 1 or %d", n, columns)
+		case (k.GetWeight() > 0) != (s.GetClusters()[0].GetWeight() > 0):
+			return c.invalid(at+".weight", "all clusters have one, or none")
+		}
+	}
+	if g := int(s.GetGridColumns()); g > 0 && len(s.GetClusters())%g != 0 {
+		return c.invalid(at+".grid_columns", "%d clusters fill no grid of %d columns", len(s.GetClusters()), g)
+	}
+	return nil
+}
+
+func (c headCheck) uplift(u *bundlev1.Uplift) error {
+	const at = ".uplift"
+	if err := c.column(at+".control_column", u.GetControlColumn()); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i, t := range u.GetTreatments() {
+		at := fmt.Sprintf("%s.treatments[%d]", at, i)
+		if seen[t.GetName()] {
+			return c.invalid(at+".name", "the name %q is taken", t.GetName())
+		}
+		seen[t.GetName()] = true
+		if (t.LowerColumn == nil) != (t.UpperColumn == nil) {
+			return c.invalid(at, "lower_column and upper_column are given together")
+		}
+		if t.LowerColumn != nil && u.GetLevel() == 0 {
+			return c.invalid(".uplift.level", "must say how many effects lie within the intervals")
+		}
+		if err := c.inSource(column{at + ".column", t.GetColumn()}, column{at + ".lower_column", t.GetLowerColumn()}, column{at + ".upper_column", t.GetUpperColumn()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c headCheck) forecast(f *bundlev1.Forecast) error {
+	const at = ".forecast"
+	points, levels := int64(f.GetHorizon()), int64(len(f.GetQuantiles()))
+	if err := ascending(c.field+at+".quantiles", f.GetQuantiles(), true); err != nil {
+		return err
+	}
+	if want := points * max(levels, 1); c.columns >= 0 && c.columns != want {
+		return c.invalid(at, "%s has %d columns, want %d points × %d numbers", c.source, c.columns, points, max(levels, 1))
+	}
+	if step := f.GetStep(); step != nil && (step.CheckValid() != nil || step.AsDuration() <= 0) {
+		return c.invalid(at+".step", "must be longer than 0")
+	}
+	if f.GetMean() == "" {
+		if q := f.GetQuantiles(); levels > 0 && (q[0] > 0.5 || q[levels-1] < 0.5) {
+			return c.invalid(at+".quantiles", "must reach the median, 0.5, or there must be a mean")
+		}
+		return nil
+	}
+	if levels == 0 {
+		return c.invalid(at+".mean", "the source holds the points where there are no quantiles")
+	}
+	v, err := c.floats(c.field+at+".mean", f.GetMean())
+	if err != nil {
+		return err
+	}
+	if n := columnsOf(v); n >= 0 && n != points {
+		return c.invalid(at+".mean", "%d columns for %d points", n, points)
+	}
+	return nil
+}
+
+func ascending(field string, values []float64, strictly bool) error {
+	for i, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return invalid(fmt.Sprintf("%s[%d]", field, i), "is not a finite number")
+		}
+		if i > 0 && (v < values[i-1] || (strictly && v == values[i-1])) {
+			return invalid(fmt.Sprintf("%s[%d]", field, i), "is not above the one before")
+		}
+	}
+	return nil
+}
