@@ -19,6 +19,7 @@ const module = "github.com/scry-ml/scry/"
 var allowed = map[string][]string{
 	"tensor":        {},
 	"batch":         {},
+	"explain":       {},
 	"tokenizer":     {},
 	"pixel":         {"tensor"},
 	"bundle":        {"tensor"},
@@ -26,7 +27,7 @@ var allowed = map[string][]string{
 	"pipeline":      {"batch", "bundle", "pixel", "tensor", "tokenizer"},
 	"modelstore":    {},
 	"serving":       {"batch", "bundle", "gpu", "pipeline", "tensor"},
-	"scoring":       {"bundle", "pipeline"},
+	"scoring":       {"bundle", "explain", "pipeline"},
 	"sentiment":     {"bundle", "pipeline"},
 	"imageanalysis": {"bundle", "pipeline", "pixel"},
 	"server":        {"batch", "bundle", "gpu", "imageanalysis", "modelstore", "pipeline", "scoring", "sentiment", "serving", "tensor"},
@@ -36,7 +37,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch"}
+var standardOnly = []string{"tensor", "batch", "explain"}
 
 type goPackage struct {
 	ImportPath string

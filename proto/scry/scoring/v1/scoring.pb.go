@@ -699,8 +699,8 @@ type ScoreOptions struct {
 	// Heads to answer; empty = all of the model.
 	Heads []string `protobuf:"bytes,1,rep,name=heads,proto3" json:"heads,omitempty"`
 	// Strongest reasons per probability and value; 0 = none. A model that does
-	// not compute contributions itself is asked for up to 512 rows for each row
-	// and head that are answered.
+	// not compute contributions itself is asked for up to 512 rows more for each
+	// row (4 a feature, if that is more), which give way to everybody else's.
 	Reasons int32 `protobuf:"varint,2,opt,name=reasons,proto3" json:"reasons,omitempty"`
 	// Language tag of the reasons' texts, such as "ru"; empty = "en".
 	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
