@@ -66,8 +66,12 @@ generate-check: generate ## The generated code is current
 	@git diff --exit-code --stat -- proto || { echo "proto/: the generated code is not current; commit what make generate wrote"; exit 1; }
 
 .PHONY: bench
-bench: setup build ## Served throughput beside a bare session's, for each starter model
+bench: setup build $(if $(findstring -short,$(BENCH_FLAGS)),,bench-models) ## What the daemon serves beside what the machine can do (BENCH_FLAGS="-short", "-run texts", "-write docs")
 	@$(GO) run ./scripts/bench $(BENCH_FLAGS)
+
+.PHONY: bench-models
+bench-models: ## Fetch the benchmark's text model
+	@python3 scripts/setup/minilm.py .bench/minilm
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for a minute
@@ -87,7 +91,7 @@ clean: ## Remove what make built
 
 .PHONY: clean-setup
 clean-setup: clean ## Remove what set-up fetched, too
-	rm -rf .runtime .venv
+	rm -rf .runtime .venv .bench
 
 .PHONY: help
 help: ## This list
