@@ -202,3 +202,17 @@ func (d *daemon) uncached(ctx context.Context) error {
 	}
 	return nil
 }
+
+// meanBatch is how many items a run of the model had on average between two
+// readings of the metrics.
+func meanBatch(before, after map[string]float64, model string) float64 {
+	sum := func(name string) (n float64) {
+		for key, v := range after {
+			if strings.HasPrefix(key, name+"{") && strings.Contains(key, `model="`+model+`"`) {
+				n += v - before[key]
+			}
+		}
+		return n
+	}
+	return sum("scry_computed_rows_total") / max(sum("scry_runs_total"), 1)
+}

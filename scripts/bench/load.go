@@ -79,10 +79,11 @@ type source func(number uint64) request
 
 // sample is what became of one call.
 type sample struct {
-	took   time.Duration // in a closed loop from the sending, in an open one from the scheduled arrival
-	length int32
-	code   codes.Code
-	inside bool // it ended within the round
+	took    time.Duration // in a closed loop from the sending, in an open one from the scheduled arrival
+	length  int32
+	code    codes.Code
+	inside  bool // it ended within the round
+	counted bool // it was to begin within the round
 }
 
 // outcome is one round of load.
@@ -161,7 +162,7 @@ func closed(ctx context.Context, to conns, callers int, round time.Duration, fir
 					return
 				}
 				end := time.Now()
-				mine[k] = append(mine[k], sample{end.Sub(begin), int32(r.length), codes.OK, !end.After(finish)})
+				mine[k] = append(mine[k], sample{end.Sub(begin), int32(r.length), codes.OK, !end.After(finish), true})
 				begin = end
 			}
 		})
@@ -177,36 +178,47 @@ func closed(ctx context.Context, to conns, callers int, round time.Duration, fir
 	return out, nil
 }
 
+// Around the round of an open loop the load goes on, so that it begins and ends
+// with the queue as it is under that load.
+const (
+	leadIn  = 500 * time.Millisecond
+	leadOut = 300 * time.Millisecond
+)
+
 // open sends calls at the times of a Poisson process, whatever becomes of those
 // before: latency counts from the scheduled time, so a late sending is not
 // hidden. Each call must be answered within limit of it.
 func open(ctx context.Context, to conns, perSecond float64, round, limit time.Duration, first uint64, from source) (outcome, error) {
 	rng := rand.New(rand.NewPCG(first, 23))
-	samples := make([]sample, int(perSecond*round.Seconds()*1.5)+1000)
+	all := leadIn + round + leadOut
+	samples := make([]sample, int(perSecond*all.Seconds()*1.5)+1000)
 	var (
 		group  sync.WaitGroup
 		broken atomic.Pointer[error]
 		cpu    = cpuTime()
 		start  = time.Now()
-		finish = start.Add(round)
+		begin  = start.Add(leadIn)
+		finish = begin.Add(round)
+		within = func(t time.Time) bool { return t.After(begin) && !t.After(finish) }
+		at     = start
 		n      = 0
 	)
-	for at := start; n < len(samples) && broken.Load() == nil; n++ {
+	for ; n < len(samples) && broken.Load() == nil && ctx.Err() == nil; n++ {
 		at = at.Add(time.Duration(rng.ExpFloat64() / perSecond * float64(time.Second)))
-		if !at.Before(finish) {
+		if at.Sub(start) > all {
 			break
 		}
 		if wait := time.Until(at); wait > 0 {
 			time.Sleep(wait)
 		}
-		r, conn, mine := from(first+uint64(n)), to[n%len(to)], &samples[n]
+		at, r, conn, mine := at, from(first+uint64(n)), to[n%len(to)], &samples[n]
 		group.Go(func() {
 			ctx, cancel := context.WithDeadline(ctx, at.Add(limit))
 			defer cancel()
 			var reply []byte
 			err := conn.Invoke(ctx, inferMethod, &r.body, &reply, callOptions...)
 			end := time.Now()
-			*mine = sample{end.Sub(at), int32(r.length), status.Code(err), !end.After(finish)}
+			*mine = sample{end.Sub(at), int32(r.length), status.Code(err), within(end), within(at)}
 			switch mine.code {
 			case codes.OK, codes.ResourceExhausted, codes.DeadlineExceeded:
 			default:
@@ -215,7 +227,9 @@ func open(ctx context.Context, to conns, perSecond float64, round, limit time.Du
 		})
 	}
 	group.Wait()
-	out := outcome{samples: samples[:n], round: round, cpu: cpuTime() - cpu}
+	// The generator's share is that of the round.
+	used := time.Duration(float64(cpuTime()-cpu) * float64(round) / float64(time.Since(start)))
+	out := outcome{samples: samples[:n], round: round, cpu: used}
 	if err := broken.Load(); err != nil {
 		return out, *err
 	}

@@ -98,6 +98,9 @@ func head(cfg *config) string {
 
 // write makes docs/bench.md and its plot.
 func (r *report) write(dir string, cfg *config) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	var b strings.Builder
 	b.WriteString(page)
 	fmt.Fprintf(&b, "\n## Measured\n\n%s.\n\n", head(cfg))

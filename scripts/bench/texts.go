@@ -109,7 +109,7 @@ func textsOn(ctx context.Context, cfg *config, out *report, rt *gpu.Runtime, pro
 		return nil, err
 	}
 	for _, callers := range []int{16, 64} {
-		served, alone, times, err := against(ctx, cfg, to, callers, r)
+		served, alone, times, err := against(ctx, cfg, d, to, callers, r)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func textsFree(ctx context.Context, cfg *config, out *report, rt *gpu.Runtime, o
 		return err
 	}
 	for _, callers := range []int{16, 64} {
-		served, alone, times, err := against(ctx, cfg, to, callers, onCPU)
+		served, alone, times, err := against(ctx, cfg, d, to, callers, onCPU)
 		if err != nil {
 			return err
 		}
@@ -167,10 +167,14 @@ func textDaemon(ctx context.Context, cfg *config, rt *gpu.Runtime, provider stri
 }
 
 // against runs rounds of the server and the replay in turn, over the same texts.
-func against(ctx context.Context, cfg *config, to conns, callers int, r *replay) (served, alone []float64, times string, err error) {
+func against(ctx context.Context, cfg *config, d *daemon, to conns, callers int, r *replay) (served, alone []float64, times string, err error) {
 	from := textSource("texts", lengthAt)
 	var all, long []time.Duration
 	limit := decile()
+	before, err := d.metrics(ctx)
+	if err != nil {
+		return nil, nil, "", err
+	}
 	for k := range cfg.rounds + 1 { // the first does not count
 		first, length := cfg.fresh(), cfg.round
 		if k == 0 {
@@ -191,7 +195,12 @@ func against(ctx context.Context, cfg *config, to conns, callers int, r *replay)
 		all = append(all, o.times(answered)...)
 		long = append(long, o.times(func(s sample) bool { return answered(s) && s.length >= limit })...)
 	}
-	return served, alone, fmt.Sprintf("%s, longest decile p99 %s", percentiles(all), short(quantile(long, 0.99))), nil
+	after, err := d.metrics(ctx)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	return served, alone, fmt.Sprintf("%s, longest decile p99 %s; mean batch %.1f",
+		percentiles(all), short(quantile(long, 0.99)), meanBatch(before, after, "texts")), nil
 }
 
 // decile is the length from which on the longest tenth of the texts is.
