@@ -196,7 +196,11 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 		if err := checkExternal(location); err != nil {
 			return within(field, err)
 		}
-		if err := b.checkFile(field+" external data", path.Join(path.Dir(m.GetFile()), location)); err != nil {
+		file := path.Join(path.Dir(m.GetFile()), location)
+		if _, err := fs.Stat(b.FS, file); errors.Is(err, fs.ErrNotExist) {
+			return invalid(field+".file", "the weights of %s lie in %s, which is not beside it", m.GetFile(), location)
+		}
+		if err := b.checkFile(field+" external data", file); err != nil {
 			return err
 		}
 	}

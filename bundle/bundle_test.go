@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -242,5 +243,143 @@ func TestInfer(t *testing.T) {
 	}
 	if _, err := Open(fstest.MapFS{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// named is a ValueInfoProto whose axes are named as they are written; digits fix
+// an extent.
+func named(name string, elem uint64, dims ...string) message {
+	shape := message{}
+	for _, d := range dims {
+		dim := message{}
+		if n, err := strconv.ParseUint(d, 10, 32); err == nil {
+			dim = dim.num(1, n)
+		} else {
+			dim = dim.str(2, d)
+		}
+		shape = shape.bytes(1, dim)
+	}
+	return message{}.str(1, name).bytes(2, message{}.bytes(1, message{}.num(1, elem).bytes(2, shape)))
+}
+
+// TestInferAxes holds what exporters write: their names of axes tell little.
+func TestInferAxes(t *testing.T) {
+	hf := func(batch, sequence string, outputs ...message) message {
+		g := message{}.bytes(1, nodeOf("X"))
+		for _, name := range []string{"input_ids", "attention_mask", "token_type_ids"} {
+			g = g.bytes(11, named(name, 7, batch, sequence))
+		}
+		for _, o := range outputs {
+			g = g.bytes(12, o)
+		}
+		return g
+	}
+	for name, c := range map[string]struct {
+		graph   message
+		yaml    string
+		inputs  bool
+		outputs map[string]int32
+		remark  string
+	}{
+		"optimum": {
+			graph:  hf("batch_size", "sequence_length", named("last_hidden_state", 1, "batch_size", "sequence_length", "384"), named("pooler_output", 1, "batch_size", "384")),
+			inputs: true, outputs: map[string]int32{"last_hidden_state": 1},
+		},
+		"both axes of one name, as in MiniLM": {
+			graph:  hf("batch", "batch", named("output_0", 1, "batch", "Addoutput_0_dim_1", "384"), named("882", 1, "batch", "384")),
+			inputs: true, outputs: map[string]int32{"output_0": 1},
+		},
+		"torch's own names": {
+			graph:  hf("s77", "s27", named("logits", 1, "s77", "s27", "9")),
+			inputs: true, outputs: map[string]int32{"logits": 1},
+		},
+		"attention of length by length": {
+			graph:  hf("batch", "sequence", named("attentions", 1, "batch", "12", "sequence", "sequence")),
+			remark: `the output "attentions" has more than one open axis`,
+		},
+		"an output without a shape": {
+			graph:  hf("batch", "sequence", message{}.str(1, "y").bytes(2, message{}.bytes(1, message{}.num(1, 1)))),
+			remark: `no shape for the output "y"`,
+		},
+		"no mask": {
+			graph:  message{}.bytes(1, nodeOf("X")).bytes(11, named("input_ids", 7, "batch", "sequence")).bytes(12, named("y", 1, "batch", "2")),
+			remark: "no attention_mask",
+		},
+		"an unknown open axis": {
+			graph:  hf("batch", "sequence", named("y", 1, "batch", "2")).bytes(11, named("pixels", 1, "batch", "3", "h", "w")),
+			remark: `"pixels" has an open axis`,
+		},
+		"a batch of one": {
+			graph:  hf("1", "sequence", named("y", 1, "1", "2")),
+			remark: `axis 0 of "input_ids" is fixed at 1`,
+		},
+		"a manifest that says nothing of axes": {
+			graph: hf("b", "s", named("y", 1, "b", "s")), yaml: "graphs: {model: {file: model.onnx}}\n",
+			inputs: true, outputs: map[string]int32{"y": 1},
+		},
+		"a manifest that does": {
+			graph: hf("b", "s", named("y", 1, "b", "s")), yaml: "graphs: {model: {file: model.onnx, outputs: {y: {}}}}\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := fstest.MapFS{"model.onnx": {Data: model(c.graph)}}
+			if c.yaml != "" {
+				files[ManifestFile] = &fstest.MapFile{Data: []byte(c.yaml)}
+			}
+			b, err := Open(files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := b.Manifest.GetGraphs()["model"]
+			for _, input := range []string{"input_ids", "attention_mask", "token_type_ids"} {
+				if port := m.GetInputs()[input]; (port != nil) != c.inputs || c.inputs && port.GetSequenceAxis() != 1 {
+					t.Errorf("%s: %v", input, port)
+				}
+			}
+			for _, v := range b.Graphs["model"].Outputs {
+				want, ok := c.outputs[v.Name]
+				if port := m.GetOutputs()[v.Name]; (port.GetSequenceAxis() > 0) != ok || port.GetSequenceAxis() != want {
+					t.Errorf("%s: %v, want axis %d", v.Name, port, want)
+				}
+			}
+			remarks := strings.Join(b.Remarks(), "\n")
+			if (c.remark == "") != (remarks == "") || !strings.Contains(remarks, c.remark) {
+				t.Errorf("remarks %q, want %q", remarks, c.remark)
+			}
+		})
+	}
+}
+
+// TestRemarks holds what is said of graphs that are not joined, and what is not
+// said when their author knows.
+func TestRemarks(t *testing.T) {
+	fixed := message{}.bytes(1, nodeOf("Relu")).bytes(11, named("x", 1, "1", "8")).bytes(11, named("n", 7, "1", "k")).bytes(12, named("y", 1, "1", "4"))
+	drifting := message{}.bytes(1, nodeOf("DynamicQuantizeLinear")).bytes(11, named("x", 1, "s77", "8")).bytes(12, named("y", 1, "s77", "8"))
+	by := func(producer string, graph message) []byte {
+		return message{}.num(1, 10).str(2, producer).bytes(7, graph).bytes(8, message{}.num(2, 17))
+	}
+	for name, c := range map[string]struct {
+		file []byte
+		yaml string
+		want string
+	}{
+		"torch":     {by("pytorch", fixed), "", `torch.onnx.export(…, dynamic_axes={"x": {0: "batch"}, "n": {0: "batch"}, "y": {0: "batch"}})`},
+		"sklearn":   {by("skl2onnx", fixed), "", `to_onnx(…, initial_types=[("x", FloatTensorType([None, 8])), ("n", Int64TensorType([None, None]))])`},
+		"another":   {by("", fixed), "", "a symbolic axis 0 in every input and output"},
+		"one row":   {by("", fixed), "max_rows: 1", ""},
+		"quantised": {by("", drifting), "", "DynamicQuantizeLinear: answers depend on neighbours and on padding: never joined or padded unless the manifest says allow_batch_drift"},
+		"accepted":  {by("", drifting), "allow_batch_drift: true", ""},
+		"open":      {by("", plain()), "", ""},
+	} {
+		b, err := Open(fstest.MapFS{
+			"m.onnx": {Data: c.file}, ManifestFile: {Data: []byte("graphs: {model: {file: m.onnx, batching: {" + c.yaml + "}}}\n")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(b.Remarks(), "\n")
+		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }

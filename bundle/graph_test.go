@@ -163,3 +163,41 @@ func FuzzReadGraph(f *testing.F) {
 		}
 	})
 }
+
+// TestLimits follows what picks from tables of weights, and nothing else.
+func TestLimits(t *testing.T) {
+	node := func(op string, out string, in ...string) message {
+		n := message{}
+		for _, name := range in {
+			n = n.str(1, name)
+		}
+		return n.str(2, out).str(4, op)
+	}
+	axis := func(n message, i uint64) message { return n.bytes(5, message{}.str(1, "axis").num(3, i)) }
+	table := func(name string, dims ...byte) message {
+		return message{}.bytes(1, dims).num(2, 1).str(8, name)
+	}
+	g := message{}.
+		bytes(5, table("words", 30, 4)).bytes(5, table("types", 2, 4)).bytes(5, table("wide", 4, 50)).bytes(5, table("half", 9, 4)).
+		bytes(1, node("Gather", "a", "words", "ids")).
+		bytes(1, node("Cast", "wider", "types_i32")).bytes(1, node("Unsqueeze", "deeper", "wider")).bytes(1, node("Gather", "b", "types", "deeper")).
+		bytes(1, axis(node("Gather", "c", "wide", "columns"), 1)).
+		bytes(1, node("Add", "sum", "shifted", "shifted")).bytes(1, node("Gather", "d", "words", "sum")).
+		bytes(1, node("Gather", "e", "words", "twice")).bytes(1, node("DequantizeLinear", "f", "half")).bytes(1, node("Gather", "g", "f", "twice")).
+		bytes(1, node("Reshape", "turned", "wide")).bytes(1, node("Gather", "h", "turned", "reshaped")).
+		bytes(1, node("Identity", "circle", "circle")).bytes(1, node("Gather", "i", "circle", "circle"))
+	want := map[string]int64{"ids": 30, "types_i32": 2, "columns": 0, "shifted": 0, "twice": 9, "reshaped": 0, "x": 0}
+	for _, name := range []string{"ids", "columns", "shifted", "twice", "reshaped"} {
+		g = g.bytes(11, value(name, 7, -1, -1))
+	}
+	g = g.bytes(11, value("types_i32", 6, -1, -1)).bytes(11, value("x", 1, -1, -1)).bytes(12, value("y", 1, -1))
+	read, err := ReadGraph(bytes.NewReader(model(g)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range read.Inputs {
+		if v.Limit != want[v.Name] {
+			t.Errorf("%s: limit %d, want %d", v.Name, v.Limit, want[v.Name])
+		}
+	}
+}

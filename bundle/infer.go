@@ -12,6 +12,10 @@ import (
 	"github.com/scry-ml/scry/tensor"
 )
 
+// ErrNoGraph is wrapped by the error about a directory without a manifest and
+// without a graph. It wraps ErrInvalid.
+var ErrNoGraph = fmt.Errorf("%w: there is neither a %s nor an .onnx file, here or in a folder onnx", ErrInvalid, ManifestFile)
+
 // Guess is one inferred part of a manifest, for people to check.
 type Guess struct {
 	// Field is the manifest's field, such as "graphs.model.file".
@@ -67,12 +71,13 @@ func onlyGraph(dir fs.FS) (string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", invalid("graphs", "there is neither a %s nor an .onnx file", ManifestFile)
+		return "", &FieldError{Field: "graphs", text: ErrNoGraph.Error(), err: ErrNoGraph}
 	case 1:
 		return found[0], nil
 	}
 	sort.Strings(found)
-	return "", invalid("graphs", "there is no %s and more than one graph: %s", ManifestFile, strings.Join(found, ", "))
+	return "", invalid("graphs", "there is no %s and more than one graph: %s: push the one that you mean, or write a %s that says how they follow one another",
+		ManifestFile, strings.Join(found, ", "), ManifestFile)
 }
 
 func exists(dir fs.FS, name string) bool {

@@ -559,6 +559,8 @@ func (s *store) loaded() []*serverv1.LoadedVersion {
 			Graphs: []*serverv1.LoadedGraph{{
 				Name: "model", Device: "cpu", Provider: "CPUExecutionProvider", Precision: "fp32",
 				FallbackReason: "no NVIDIA driver", ComputedRows: 120, Runs: 15,
+				Batching: "items are joined", MaxRows: 1024,
+				Inputs: []*serverv1.LoadedInput{{Name: "tenure", Datatype: "FP32", Shape: []int64{-1, 1}}},
 			}},
 		})
 	}

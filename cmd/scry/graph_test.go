@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -10,6 +11,7 @@ import (
 type testGraph struct {
 	opset, ir        uint64
 	domain, external string
+	op               string   // "" = Identity
 	inputs           []string // NAME:TYPE[:AXES], such as x:float:N,1
 }
 
@@ -22,7 +24,7 @@ func (g testGraph) bytes() []byte {
 	var graph, node []byte
 	node = addText(node, 1, first)
 	node = addText(node, 2, "probability")
-	node = addText(node, 4, "Identity")
+	node = addText(node, 4, cmp.Or(g.op, "Identity"))
 	if g.domain != "" {
 		node = addText(node, 7, g.domain)
 	}

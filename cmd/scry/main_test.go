@@ -210,7 +210,7 @@ func padTokenizer(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // writeGraph writes a small ONNX file: graph FILE [opset=N] [ir=N] [domain=D]
-// [external=NAME] [input=NAME:TYPE[:AXES]]…, with an output probability.
+// [op=TYPE] [external=NAME] [input=NAME:TYPE[:AXES]]…, with an output probability.
 func writeGraph(ts *testscript.TestScript, _ bool, args []string) {
 	g := testGraph{opset: 21, ir: 10}
 	for _, arg := range args[1:] {
@@ -224,6 +224,8 @@ func writeGraph(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(err)
 		case "domain":
 			g.domain = value
+		case "op":
+			g.op = value
 		case "external":
 			g.external = value
 		case "input":

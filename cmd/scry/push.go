@@ -38,11 +38,11 @@ func (c *pushCmd) Run(ctx context.Context, app *app) error {
 	if c.Expect == "" && len(c.Tolerance) > 0 {
 		return wrongUse("--tolerance is for the answers of --expect")
 	}
-	name, err := c.name()
+	s, err := openSource(c.Path)
 	if err != nil {
 		return err
 	}
-	s, err := openSource(c.Path)
+	name, err := c.name()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
+	serverv1 "github.com/scry-ml/scry/proto/scry/server/v1"
 )
 
 // showCmd shows a version.
@@ -39,13 +40,45 @@ func (c *showCmd) Run(ctx context.Context, app *app) error {
 	if app.output.json() {
 		return app.output.message(v)
 	}
-	return c.write(app.output, v)
+	loaded, err := server.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
+	if err != nil {
+		return err
+	}
+	return c.write(app.output, v, batchingTexts(v, loaded))
+}
+
+// batchingTexts says of every graph of a version whether its calls are joined,
+// and if not, why. Only a loaded version can tell.
+func batchingTexts(v *modelstorev1.Version, loaded *serverv1.ListLoadedVersionsResponse) []string {
+	var texts []string
+	for _, l := range loaded.GetVersions() {
+		if l.GetModel() != v.GetModel() || l.GetVersion() != v.GetVersion() {
+			continue
+		}
+		for _, g := range l.GetGraphs() {
+			text := g.GetBatching()
+			if most := g.GetMaxRows(); most > 0 {
+				text += fmt.Sprintf(", up to %d rows a run", most)
+				if slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return in.SequenceAxis != nil }) {
+					text += ", different lengths together"
+				}
+			}
+			if len(l.GetGraphs()) > 1 {
+				text = g.GetName() + ": " + text
+			}
+			texts = append(texts, text)
+		}
+	}
+	if texts == nil {
+		texts = []string{"not known: the version is not loaded"}
+	}
+	return texts
 }
 
 // isNotRouted tells that a model exists and no version of it is activated.
 func isNotRouted(err error) bool { return client.ReasonOf(err) == "NO_ACTIVE_VERSION" }
 
-func (c *showCmd) write(o *output, v *modelstorev1.Version) error {
+func (c *showCmd) write(o *output, v *modelstorev1.Version, batching []string) error {
 	m := v.GetManifest()
 	t := o.table("", "")
 	line := func(name string, value any) {
@@ -72,6 +105,9 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version) error {
 		line("checked", fmt.Sprintf("%s at %s (%s)", verificationText(v.GetVerification()), v.GetVerification().GetOutput(), v.GetVerification().GetPrecision()))
 	}
 	line("takes", takes(m))
+	for _, text := range batching {
+		line("batching", text)
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeads())) {
 		line("answers", name+": "+headText(m.GetHeads()[name]))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scry-ml/scry/bundle"
@@ -32,6 +34,9 @@ func openSource(name string) (*source, error) {
 	if info.IsDir() {
 		return &source{dir: os.DirFS(name)}, nil
 	}
+	if filepath.Base(name) == bundle.ManifestFile {
+		return nil, wrongUse("%s is a part of a bundle: name its directory", name)
+	}
 	// The links of a path are resolved by opening it; external data has its name
 	// from the graph and is looked for beside the name that was given.
 	s := &source{dir: os.DirFS(filepath.Dir(name)), only: []string{filepath.Base(name)}}
@@ -42,16 +47,83 @@ func openSource(name string) (*source, error) {
 	defer f.Close()
 	graph, err := bundle.ReadGraph(f)
 	if err != nil {
+		if what := foreign(f, name); what != "" {
+			return nil, fmt.Errorf("%s: %s", name, what)
+		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	s.only = append(s.only, graph.ExternalData...)
 	return s, nil
 }
 
+// How a file of another kind becomes a graph.
+const (
+	fromTorch   = "load it in Python and torch.onnx.export(model, example, \"model.onnx\", dynamic_axes=…)"
+	fromSafe    = "export the model: optimum-cli export onnx --model DIR OUT, then push OUT"
+	fromPickle  = "load it in Python and export it: skl2onnx.to_onnx(model, …), onnxmltools or torch.onnx.export"
+	fromArchive = "unpack it and push the directory"
+)
+
+// foreign says what a file is that is no ONNX model, "" when it does not show.
+func foreign(f io.ReadSeeker, name string) string {
+	var head [512]byte
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return ""
+	}
+	n, _ := io.ReadFull(f, head[:])
+	is := func(magic string) bool { return strings.HasPrefix(string(head[:n]), magic) }
+	ext := strings.ToLower(filepath.Ext(name))
+	switch {
+	case n == 0:
+		return "the file is empty"
+	case is("version https://git-lfs"):
+		return "this is a Git LFS pointer, not the model: \"git lfs pull\" fetches it"
+	case ext == ".safetensors" || n > 9 && head[8] == '{' && head[9] == '"':
+		return "safetensors hold weights without a graph: " + fromSafe
+	case ext == ".pt" || ext == ".pth" || ext == ".ckpt" || ext == ".bin":
+		return "this is a PyTorch file, not ONNX: " + fromTorch
+	case ext == ".h5" || ext == ".keras" || ext == ".tflite" || ext == ".pb" || is("\x89HDF"):
+		return "this is a TensorFlow file, not ONNX: tf2onnx converts it"
+	case ext == ".pkl" || ext == ".joblib" || ext == ".pickle" || is("\x80"):
+		return "this is a pickle, not ONNX: " + fromPickle
+	case ext == ".json" || ext == ".ubj" || ext == ".cbm":
+		return "this is no ONNX model; of a boosting model onnxmltools makes one"
+	case is("PK\x03\x04"), is("\x1f\x8b"), is("7z\xbc\xaf"), is("\x28\xb5\x2f\xfd"):
+		return "this is an archive: " + fromArchive
+	}
+	return ""
+}
+
+// foreignIn says what a directory without a graph holds instead, "" when it
+// does not show.
+func (s *source) foreignIn() string {
+	entries, err := s.ReadDir(".")
+	if err != nil {
+		return ""
+	}
+	if len(entries) == 0 {
+		return "the directory is empty"
+	}
+	for _, e := range entries {
+		switch strings.ToLower(path.Ext(e.Name())) {
+		case ".safetensors":
+			return fmt.Sprintf("there is %s, which holds weights without a graph: %s", e.Name(), fromSafe)
+		case ".pt", ".pth", ".ckpt":
+			return fmt.Sprintf("there is %s, a PyTorch file: %s", e.Name(), fromTorch)
+		case ".pkl", ".joblib", ".pickle":
+			return fmt.Sprintf("there is %s, a pickle: %s", e.Name(), fromPickle)
+		}
+	}
+	return ""
+}
+
 // open reads the bundle.
 func (s *source) open(name string) (*bundle.Bundle, error) {
 	b, err := bundle.Open(s)
 	if err != nil {
+		if what := s.foreignIn(); what != "" && errors.Is(err, bundle.ErrNoGraph) {
+			err = fmt.Errorf("%w: %s", err, what)
+		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return b, nil
