@@ -132,6 +132,19 @@ save("mlp",
      [value("x", T.FLOAT, ["n", 32])], [value("y", T.FLOAT, ["n", 32])],
      [const("c", np.full((1, 1), 1 / 32, np.float32)), const("square", np.array([32, 32], np.int64))])
 
+# What a text encoder takes and gives, its axes named as badly as exporters do:
+# each token's row plus the sum over the text, and that sum. Padding that the
+# mask does not hide, or that is not cut off again, shows.
+save("texts",
+     [h.make_node("Gather", ["words", "input_ids"], ["word"]), h.make_node("Gather", ["types", "token_type_ids"], ["type"]),
+      h.make_node("Gather", ["seen", "attention_mask"], ["mask"]), h.make_node("Add", ["word", "type"], ["both"]),
+      h.make_node("Mul", ["both", "mask"], ["token"]), h.make_node("ReduceSum", ["token", "last"], ["text"], keepdims=1),
+      h.make_node("Add", ["token", "text"], ["hidden"]), h.make_node("ReduceSum", ["token", "last"], ["pooled"], keepdims=0)],
+     [value(n, T.INT64, ["batch", "batch"]) for n in ("input_ids", "attention_mask", "token_type_ids")],
+     [value("hidden", T.FLOAT, ["batch", "Addhidden_dim_1", 2]), value("pooled", T.FLOAT, ["batch", 2])],
+     [const("words", np.arange(1, 41, dtype=np.float32).reshape(20, 2)), const("types", np.array([[0, 0], [100, 200]], np.float32)),
+      const("seen", np.array([[0, 0], [1, 1]], np.float32)), const("last", np.array([1], np.int64))])
+
 # x * w with w = [1,2,3,4] in a file of its own.
 model = save("external", [h.make_node("Mul", ["x", "w"], ["y"])], [value("x", T.FLOAT, ["n", 4])],
              [value("y", T.FLOAT, ["n", 4])], [const("w", np.arange(1, 5, dtype=np.float32))])
