@@ -95,6 +95,11 @@ func (s *inferenceService) ModelConfig(ctx context.Context, req *inference.Model
 	}
 	defer release()
 	rows := g.MaxRows()
+	if slices.ContainsFunc(g.Signature().Inputs, func(v gpu.Value) bool { return len(v.Shape) < 2 }) {
+		// Clients leave the batch axis of a batched model out, and perf_analyzer
+		// cannot send a tensor that has no other. Its calls are joined all the same.
+		rows = 0
+	}
 	dims := func(v gpu.Value) tensor.Shape {
 		if rows > 0 && len(v.Shape) > 0 {
 			return v.Shape[1:]

@@ -234,8 +234,14 @@ func newPerfMaker(c *perfDataCmd, g *serverv1.LoadedGraph, manifest *bundlev1.Ma
 			return nil, wrongUse("--shape %s: the graph has no such input", name)
 		}
 	}
+	// The server reports such graphs as batched, and perf_analyzer adds their
+	// batch axis.
+	batched := g.GetMaxRows() > 0 && !slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return len(in.GetShape()) < 2 })
 	for _, in := range g.GetInputs() {
-		p := perfInput{name: in.GetName(), dtype: perfTypes[in.GetDatatype()], shape: slices.Clone(in.GetShape()), sequence: -1, batched: g.GetMaxRows() > 0}
+		p := perfInput{name: in.GetName(), dtype: perfTypes[in.GetDatatype()], shape: slices.Clone(in.GetShape()), sequence: -1, batched: batched}
+		if len(p.shape) == 0 {
+			return nil, fmt.Errorf("the input %q is a scalar, which perf_analyzer cannot send", p.name)
+		}
 		if p.dtype == tensor.Invalid {
 			return nil, fmt.Errorf("the input %q is %s, which this program does not know", p.name, in.GetDatatype())
 		}
