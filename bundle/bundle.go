@@ -206,7 +206,7 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 	}
 	for _, v := range append(append([]Value{}, g.Inputs...), g.Outputs...) {
 		if v.Kind != "tensor" {
-			return within(field, fmt.Errorf("%w: %q is a %s; only tensors are served (cut the graph before its ZipMap)", ErrGraph, v.Name, v.Kind))
+			return within(field, fmt.Errorf("%w: %q is a %s; only tensors are served: export it again, with skl2onnx by options={\"zipmap\": False}, which leaves the probabilities a tensor", ErrGraph, v.Name, v.Kind))
 		}
 	}
 	for input := range m.GetInputs() {

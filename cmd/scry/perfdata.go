@@ -36,6 +36,7 @@ type perfDataCmd struct {
 	MaxLength   int              `default:"128" help:"Longest text."`
 	Vocabulary  int64            `placeholder:"N" help:"Token ids lie below N (default: what the model takes)."`
 	Shape       map[string]shape `placeholder:"INPUT=D1,D2" help:"Extents of an input that the graph leaves open, without the batch axis."`
+	Values      map[string]words `placeholder:"INPUT=A,B,…" help:"Take the elements of an input from these, such as a graph's categories."`
 	Concurrency string           `default:"16" help:"For the command line that is printed: perf_analyzer's --concurrency-range."`
 	Seed        uint64           `default:"1" help:"The same seed makes the same data."`
 }
@@ -52,6 +53,15 @@ func (s *shape) UnmarshalText(text []byte) error {
 		}
 		*s = append(*s, d)
 	}
+	return nil
+}
+
+// words are values as they are written on a command line: a,b,c.
+type words []string
+
+// UnmarshalText reads values.
+func (w *words) UnmarshalText(text []byte) error {
+	*w = strings.Split(string(text), ",")
 	return nil
 }
 
@@ -79,7 +89,10 @@ func (c *perfDataCmd) Run(ctx context.Context, app *app) error {
 	if err := c.write(app.output, maker); err != nil {
 		return err
 	}
-	app.output.remark("%s", c.commandLine(app.connection, name, maker))
+	if len(maker.invented) > 0 {
+		app.output.remark("%s: made-up words; --values INPUT=A,B names those that the graph knows", strings.Join(maker.invented, ", "))
+	}
+	app.output.remark("%s", c.commandLine(app.connection, name))
 	return nil
 }
 
@@ -168,7 +181,7 @@ func (c *perfDataCmd) write(o *output, m *perfMaker) (err error) {
 }
 
 // commandLine is how perf_analyzer sends the data.
-func (c *perfDataCmd) commandLine(server *connection, name string, m *perfMaker) string {
+func (c *perfDataCmd) commandLine(server *connection, name string) string {
 	file := c.To
 	if file == "" {
 		file = c.Model.Model + ".json" // where the reader is asked to put it
@@ -204,7 +217,8 @@ type perfMaker struct {
 	random        *rand.Rand
 	inputs        []perfInput
 	median, sigma float64
-	low, high     int // bounds of lengths
+	low, high     int      // bounds of lengths
+	invented      []string // inputs that get made-up words
 }
 
 // perfInput is one input and how its elements are made up.
@@ -229,10 +243,19 @@ func newPerfMaker(c *perfDataCmd, g *serverv1.LoadedGraph, manifest *bundlev1.Ma
 		m.high = min(m.high, longest)
 	}
 	features := m.features(manifest.GetRow())
+	has := func(name string) bool {
+		return slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return in.GetName() == name })
+	}
 	for name := range c.Shape {
-		if !slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return in.GetName() == name }) {
+		if !has(name) {
 			return nil, wrongUse("--shape %s: the graph has no such input", name)
 		}
+	}
+	for name, values := range c.Values {
+		if !has(name) {
+			return nil, wrongUse("--values %s: the graph has no such input", name)
+		}
+		features[name] = m.among(values)
 	}
 	// The server reports such graphs as batched, and perf_analyzer adds their
 	// batch axis.
@@ -257,12 +280,18 @@ func newPerfMaker(c *perfDataCmd, g *serverv1.LoadedGraph, manifest *bundlev1.Ma
 		}
 		feature, ok := features[p.name]
 		switch {
+		case c.Values[p.name] != nil && p.dtype != tensor.String && feature.number == nil:
+			return nil, wrongUse("--values %s: the input takes numbers", p.name)
 		case ok && feature.text != nil && p.dtype == tensor.String:
 			p.text = feature.text
+			if feature.invented {
+				m.invented = append(m.invented, p.name)
+			}
 		case ok && feature.number != nil && p.dtype != tensor.String:
 			p.number = feature.number
 		case p.dtype == tensor.String:
 			p.text = func(int) string { return m.word() }
+			m.invented = append(m.invented, p.name)
 		case manifest.GetImage() != nil && len(p.shape) == 4:
 			p.number = m.pixels(manifest.GetImage(), p)
 		default:
@@ -383,8 +412,9 @@ func (m *perfMaker) pixels(image *bundlev1.Image, p perfInput) func(i, length in
 
 // made is how the elements of one feature are made up.
 type made struct {
-	number func(i, length int) float64
-	text   func(i int) string
+	number   func(i, length int) float64
+	text     func(i int) string
+	invented bool // the words mean nothing to the graph
 }
 
 // features says how the inputs of rows are made up, by input.
@@ -443,12 +473,10 @@ func (m *perfMaker) feature(f *bundlev1.Feature) made {
 	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
 		return made{number: func(int, int) float64 { return float64(m.random.IntN(2)) }}
 	case bundlev1.FeatureType_FEATURE_TYPE_STRING:
-		return made{text: func(int) string {
-			if c := f.GetCategories(); len(c) > 0 {
-				return c[m.random.IntN(len(c))]
-			}
-			return m.word()
-		}}
+		if len(f.GetCategories()) > 0 {
+			return m.among(f.GetCategories())
+		}
+		return made{text: func(int) string { return m.word() }, invented: true}
 	case bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
 		year := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 		return made{number: func(int, int) float64 {
@@ -456,6 +484,20 @@ func (m *perfMaker) feature(f *bundlev1.Feature) made {
 		}}
 	}
 	return made{number: func(int, int) float64 { return low + m.random.Float64()*(high-low) }}
+}
+
+// among picks from values: strings, and numbers where all are numbers.
+func (m *perfMaker) among(values []string) made {
+	out := made{text: func(int) string { return values[m.random.IntN(len(values))] }}
+	numbers := make([]float64, len(values))
+	for i, v := range values {
+		var err error
+		if numbers[i], err = strconv.ParseFloat(v, 64); err != nil {
+			return out
+		}
+	}
+	out.number = func(int, int) float64 { return numbers[m.random.IntN(len(numbers))] }
+	return out
 }
 
 // word makes a string up.

@@ -175,7 +175,10 @@ func headText(h *bundlev1.Head) string {
 	switch {
 	case h.GetProbability() != nil:
 		p := h.GetProbability()
-		text := "probability of " + p.GetEvent()
+		text := "probability"
+		if p.GetEvent() != "" {
+			text += " of " + p.GetEvent()
+		}
 		if p.GetCalibration() != nil {
 			text += ", calibrated"
 		}

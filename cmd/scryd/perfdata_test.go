@@ -133,6 +133,12 @@ row:
 		}},
 		{model: "picture", files: pictureBundle(t)},
 		{model: "strings", files: graph(t, "labels")},
+		{model: "known", files: graph(t, "labels"), args: []string{"--values", "text=yes,no,a,b,c,d,e,f,g,h,i,j,k,l,m"}, check: func(t *testing.T, entry map[string]perfTensor) {
+			var word []string
+			if err := json.Unmarshal(entry["text"].Content, &word); err != nil || len(word) != 1 || len(word[0]) > 3 {
+				t.Errorf("%v %v", word, err)
+			}
+		}},
 		{model: "types", files: graph(t, "types")},
 		{model: "halves", files: graph(t, "float16")},
 		{model: "fixed", files: graph(t, "fixed")},
@@ -148,7 +154,11 @@ row:
 			if err != nil {
 				t.Fatalf("scry %s: %v\n%s", strings.Join(args, " "), err, &complaint)
 			}
-			if want := "perf_analyzer -m " + c.model + " -i grpc -u " + d.app.GRPCAddr() + " "; !strings.HasPrefix(complaint.String(), want) {
+			lines := strings.Split(strings.TrimSpace(complaint.String()), "\n")
+			if invented := strings.Contains(complaint.String(), "made-up words"); invented != (c.model == "strings" || c.model == "types") {
+				t.Errorf("%q", &complaint)
+			}
+			if want := "perf_analyzer -m " + c.model + " -i grpc -u " + d.app.GRPCAddr() + " "; !strings.HasPrefix(lines[len(lines)-1], want) {
 				t.Errorf("%q, want %q…", &complaint, want)
 			}
 			var file struct{ Data []map[string]perfTensor }
