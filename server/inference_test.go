@@ -494,9 +494,14 @@ func TestDescriptions(t *testing.T) {
 	s.serve("matmul", "matmul")
 	s.serve("fixed", "fixed")
 	s.serve("gather", "gather")
+	s.serve("types", "types")
 	meta, err := s.ServerMetadata(t.Context(), &inference.ServerMetadataRequest{})
 	if err != nil || meta.GetName() != "scry" || meta.GetVersion() != "v9" || !slices.Contains(meta.GetExtensions(), "statistics") {
 		t.Errorf("server: %v %v", meta, err)
+	}
+	// Only what works: no extension for what is refused.
+	if want := []string{"model_configuration", "model_repository", "schedule_policy", "statistics"}; !slices.Equal(meta.GetExtensions(), want) {
+		t.Errorf("extensions %v, want %v", meta.GetExtensions(), want)
 	}
 	for _, c := range []struct {
 		model, input, datatype string
@@ -506,6 +511,8 @@ func TestDescriptions(t *testing.T) {
 		{"matmul", "x", "FP32", []int64{-1, 3}, []int64{3}, true},
 		{"gather", "ids", "INT64", []int64{-1, -1}, []int64{-1}, true},
 		{"fixed", "x", "FP32", []int64{2, 3}, []int64{2, 3}, false},
+		// Nothing would be left without the batch axis, which perf_analyzer cannot send.
+		{"types", "f32", "FP32", []int64{-1}, []int64{-1}, false},
 	} {
 		m, err := s.ModelMetadata(t.Context(), &inference.ModelMetadataRequest{Name: c.model})
 		if err != nil {

@@ -24,7 +24,7 @@ func TestTritonClient(t *testing.T) {
 		t.Skip("SCRY_TRITONCLIENT_PYTHON names no Python that has tritonclient[grpc]: see scripts/inference/tritonclient.sh")
 	}
 	s := newLiveServer(t, gputest.OpenRuntime(t), Config{Trusted: true})
-	for _, graph := range []string{"types", "matmul", "labels", "float16", "gather"} {
+	for _, graph := range []string{"types", "matmul", "labels", "float16", "gather", "texts"} {
 		s.serve(graph, graph)
 	}
 	s.push("matmul", map[string]string{

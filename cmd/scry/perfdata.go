@@ -28,7 +28,7 @@ import (
 type perfDataCmd struct {
 	Model       modelRef         `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
 	Graph       string           `placeholder:"NAME" help:"Of a bundle with several graphs: which one (default: the first that runs)."`
-	To          string           `type:"path" placeholder:"FILE" help:"Write to FILE instead of standard output."`
+	To          string           `placeholder:"FILE" help:"Write to FILE instead of standard output."`
 	Count       int              `placeholder:"N" help:"Requests (default: 1000, or as many as 64 MiB hold)."`
 	Median      float64          `default:"24" help:"Median length of texts, in tokens; lengths are log-normal."`
 	Sigma       float64          `default:"0.8" help:"Standard deviation of the logarithm of the length."`

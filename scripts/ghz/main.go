@@ -22,7 +22,7 @@ const (
 	folder   = "scripts/ghz"
 	rows     = 1000
 	texts    = 1000
-	pictures = 100 // a hundred are half a megabyte already
+	pictures = 1000
 )
 
 func main() {
@@ -149,16 +149,16 @@ func textRequest(random *rand.Rand, i int) any {
 	return map[string]any{"texts": []any{map[string]any{"id": fmt.Sprintf("t%d", i), "text": text.String()}}}
 }
 
-// imageRequest holds a part of a photo, its shorter side 96 to 160 pixels.
+// imageRequest holds a part of a photo, 64 to 112 pixels wide and high.
 func imageRequest(random *rand.Rand, i int, photos []image.Image) (any, error) {
 	photo := photos[random.IntN(len(photos))]
 	side := 120 + random.IntN(photo.Bounds().Dy()-120)
 	at := image.Pt(random.IntN(photo.Bounds().Dx()-side+1), random.IntN(photo.Bounds().Dy()-side+1))
-	short := 96 + random.IntN(65)
+	short := 64 + random.IntN(49)
 	small := image.NewRGBA(image.Rect(0, 0, short, short))
 	draw.CatmullRom.Scale(small, small.Bounds(), photo, image.Rectangle{Min: at, Max: at.Add(image.Pt(side, side))}, draw.Src, nil)
 	var content bytes.Buffer
-	if err := jpeg.Encode(&content, small, &jpeg.Options{Quality: 60}); err != nil {
+	if err := jpeg.Encode(&content, small, &jpeg.Options{Quality: 50}); err != nil {
 		return nil, err
 	}
 	return map[string]any{"images": []any{map[string]any{"id": fmt.Sprintf("p%d", i), "content": content.Bytes()}}}, nil

@@ -2,7 +2,7 @@
 
     python3 tritonclient_check.py ADDRESS [DESCRIPTORS]
 
-The server has the graphs types, matmul, labels, float16 and gather of
+The server has the graphs types, matmul, labels, float16, gather and texts of
 gpu/gputest/testdata under their names, each routed to version 1, and a version
 2 of matmul that is not routed. DESCRIPTORS is scry's FileDescriptorSet, which
 is compared with the client's: what both have must have the same name, number
@@ -124,6 +124,23 @@ def check_async(client):
         np.testing.assert_allclose(result.as_numpy("y"), expected(np.array([[i, 2, 3]], np.float32)), rtol=1e-5)
 
 
+def check_mixed_lengths(client):
+    """Texts of many lengths at once: each gets the answer that it has alone."""
+    def text(k):
+        ids = (np.arange(1 + k * 7 % 23)[None] + k) % 20
+        return [tensor("input_ids", ids), tensor("attention_mask", np.ones_like(ids)), tensor("token_type_ids", np.zeros_like(ids))]
+
+    alone = [client.infer("texts", text(k)) for k in range(40)]
+    answers = queue.Queue()
+    for k in range(40):
+        client.async_infer("texts", text(k), lambda result, error, k=k: answers.put((k, result, error)))
+    for _ in range(40):
+        k, result, error = answers.get(timeout=30)
+        assert error is None, error
+        for name in ("hidden", "pooled"):
+            np.testing.assert_array_equal(result.as_numpy(name), alone[k].as_numpy(name))
+
+
 def check_stream(client):
     answers = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
@@ -237,7 +254,7 @@ def main():
     if len(sys.argv) > 2:
         check_descriptors(sys.argv[2])
     with triton.InferenceServerClient(address) as client:
-        for check in (check_server, check_descriptions, check_infer, check_refusals, check_async, check_stream,
+        for check in (check_server, check_descriptions, check_infer, check_refusals, check_async, check_mixed_lengths, check_stream,
                       check_statistics, check_repository):
             check(client)
             print(check.__name__, "ok", flush=True)
