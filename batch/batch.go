@@ -48,6 +48,9 @@ type FullError struct {
 	QueuedRows, MaxQueuedRows int
 	// RetryAfter estimates, from the measured rate, when the call would fit.
 	RetryAfter time.Duration
+	// Waited is how long the item was in the queue before it had to give way; 0
+	// when it was refused at once.
+	Waited time.Duration
 }
 
 func (e *FullError) Error() string {
@@ -64,6 +67,9 @@ type DeadlineError struct {
 	// Predicted is the time until the answer, Remaining the time that the
 	// deadline leaves; both count from the refusal.
 	Predicted, Remaining time.Duration
+	// Waited is how long the item was in the queue; 0 when it was refused at
+	// once.
+	Waited time.Duration
 }
 
 func (e *DeadlineError) Error() string {
@@ -147,6 +153,8 @@ type Batch[I, O any] struct {
 	// Shape.Rows.
 	Shape Shape
 	Rows  int
+	// Waited is how long the first of the items to come has waited for the run.
+	Waited time.Duration
 	// Items are the values, the most urgent first.
 	Items []I
 	// Outputs and Errs have the length of Items and start zeroed; the run

@@ -354,7 +354,9 @@ func (q *Queue[I, O]) enqueue(k *call[I, O], d demand, now instant, answered *[]
 	for _, t := range displaced {
 		e := t.owner.(*entry[I, O])
 		e.result.Queue = now - e.arrived
-		q.fail(e, q.sched.full(t.rows, t.cost), answered)
+		full := q.sched.full(t.rows, t.cost)
+		full.Waited = e.result.Queue
+		q.fail(e, full, answered)
 		q.sched.lanes.remove(t)
 	}
 	if q.cfg.Window > 0 {

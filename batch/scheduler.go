@@ -240,14 +240,14 @@ func (s *scheduler) admit(d demand, now instant, busy time.Duration) (displaced 
 }
 
 // full is the refusal of work that would put the queue so far over its bounds.
-func (s *scheduler) full(overRows int, overCost int64) error {
+func (s *scheduler) full(overRows int, overCost int64) *FullError {
 	const least, most, unknown = time.Millisecond, 30 * time.Second, 100 * time.Millisecond
 	hint := unknown
 	if s.pace > 0 && s.lanes.rows > 0 {
 		share := max(float64(overRows)/float64(s.lanes.rows), float64(overCost)/float64(max(s.lanes.cost, 1)))
 		hint = min(most, max(least, time.Duration(float64(s.drainTime(s.lanes.cost))*share)))
 	}
-	return &FullError{s.lanes.rows, s.cfg.MaxQueuedRows, hint}
+	return &FullError{QueuedRows: s.lanes.rows, MaxQueuedRows: s.cfg.MaxQueuedRows, RetryAfter: hint}
 }
 
 // completion predicts the time until work is answered that waits behind so

@@ -81,7 +81,7 @@ func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 			e.result.Queue = now - e.arrived
 			var err error = context.DeadlineExceeded
 			if e.deadline > now {
-				err = &DeadlineError{q.sched.alone(e.rows, e.length), e.deadline - now}
+				err = &DeadlineError{q.sched.alone(e.rows, e.length), e.deadline - now, now - e.arrived}
 			}
 			q.fail(e, err, answered)
 		}
@@ -112,13 +112,14 @@ func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 func (q *Queue[I, O]) begin(s *slot[I, O], tickets []*ticket, now instant, inline bool) {
 	b := &s.batch
 	b.Shape, b.Rows = q.sched.shape(tickets)
-	s.cost = 0
+	s.cost, b.Waited = 0, 0
 	for _, t := range tickets {
 		e := t.owner.(*entry[I, O])
 		e.slot = s
 		s.entries = append(s.entries, e)
 		b.Items = append(b.Items, e.value)
 		s.cost += t.cost
+		b.Waited = max(b.Waited, now-t.arrived)
 	}
 	var zero O
 	for range tickets {

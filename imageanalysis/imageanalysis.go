@@ -30,6 +30,9 @@ type Model interface {
 	Bundle() *bundle.Bundle
 	Pipeline() *pipeline.Pipeline
 	Identity() pipeline.Identity
+	// Admit returns the error with which so many rows of that cost in tokens (0:
+	// rows) would be refused now.
+	Admit(ctx context.Context, rows int, cost int64) error
 	Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer
 }
 
@@ -54,7 +57,16 @@ func Analyze(ctx context.Context, m Model, images []*imageanalysisv1.ImageItem, 
 	if err := m.Pipeline().CheckCount("images", len(images)); err != nil {
 		return err
 	}
-	return pipeline.Waves(ctx, m.Pipeline().ImageWaves(len(images)), func(ctx context.Context, _ int, w pipeline.Wave) error {
+	waves := m.Pipeline().ImageWaves(len(images))
+	if len(waves) > 0 {
+		// What cannot be answered in time is refused before any picture is
+		// decoded. The first wave must fit into the queue; the time is needed for
+		// all.
+		if err := m.Admit(ctx, waves[0].To-waves[0].From, int64(len(images))); err != nil {
+			return err
+		}
+	}
+	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error {
 		return analyzeWave(ctx, m, heads, images, w, results, errs)
 	})
 }

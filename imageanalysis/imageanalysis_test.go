@@ -154,6 +154,25 @@ func TestPictures(t *testing.T) {
 }
 
 // TestTwoModels wants each to add its part.
+// TestRefusedBeforeDecoding: what is no picture shows whether anybody has looked
+// at it.
+func TestRefusedBeforeDecoding(t *testing.T) {
+	m := model(t, manifest)
+	m.Refuse = &batch.DeadlineError{Predicted: 2, Remaining: 1}
+	images := []*imageanalysisv1.ImageItem{{Content: []byte("no picture")}, picture("a", 9)}
+	_, errs, err := analyze(t, m, images, nil)
+	if !errors.Is(err, batch.ErrDeadline) || errs[0] != nil || m.Items.Load() > 0 {
+		t.Errorf("%v, item error %v, %d items ran", err, errs[0], m.Items.Load())
+	}
+	if m.Admitted.Rows != 2 || m.Admitted.Cost != 2 {
+		t.Errorf("asked for %+v", m.Admitted)
+	}
+	m.Refuse = nil
+	if _, errs, err = analyze(t, m, images, nil); err != nil || errs[0] == nil || errs[1] != nil {
+		t.Errorf("%v, %v", err, errs)
+	}
+}
+
 func TestTwoModels(t *testing.T) {
 	images := []*imageanalysisv1.ImageItem{picture("", 51), {}}
 	results, errs := imageanalysis.NewResults(images, 5), make([]error, 2)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -88,6 +89,7 @@ type Picture struct {
 // Image decodes a JPEG, PNG, WebP or GIF picture and brings it to the model's
 // size and range. Errors are an *InputError or the context's.
 func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
+	start := time.Now()
 	if p.image == nil {
 		return Picture{}, fmt.Errorf("%w: the model takes no pictures", ErrInput)
 	}
@@ -112,7 +114,7 @@ func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
 	if err != nil {
 		return Picture{Info: info}, imageError(err)
 	}
-	return Picture{Item: Item{Inputs: []tensor.Tensor{t}, Rows: 1}, Info: info}, nil
+	return Picture{Item: Item{Inputs: []tensor.Tensor{t}, Rows: 1, Prepared: time.Since(start)}, Info: info}, nil
 }
 
 // Decoding bounds what the decoding of all pictures of a process holds at a

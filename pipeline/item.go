@@ -48,6 +48,9 @@ type Item struct {
 	Rows int
 	// Length is the extent of the sequence axis, 0 when there is none.
 	Length int
+	// Prepared is the time that preprocessing took: tokenising, decoding (and
+	// waiting for room to decode), mapping of rows.
+	Prepared time.Duration
 }
 
 // Answer is what the graphs made of one item.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -207,7 +208,7 @@ func (p *Pipeline) Rows(rows []*structpb.Struct) (Item, []RowReport, error) {
 	if p.row == nil {
 		return Item{}, nil, fmt.Errorf("%w: the model takes no rows", ErrInput)
 	}
-	events := 0
+	start, events := time.Now(), 0
 	for _, row := range rows {
 		events = max(events, p.row.eventsOf(row))
 	}
@@ -221,6 +222,7 @@ func (p *Pipeline) Rows(rows []*structpb.Struct) (Item, []RowReport, error) {
 	for i, row := range rows {
 		w.write(i, row.GetFields(), &reports[i])
 	}
+	item.Prepared = time.Since(start)
 	return item, reports, nil
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"time"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -269,7 +270,7 @@ func (c *column) events(row int) (from, to int) {
 // Item maps the rows of one wave to one item, column by column. A bad value
 // fails its row only; such a row keeps its place, holding harmless values.
 func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
-	events := 0
+	start, events := time.Now(), 0
 	for row := wave.From; row < wave.To; row++ {
 		events = max(events, t.eventsOf(row))
 	}
@@ -299,6 +300,7 @@ func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
 			}
 		}
 	}
+	item.Prepared = time.Since(start)
 	return item, w.report, nil
 }
 

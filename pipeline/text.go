@@ -3,7 +3,10 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"sync/atomic"
+	"time"
 	"unicode"
 
 	"github.com/scry-ml/scry/bundle"
@@ -22,6 +25,8 @@ type textPlan struct {
 	mask   string
 	types  string
 	padID  int32
+
+	density density
 }
 
 func newTextPlan(b *bundle.Bundle) (*textPlan, error) {
@@ -95,7 +100,7 @@ func (p *Pipeline) checkText(field string, size int) error {
 }
 
 func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
-	out := PreparedText{field: field}
+	out, start, size := PreparedText{field: field}, time.Now(), len(text)
 	text, repaired := tokenizer.Repair(text)
 	if repaired {
 		out.warn(servingv1.WarningCode_WARNING_CODE_TEXT_REPAIRED, "invalid UTF-8 was replaced by U+FFFD")
@@ -120,8 +125,49 @@ func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
 		return PreparedText{}, err
 	}
 	out.Tokens = len(ids)
+	if out.Tokens < p.text.max { // one that was cut says nothing of its length
+		p.text.density.observe(out.Tokens, size)
+	}
 	out.Item, err = p.text.item(ids, 1)
+	out.Item.Prepared = time.Since(start)
 	return out, err
+}
+
+// density is the measured number of tokens per byte of a model's texts: tokens
+// in the upper half, bytes in the lower one.
+type density struct{ sums atomic.Uint64 }
+
+func (d *density) observe(tokens, bytes int) {
+	const much = 1 << 20 // older texts fade
+	for {
+		old := d.sums.Load()
+		t, b := old>>32+uint64(tokens), old&math.MaxUint32+uint64(bytes)
+		if b >= much {
+			t, b = t/2, b/2
+		}
+		if t > math.MaxUint32 || d.sums.CompareAndSwap(old, t<<32|b) {
+			return
+		}
+	}
+}
+
+// tokens estimates a text's tokens. Before any was measured a token is taken
+// for five bytes: too few tokens refuse nothing.
+func (d *density) tokens(bytes int) int {
+	sums := d.sums.Load()
+	if sums&math.MaxUint32 == 0 {
+		return bytes / 5
+	}
+	return int(float64(bytes) * float64(sums>>32) / float64(sums&math.MaxUint32))
+}
+
+// EstimateTokens returns about how many tokens a text of so many bytes has, by
+// the texts that were tokenised so far, within what the model takes.
+func (p *Pipeline) EstimateTokens(bytes int) int {
+	if p.text == nil {
+		return 0
+	}
+	return min(max(p.text.density.tokens(bytes), p.text.tok.SpecialTokens(false)+1), p.text.max)
 }
 
 func (t *PreparedText) warn(code servingv1.WarningCode, message string) {

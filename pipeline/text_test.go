@@ -180,3 +180,35 @@ func BenchmarkText(b *testing.B) {
 		}
 	}
 }
+
+// TestEstimateTokens follows what was tokenised, within the model's bounds.
+func TestEstimateTokens(t *testing.T) {
+	p := texts(t, pipeline.Limits{}, "max_length: 64")
+	want := func(bytes, tokens int) {
+		t.Helper()
+		if got := p.EstimateTokens(bytes); got != tokens {
+			t.Errorf("%d bytes are taken for %d tokens, want %d", bytes, got, tokens)
+		}
+	}
+	want(100, 20) // nothing is known
+	want(1, 3)    // special ones and one more
+	want(1<<20, 64)
+	if _, err := p.Text(strings.Repeat("hello ", 18)); err != nil { // 108 bytes, 20 tokens
+		t.Fatal(err)
+	}
+	want(108, 20)
+	want(216, 40)
+	if _, err := p.Text(strings.Repeat("hello ", 1000)); err != nil { // cut: it says nothing
+		t.Fatal(err)
+	}
+	want(216, 40)
+	dense := strings.Repeat("?", 30) // a token a byte
+	for range 2 << 20 / len(dense) {
+		if _, err := p.Text(dense); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.EstimateTokens(30); got < 30 || got > 33 {
+		t.Errorf("30 dense bytes are taken for %d tokens", got)
+	}
+}

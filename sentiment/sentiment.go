@@ -24,6 +24,9 @@ type Model interface {
 	Bundle() *bundle.Bundle
 	Pipeline() *pipeline.Pipeline
 	Identity() pipeline.Identity
+	// Admit returns the error with which so many rows of that cost in tokens (0:
+	// rows) would be refused now.
+	Admit(ctx context.Context, rows int, cost int64) error
 	Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer
 }
 
@@ -48,10 +51,30 @@ func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, featur
 	if err := m.Pipeline().CheckCount("texts", len(texts)); err != nil {
 		return err
 	}
-	waves := m.Pipeline().TextWaves(len(texts), func(i int) int { return len(texts[i].GetText()) + len(texts[i].GetTextBytes()) })
+	size := func(i int) int { return len(texts[i].GetText()) + len(texts[i].GetTextBytes()) }
+	waves := m.Pipeline().TextWaves(len(texts), size)
+	if err := admit(ctx, m, waves, size); err != nil {
+		return err
+	}
 	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error {
 		return analyzeWave(ctx, m, heads, texts, w, results, errs)
 	})
+}
+
+// admit refuses a call that cannot be answered in time before any text is
+// tokenised. The rows are those of the first wave, which must fit into the
+// queue; the time is needed for all.
+func admit(ctx context.Context, m Model, waves []pipeline.Wave, size func(i int) int) error {
+	tokens := int64(0)
+	for _, w := range waves {
+		for i := w.From; i < w.To; i++ {
+			tokens += int64(m.Pipeline().EstimateTokens(size(i)))
+		}
+	}
+	if len(waves) == 0 {
+		return nil
+	}
+	return m.Admit(ctx, waves[0].To-waves[0].From, tokens)
 }
 
 // analyzeWave answers the texts of one wave.

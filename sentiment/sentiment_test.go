@@ -161,6 +161,30 @@ func TestTexts(t *testing.T) {
 
 // TestTwoModels wants each to add its part, and a text that the first refuses
 // to be left out by the second.
+// TestRefusedBeforeTokenising: a text that no tokenizer takes shows whether one
+// has seen it.
+func TestRefusedBeforeTokenising(t *testing.T) {
+	m := model(t, manifest, always(0.2, 0.7, 0.1))
+	texts := []*sentimentv1.TextItem{text(""), text("hello world"), text(strings.Repeat("long ", 100))}
+	m.Refuse = &batch.DeadlineError{Predicted: 2, Remaining: 1}
+	_, errs, err := analyze(t, m, texts)
+	if !errors.Is(err, batch.ErrDeadline) {
+		t.Fatalf("%v, want ErrDeadline", err)
+	}
+	if errs[0] != nil || m.Items.Load() > 0 {
+		t.Errorf("a text was looked at (%v), %d items ran", errs[0], m.Items.Load())
+	}
+	// Nothing was measured, so a token stands for five bytes, at least one beside
+	// the special ones, at most what the model takes.
+	if m.Admitted.Rows != 3 || m.Admitted.Cost != 3+3+8 {
+		t.Errorf("asked for %+v", m.Admitted)
+	}
+	m.Refuse = nil
+	if _, errs, err = analyze(t, m, texts); err != nil || !errors.Is(errs[0], pipeline.ErrInput) {
+		t.Errorf("%v, %v", err, errs[0])
+	}
+}
+
 func TestTwoModels(t *testing.T) {
 	texts := []*sentimentv1.TextItem{text("fine"), text("")}
 	results, errs := sentiment.NewResults(texts, 10), make([]error, 2)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -67,7 +68,12 @@ func newLiveServer(t testing.TB, loader gpu.Loader, cfg Config) *liveServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &liveServer{t: t, store: store, manager: serving.New(serving.Config{Catalogue: storeCatalogue{store}, Loader: loader, Spare: 100})}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	s := &liveServer{t: t, store: store, manager: serving.New(serving.Config{
+		Catalogue: storeCatalogue{store}, Loader: loader, Spare: 100, Recorder: NewRecorder(cfg.Registry),
+	})}
 	cfg.Store, cfg.Manager, cfg.Devices = store, s.manager, loader
 	if s.server, err = New(cfg); err != nil {
 		t.Fatal(err)

@@ -75,10 +75,13 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	resp, err := s.answer(ctx, m, req, start, next)
 	if err == nil {
 		m.metrics.sent.Inc()
+		s.ended(ctx, m, start, nil)
+		return resp, nil
 	}
-	err = s.finish(ctx, info.FullMethod, err)
-	s.ended(ctx, m, start, err)
-	return resp, err
+	answer := s.finish(ctx, info.FullMethod, err)
+	s.ended(ctx, m, start, answer)
+	s.metrics.refused(err, time.Since(start))
+	return nil, answer
 }
 
 func (s *Server) answer(ctx context.Context, m *method, req any, now time.Time, next grpc.UnaryHandler) (resp any, err error) {

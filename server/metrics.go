@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/serving"
 )
@@ -16,10 +18,10 @@ import (
 type metrics struct {
 	started, handled, received, sent *prometheus.CounterVec
 	took                             *prometheus.HistogramVec
+	refusal                          *prometheus.HistogramVec
 }
 
-// Seconds from 50 µs on: a lone row takes that little.
-var latencyBuckets = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+var latencyBuckets = serving.Bounds[:]
 
 func newMetrics(reg *prometheus.Registry, manager *serving.Manager) *metrics {
 	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
@@ -33,7 +35,15 @@ func newMetrics(reg *prometheus.Registry, manager *serving.Manager) *metrics {
 		sent:     counter("grpc_server_msg_sent_total", "Messages sent.", labels),
 		took:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "grpc_server_handling_seconds", Help: "Time of a call on the server.", Buckets: latencyBuckets}, labels),
 	}
-	reg.MustRegister(m.started, m.handled, m.received, m.sent, m.took, &loadedCollector{manager: manager})
+	m.refusal = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "scry_refusal_seconds", Help: "Time on the server of calls that were refused for overload.", Buckets: latencyBuckets,
+	}, []string{"reason", "queued"})
+	for _, reason := range []string{"QUEUE_FULL", "DEADLINE_UNREACHABLE"} {
+		for _, queued := range []string{"false", "true"} {
+			m.refusal.WithLabelValues(reason, queued)
+		}
+	}
+	reg.MustRegister(m.started, m.handled, m.received, m.sent, m.took, m.refusal, &loadedCollector{manager: manager})
 	return m
 }
 
@@ -76,36 +86,75 @@ func (m *methodMetrics) ended(code codes.Code, took time.Duration) {
 	m.took.Observe(took.Seconds())
 }
 
+// refused notes how long the refusal of a call took, if err is one for overload.
+func (m *metrics) refused(err error, took time.Duration) {
+	var reason string
+	var waited time.Duration
+	if full, ok := errors.AsType[*batch.FullError](err); ok {
+		reason, waited = "QUEUE_FULL", full.Waited
+	} else if late, ok := errors.AsType[*batch.DeadlineError](err); ok {
+		reason, waited = "DEADLINE_UNREACHABLE", late.Waited
+	} else {
+		return
+	}
+	m.refusal.WithLabelValues(reason, strconv.FormatBool(waited > 0)).Observe(took.Seconds())
+}
+
 // Recorder counts served items by model and version. It implements
 // serving.Recorder.
 type Recorder struct {
-	items   *prometheus.CounterVec
-	queue   *prometheus.HistogramVec
-	compute *prometheus.HistogramVec
+	items                            *prometheus.CounterVec
+	prepared, queue, compute, answer *prometheus.HistogramVec
 }
 
 // NewRecorder registers the item metrics.
 func NewRecorder(reg *prometheus.Registry) *Recorder {
 	labels := []string{"model", "version"}
-	r := &Recorder{
-		items:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "scry_items_total", Help: "Rows, texts and pictures answered, by outcome."}, append(labels, "outcome")),
-		queue:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_queue_seconds", Help: "Time that a text, a picture or the rows of a call waited for devices.", Buckets: latencyBuckets}, labels),
-		compute: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "scry_item_compute_seconds", Help: "Time of the device runs that it was part of.", Buckets: latencyBuckets}, labels),
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: latencyBuckets}, labels)
+		reg.MustRegister(v)
+		return v
 	}
-	reg.MustRegister(r.items, r.queue, r.compute)
+	r := &Recorder{
+		items:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "scry_items_total", Help: "Rows, texts and pictures answered, by outcome."}, append(labels[:2:2], "outcome")),
+		prepared: histogram("scry_item_preprocess_seconds", "Time that tokenising a text, decoding a picture or mapping rows took."),
+		queue:    histogram("scry_item_queue_seconds", "Time that a text, a picture or the rows of a call waited for devices."),
+		compute:  histogram("scry_item_compute_seconds", "Time of the device runs that it was part of."),
+		answer:   histogram("scry_item_total_seconds", "Time from the start of its preprocessing to its outputs."),
+	}
+	reg.MustRegister(r.items)
 	return r
 }
 
-// Item implements serving.Recorder.
-func (r *Recorder) Item(id pipeline.Identity, rows int, stats pipeline.Stats, err error) {
+// Meter implements serving.Recorder.
+func (r *Recorder) Meter(id pipeline.Identity) serving.Meter {
 	version := strconv.FormatInt(id.Version, 10)
+	return &meter{
+		ok: r.items.WithLabelValues(id.Model, version, "ok"), failed: r.items.WithLabelValues(id.Model, version, "error"),
+		prepared: r.prepared.WithLabelValues(id.Model, version), queue: r.queue.WithLabelValues(id.Model, version),
+		compute: r.compute.WithLabelValues(id.Model, version), answer: r.answer.WithLabelValues(id.Model, version),
+	}
+}
+
+// meter holds the metrics of one version: an item looks up no label.
+type meter struct {
+	ok, failed                       prometheus.Counter
+	prepared, queue, compute, answer prometheus.Observer
+}
+
+// Item implements serving.Meter.
+func (m *meter) Item(rows int, took serving.Times, err error) {
+	if took.Prepared > 0 {
+		m.prepared.Observe(took.Prepared.Seconds())
+	}
 	if err != nil {
-		r.items.WithLabelValues(id.Model, version, "error").Add(float64(rows))
+		m.failed.Add(float64(rows))
 		return
 	}
-	r.items.WithLabelValues(id.Model, version, "ok").Add(float64(rows))
-	r.queue.WithLabelValues(id.Model, version).Observe(stats.Queue.Seconds())
-	r.compute.WithLabelValues(id.Model, version).Observe(stats.Compute.Seconds())
+	m.ok.Add(float64(rows))
+	m.queue.Observe(took.Queue.Seconds())
+	m.compute.Observe(took.Compute.Seconds())
+	m.answer.Observe(took.Total.Seconds())
 }
 
 // loadedCollector reads the loaded versions when Prometheus asks.
@@ -113,18 +162,30 @@ type loadedCollector struct{ manager *serving.Manager }
 
 var (
 	graphLabels  = []string{"model", "version", "graph", "device", "precision"}
+	planLabels   = append(graphLabels[:5:5], "provider", "threads", "runs")
+	refuseLabels = append(graphLabels[:5:5], "reason")
+
+	planDesc     = prometheus.NewDesc("scry_graph_plan", "Always 1: how a graph runs.", planLabels, nil)
 	fallbackDesc = prometheus.NewDesc("scry_graph_fallback", "1 where a preferred device was passed over; the reason is in ListLoadedVersions.", graphLabels, nil)
 	queuedDesc   = prometheus.NewDesc("scry_queue_rows", "Rows that wait for a device now.", graphLabels, nil)
 	rowsDesc     = prometheus.NewDesc("scry_computed_rows_total", "Rows computed.", graphLabels, nil)
 	runsDesc     = prometheus.NewDesc("scry_runs_total", "Runs of the device; rows ÷ runs is the mean batch.", graphLabels, nil)
-	refusedDesc  = prometheus.NewDesc("scry_refused_items_total", "Items refused: queue full or deadline unreachable.", graphLabels, nil)
+	batchDesc    = prometheus.NewDesc("scry_batch_rows", "Rows of a run, before padding.", graphLabels, nil)
+	waitDesc     = prometheus.NewDesc("scry_batch_wait_seconds", "Time that the first item of a run waited for it.", graphLabels, nil)
+	cellsDesc    = prometheus.NewDesc("scry_cells_total", "Rows × length of the items that were computed.", graphLabels, nil)
+	paddedDesc   = prometheus.NewDesc("scry_padded_cells_total", "Rows × length of the runs; 1 − cells ÷ padded cells is the padding.", graphLabels, nil)
+	refusedDesc  = prometheus.NewDesc("scry_refused_items_total", "Items refused for overload.", refuseLabels, nil)
 	expiredDesc  = prometheus.NewDesc("scry_expired_items_total", "Items whose deadline passed in the queue.", graphLabels, nil)
+	leftDesc     = prometheus.NewDesc("scry_cancelled_items_total", "Items whose caller left before the answer.", graphLabels, nil)
 	loadedDesc   = prometheus.NewDesc("scry_loaded_versions", "Versions in memory.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *loadedCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{fallbackDesc, queuedDesc, rowsDesc, runsDesc, refusedDesc, expiredDesc, loadedDesc} {
+	for _, d := range []*prometheus.Desc{
+		planDesc, fallbackDesc, queuedDesc, rowsDesc, runsDesc, batchDesc, waitDesc, cellsDesc, paddedDesc,
+		refusedDesc, expiredDesc, leftDesc, loadedDesc,
+	} {
 		ch <- d
 	}
 }
@@ -136,19 +197,66 @@ func (c *loadedCollector) Collect(ch chan<- prometheus.Metric) {
 		if v.Progress.Stage == serving.Ready {
 			loaded++
 		}
-		for _, g := range v.Graphs {
-			labels := []string{v.Identity.Model, strconv.FormatInt(v.Identity.Version, 10), g.Name, g.Device, g.Precision}
-			fallback := 0.0
-			if g.Fallback != "" {
-				fallback = 1
-			}
-			ch <- prometheus.MustNewConstMetric(fallbackDesc, prometheus.GaugeValue, fallback, labels...)
-			ch <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(g.QueuedRows), labels...)
-			ch <- prometheus.MustNewConstMetric(rowsDesc, prometheus.CounterValue, float64(g.ComputedRows), labels...)
-			ch <- prometheus.MustNewConstMetric(runsDesc, prometheus.CounterValue, float64(g.Runs), labels...)
-			ch <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(g.Refused), labels...)
-			ch <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, float64(g.Expired), labels...)
+		for i := range v.Graphs {
+			collectGraph(ch, v.Identity, &v.Graphs[i])
 		}
 	}
 	ch <- prometheus.MustNewConstMetric(loadedDesc, prometheus.GaugeValue, float64(loaded))
+}
+
+func collectGraph(ch chan<- prometheus.Metric, id pipeline.Identity, g *serving.GraphStatus) {
+	labels := []string{id.Model, strconv.FormatInt(id.Version, 10), g.Name, g.Device, g.Precision}
+	with := func(more ...string) []string { return append(labels[:5:5], more...) }
+	fallback := 0.0
+	if g.Fallback != "" {
+		fallback = 1
+	}
+	ch <- prometheus.MustNewConstMetric(planDesc, prometheus.GaugeValue, 1, with(g.Provider, strconv.Itoa(g.Threads), strconv.Itoa(g.Slots))...)
+	ch <- prometheus.MustNewConstMetric(fallbackDesc, prometheus.GaugeValue, fallback, labels...)
+	ch <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(g.QueuedRows), labels...)
+	for _, m := range []struct {
+		desc   *prometheus.Desc
+		value  int64
+		labels []string
+	}{
+		{rowsDesc, g.ComputedRows, labels}, {runsDesc, g.Runs, labels},
+		{cellsDesc, g.Tally.Cells, labels}, {paddedDesc, g.Tally.PaddedCells, labels},
+		{refusedDesc, g.RefusedFull, with("QUEUE_FULL")}, {refusedDesc, g.RefusedDeadline, with("DEADLINE_UNREACHABLE")},
+		{expiredDesc, g.Expired, labels}, {leftDesc, g.Cancelled, labels},
+	} {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value), m.labels...)
+	}
+	ch <- batchSizes(g.Tally.Runs, labels)
+	ch <- distribution(waitDesc, &g.Tally.Waited, labels)
+}
+
+// batchSizes is the histogram of the rows of runs.
+func batchSizes(runs map[int]serving.RunTally, labels []string) prometheus.Metric {
+	buckets := map[float64]uint64{}
+	for bound := 1; bound <= 1024; bound *= 2 {
+		buckets[float64(bound)] = 0
+	}
+	var n uint64
+	var rows float64
+	for size, r := range runs {
+		n += uint64(r.Runs)
+		rows += float64(size) * float64(r.Runs)
+		for bound := range buckets {
+			if float64(size) <= bound {
+				buckets[bound] += uint64(r.Runs)
+			}
+		}
+	}
+	return prometheus.MustNewConstHistogram(batchDesc, n, rows, buckets, labels...)
+}
+
+// distribution is a serving.Distribution as a histogram.
+func distribution(desc *prometheus.Desc, d *serving.Distribution, labels []string) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(serving.Bounds))
+	var n uint64
+	for i, bound := range serving.Bounds {
+		n += d.Counts[i]
+		buckets[bound] = n
+	}
+	return prometheus.MustNewConstHistogram(desc, n+d.Counts[len(serving.Bounds)], d.Sum.Seconds(), buckets, labels...)
 }

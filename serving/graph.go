@@ -217,7 +217,7 @@ func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tenso
 	if err := g.split(b, outputs); err != nil {
 		return err
 	}
-	g.tally.ran(b.Rows, len(b.Items), RunTimes{Input: entered.Sub(start), Infer: left.Sub(entered), Output: time.Since(left)})
+	g.tally.ran(g, b, RunTimes{Input: entered.Sub(start), Infer: left.Sub(entered), Output: time.Since(left)})
 	return nil
 }
 

@@ -100,16 +100,13 @@ func (g Graph) Infer(ctx context.Context, inputs []tensor.Tensor) ([]tensor.Tens
 	if err := g.graph.checkCall(inputs, g.version.pipeline); err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	r := g.graph.do(ctx, CallOf(ctx), [][]tensor.Tensor{inputs})[0]
 	if r.Err == nil && len(r.Value) != len(g.graph.sig.Outputs) {
 		r.Err = fmt.Errorf("%w: %d outputs, want %d", gpu.ErrRun, len(r.Value), len(g.graph.sig.Outputs))
 	}
-	if rec := g.version.recorder; rec != nil {
-		place := &g.graph.place
-		rec.Item(g.version.id, g.graph.requestRows(inputs), pipeline.Stats{
-			Queue: r.Queue, Compute: r.Compute, BatchRows: r.Rows, Device: place.Device,
-			Provider: place.Provider, Precision: precisionName(place.Precision), Fallback: place.FallbackReason,
-		}, r.Err)
+	if m := g.version.meter; m != nil {
+		m.Item(g.graph.requestRows(inputs), Times{Queue: r.Queue, Compute: r.Compute, Total: time.Since(start)}, r.Err)
 	}
 	return r.Value, r.Err
 }

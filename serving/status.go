@@ -22,11 +22,16 @@ type Status struct {
 // GraphStatus describes one graph of a loaded version.
 type GraphStatus struct {
 	Name, Device, Provider, Precision, Fallback string
+	// Threads of one run on a CPU, 0 elsewhere; Slots runs go side by side.
+	Threads, Slots int
 	// QueuedRows wait now; ComputedRows and Runs count since the load.
 	QueuedRows, ComputedRows, Runs int64
-	// Refused items found the queue full or their deadline hopeless; Expired
-	// ones ran out of time in the queue.
-	Refused, Expired int64
+	// Items refused because the queue was full, or their deadline hopeless;
+	// Expired ones ran out of time in the queue, the callers of Cancelled ones
+	// left.
+	RefusedFull, RefusedDeadline, Expired, Cancelled int64
+	// Tally counts since the version was ready.
+	Tally Tally
 	// Apart says why items are not joined; empty when they are.
 	Apart string
 	// MaxRows is how many rows one run takes, 0 when items are not joined.
@@ -85,8 +90,10 @@ func (v *Version) Graphs() []GraphStatus {
 		out = append(out, GraphStatus{
 			Name: g.name, Device: g.place.Device, Provider: g.place.Provider,
 			Precision: precisionName(g.place.Precision), Fallback: g.place.FallbackReason,
+			Threads: g.place.Threads, Slots: g.slots,
 			QueuedRows: int64(st.QueuedRows), ComputedRows: int64(st.Rows), Runs: int64(st.Runs),
-			Refused: int64(st.RefusedFull + st.RefusedDeadline), Expired: int64(st.Expired),
+			RefusedFull: int64(st.RefusedFull), RefusedDeadline: int64(st.RefusedDeadline),
+			Expired: int64(st.Expired), Cancelled: int64(st.Cancelled), Tally: g.tally.read(),
 			Apart: g.apart, MaxRows: Graph{v, g}.MaxRows(), Inputs: g.inputStatus(),
 		})
 	}

@@ -27,6 +27,27 @@ type Tally struct {
 	Times RunTimes
 	// Runs that gave answers, by their rows before padding.
 	Runs map[int]RunTally
+	// Waited are the times that the first item of each run waited for it.
+	Waited Distribution
+	// Cells are rows × length of the items of all runs, PaddedCells those of the
+	// runs' shapes: 1 − Cells ÷ PaddedCells of the work is padding.
+	Cells, PaddedCells int64
+}
+
+// Bounds are the upper bounds of a Distribution's classes, in seconds: from
+// 50 µs on, since a lone row takes that little.
+var Bounds = [...]float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+
+// Distribution counts durations by Bounds; what is longer is in the last class.
+type Distribution struct {
+	Counts [len(Bounds) + 1]uint64
+	Sum    time.Duration
+}
+
+func (d *Distribution) add(t time.Duration) {
+	i, _ := slices.BinarySearch(Bounds[:], t.Seconds())
+	d.Counts[i]++
+	d.Sum += t
 }
 
 // RunTimes are the parts of a run.
@@ -62,10 +83,21 @@ func (t *tally) reset() {
 	t.sum = Tally{}
 }
 
-// ran counts a run that answered so many items.
-func (t *tally) ran(rows, items int, took RunTimes) {
+// ran counts a run.
+func (t *tally) ran(g *graph, b *batch.Batch[[]tensor.Tensor, []tensor.Tensor], took RunTimes) {
+	rows, items, cells := b.Rows, len(b.Items), 0
+	for _, item := range b.Items {
+		if g.whole {
+			cells++ // as the queue counts it
+			continue
+		}
+		cells += max(rowsOf(item), 1) * max(lengthOf(item, g.inputs), 1)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.sum.Waited.add(b.Waited)
+	t.sum.Cells += int64(cells)
+	t.sum.PaddedCells += int64(b.Shape.Rows * max(b.Shape.Length, 1))
 	t.sum.Times.add(took, items)
 	if t.sum.Runs == nil {
 		t.sum.Runs = map[int]RunTally{}

@@ -29,7 +29,7 @@ type Version struct {
 	main     *graph                // the one with the most weights
 	verified Verification
 	loaded   time.Time
-	recorder Recorder
+	meter    Meter
 }
 
 // step is one graph's run with its feeds by place: in an item's inputs, or in
@@ -54,11 +54,25 @@ type Verification struct {
 	Precision     string
 }
 
-// Recorder hears of every answered item. A nil Recorder is allowed.
+// Recorder makes the meters of versions. A nil Recorder is allowed.
 type Recorder interface {
+	// Meter is called once for each version that is loaded.
+	Meter(id pipeline.Identity) Meter
+}
+
+// Meter hears of every answered item of one version.
+type Meter interface {
 	// Item is called once for each item, a text, a picture or some rows, with
 	// its error if it failed.
-	Item(id pipeline.Identity, rows int, stats pipeline.Stats, err error)
+	Item(rows int, took Times, err error)
+}
+
+// Times are the parts of an item's way.
+type Times struct {
+	Prepared time.Duration // tokenising or decoding; 0 for calls with tensors
+	Queue    time.Duration // in queues
+	Compute  time.Duration // of the runs that it was part of
+	Total    time.Duration // from the start of its preparation to its answer
 }
 
 // Stage is how far a version is on its way into memory.
@@ -152,7 +166,9 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 		}
 	}
 	v.loaded = time.Now()
-	v.recorder = opts.Recorder // from here on: goldens and warm-up are nobody's items
+	if opts.Recorder != nil { // from here on: goldens and warm-up are nobody's items
+		v.meter = opts.Recorder.Meter(id)
+	}
 	for _, g := range v.graphs {
 		g.tally.reset()
 	}
@@ -281,7 +297,7 @@ const yielding = -1000
 // Run runs items through the graphs. answers[i] belongs to items[i]; an item's
 // error never touches its neighbours. Priority and tenant come from WithCall.
 func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {
-	call := CallOf(ctx)
+	call, start := CallOf(ctx), time.Now()
 	answers := make([]pipeline.Answer, len(items))
 	values := make([]tensor.Tensor, len(items)*len(v.index))
 	live := make([]int, 0, len(items))
@@ -301,15 +317,27 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 	for k := range v.steps {
 		live = v.runStep(ctx, call, &v.steps[k], items, answers, live)
 	}
+	took := time.Since(start)
 	for i := range answers {
-		if answers[i].Err != nil {
-			answers[i].Outputs = pipeline.Outputs{}
+		a := &answers[i]
+		if a.Err != nil {
+			a.Outputs = pipeline.Outputs{}
 		}
-		if v.recorder != nil {
-			v.recorder.Item(v.id, max(items[i].Rows, 1), answers[i].Stats, answers[i].Err)
+		if v.meter != nil {
+			v.meter.Item(max(items[i].Rows, 1), Times{
+				Prepared: items[i].Prepared, Queue: a.Stats.Queue, Compute: a.Stats.Compute, Total: items[i].Prepared + took,
+			}, a.Err)
 		}
 	}
 	return answers
+}
+
+// Admit reports the error with which the queue of the main graph would refuse
+// so many rows of that cost (tokens where the graph has a sequence axis; 0:
+// rows) at this moment, nil if it would not. It lets a task refuse a hopeless
+// request before it prepares it. Priority and tenant come from WithCall.
+func (v *Version) Admit(ctx context.Context, rows int, cost int64) error {
+	return v.main.queue.Check(ctx, CallOf(ctx), min(rows, v.main.maxQueuedRows), cost)
 }
 
 // runDirectly runs an item through the graphs without their queues.

@@ -91,6 +91,13 @@ type Model struct {
 	// declaration, of an item's inputs.
 	Compute func(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error)
 
+	// Refuse is what Admit returns. Admitted is what it was asked for last.
+	Refuse   error
+	Admitted struct {
+		Rows int
+		Cost int64
+	}
+
 	index map[bundle.Source]int
 	// Items and Rows count what was run; MostRows is the largest item.
 	Items, Rows, MostRows atomic.Int64
@@ -118,6 +125,12 @@ func (m *Model) Pipeline() *pipeline.Pipeline { return m.pipeline }
 
 // Identity returns "test", version 7.
 func (m *Model) Identity() pipeline.Identity { return pipeline.Identity{Model: "test", Version: 7} }
+
+// Admit notes what it is asked for and returns m.Refuse.
+func (m *Model) Admit(_ context.Context, rows int, cost int64) error {
+	m.Admitted.Rows, m.Admitted.Cost = rows, cost
+	return m.Refuse
+}
 
 // Run answers items one by one.
 func (m *Model) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {
