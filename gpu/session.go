@@ -135,6 +135,12 @@ func (c *call) setInputs(in []tensor.Tensor) {
 		c.lengths = make([]C.size_t, 0, texts)
 	}
 	c.text, c.lengths = c.text[:0], c.lengths[:0]
+	if bytes > 0 {
+		c.pin.Pin(unsafe.SliceData(c.text))
+	}
+	if texts > 0 {
+		c.pin.Pin(unsafe.SliceData(c.lengths))
+	}
 
 	for i := range in {
 		from, to := &in[i], &c.inputs[i]
@@ -143,21 +149,23 @@ func (c *call) setInputs(in []tensor.Tensor) {
 		for axis, d := range from.Shape {
 			to.shape[axis] = C.int64_t(d)
 		}
-		data := from.Data
 		if from.DType == tensor.String {
 			textAt, lengthAt := len(c.text), len(c.lengths)
 			for _, s := range from.Strings {
 				c.text = append(c.text, s...)
 				c.lengths = append(c.lengths, C.size_t(len(s)))
 			}
-			data = c.text[textAt:]
+			data := c.text[textAt:]
 			to.elements = C.size_t(len(from.Strings))
 			if to.elements > 0 {
-				lengths := &c.lengths[lengthAt]
-				c.pin.Pin(lengths)
-				to.lengths = C.uintptr_t(uintptr(unsafe.Pointer(lengths)))
+				to.lengths = C.uintptr_t(uintptr(unsafe.Pointer(&c.lengths[lengthAt])))
 			}
-		} else if n := from.DType.Size(); n > 1 && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(n) != 0 {
+			to.bytes = C.size_t(len(data))
+			to.memory = C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+			continue
+		}
+		data := from.Data
+		if n := from.DType.Size(); n > 1 && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(n) != 0 {
 			data = alignedCopy(data)
 		}
 		to.bytes = C.size_t(len(data))

@@ -239,17 +239,20 @@ func (p *Pipeline) Row(row *structpb.Struct) (Item, []*Warning, error) {
 func (p *rowPlan) empty(rows, events int) (Item, []cells, error) {
 	item := Item{Inputs: make([]tensor.Tensor, len(p.inputs)), Rows: rows}
 	into := make([]cells, len(p.inputs))
+	shapes := make([]int64, 0, 2*len(p.inputs)) // of all inputs, one after the other
 	if p.eventBytes > 0 {
 		item.Length = max(events, 1)
 	}
 	for i, v := range p.inputs {
-		shape := tensor.Shape{int64(rows)}
+		shapes = append(shapes, int64(rows))
+		from := len(shapes) - 1
 		switch axes := p.axes[i]; {
 		case axes.sequence:
-			shape = append(shape, int64(item.Length))
+			shapes = append(shapes, int64(item.Length))
 		case axes.columns > 0:
-			shape = append(shape, int64(axes.columns))
+			shapes = append(shapes, int64(axes.columns))
 		}
+		shape := shapes[from:len(shapes):len(shapes)]
 		var err error
 		if item.Inputs[i], err = tensor.New(v.DType, shape...); err != nil {
 			return Item{}, nil, err

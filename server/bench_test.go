@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,14 +14,20 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/gpu/gputest"
 	"github.com/scry-ml/scry/proto/inference"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
 )
 
 // bytesCodec sends and receives messages as the bytes that they are, so that
@@ -131,10 +139,7 @@ func processTime(tb testing.TB) time.Duration {
 func BenchmarkTinyRow(b *testing.B) {
 	s := newLiveServer(b, gputest.OpenRuntime(b), Config{Trusted: true})
 	s.serve("mlp", "mlp")
-	message, err := proto.Marshal(&inference.ModelInferRequest{
-		ModelName: "mlp", Inputs: []*inference.ModelInferRequest_InferInputTensor{input("x", "FP32", 1, 32)},
-		RawInputContents: [][]byte{raw(make([]float32, 32)...)},
-	})
+	message, err := proto.Marshal(tinyRow())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -162,18 +167,35 @@ func BenchmarkTinyRow(b *testing.B) {
 	}
 }
 
-// direct calls ModelInfer as gRPC does once it has decoded the message, and
-// encodes the answer as it would: what a call costs below gRPC.
-func direct(tb testing.TB, s *liveServer, message []byte) func() {
-	service := &inferenceService{server: s.server}
-	info := &grpc.UnaryServerInfo{Server: service, FullMethod: inference.GRPCInferenceService_ModelInfer_FullMethodName}
-	handler := func(ctx context.Context, req any) (any, error) {
-		return service.ModelInfer(ctx, req.(*inference.ModelInferRequest))
+// tinyRow is the tiny row's request.
+func tinyRow() *inference.ModelInferRequest {
+	return &inference.ModelInferRequest{
+		ModelName: "mlp", Inputs: []*inference.ModelInferRequest_InferInputTensor{input("x", "FP32", 1, 32)},
+		RawInputContents: [][]byte{raw(make([]float32, 32)...)},
 	}
+}
+
+// direct returns a function that decodes a request, calls a method through the
+// interceptor and encodes the answer as gRPC would: what a call costs below
+// gRPC.
+func direct[Req, Resp any, PReq interface {
+	*Req
+	proto.Message
+}, PResp interface {
+	*Resp
+	proto.Message
+}](tb testing.TB, s *liveServer, method string, req PReq, call func(context.Context, PReq) (PResp, error)) func() {
+	tb.Helper()
+	message, err := proto.Marshal(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	info := &grpc.UnaryServerInfo{FullMethod: method}
+	handler := func(ctx context.Context, req any) (any, error) { return call(ctx, req.(PReq)) }
 	ctx, cancel := context.WithCancel(metadata.NewIncomingContext(context.Background(), metadata.Pairs("user-agent", "test")))
 	tb.Cleanup(cancel)
 	return func() {
-		req := new(inference.ModelInferRequest)
+		req := PReq(new(Req))
 		if err := proto.Unmarshal(message, req); err != nil {
 			tb.Error(err)
 		}
@@ -182,26 +204,103 @@ func direct(tb testing.TB, s *liveServer, message []byte) func() {
 			tb.Error(err)
 			return
 		}
-		if _, err := proto.Marshal(resp.(*inference.ModelInferResponse)); err != nil {
+		if _, err := proto.Marshal(resp.(proto.Message)); err != nil {
 			tb.Error(err)
 		}
 	}
 }
 
-// BenchmarkDirect is a tiny row without network and gRPC.
-func BenchmarkDirect(b *testing.B) {
-	s := newLiveServer(b, gputest.OpenRuntime(b), Config{Trusted: true})
-	s.serve("mlp", "mlp")
-	message, err := proto.Marshal(&inference.ModelInferRequest{
-		ModelName: "mlp", Inputs: []*inference.ModelInferRequest_InferInputTensor{input("x", "FP32", 1, 32)},
-		RawInputContents: [][]byte{raw(make([]float32, 32)...)},
+// serveBundle pushes a starter bundle and routes its model to it. The test is
+// skipped where a file of it has yet to be built.
+func (s *liveServer) serveBundle(name string) {
+	s.t.Helper()
+	files := map[string]string{}
+	dir := os.DirFS("../models/" + name)
+	err := fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(dir, path)
+		files[path] = string(data)
+		return err
 	})
 	if err != nil {
-		b.Fatal(err)
+		s.t.Fatal(err)
 	}
-	call := direct(b, s, message)
-	b.ReportAllocs()
-	for b.Loop() {
-		call()
+	if name == "sentiment" && files["encoder.onnx"] == "" {
+		s.t.Skip("the sentiment model is not built: make setup")
+	}
+	s.route(name, s.push(name, files))
+}
+
+// churnRow asks for one row of the churn model.
+func churnRow(tb testing.TB) *scoringv1.ScoreRequest {
+	features, err := structpb.NewStruct(map[string]any{
+		"gender": "Female", "SeniorCitizen": 0, "Partner": "No", "Dependents": "No", "tenure": 1, "PhoneService": "Yes",
+		"MultipleLines": "No", "InternetService": "Fiber optic", "OnlineSecurity": "No", "OnlineBackup": "No",
+		"DeviceProtection": "No", "TechSupport": "No", "StreamingTV": "Yes", "StreamingMovies": "Yes",
+		"Contract": "Month-to-month", "PaperlessBilling": "Yes", "PaymentMethod": "Electronic check",
+		"MonthlyCharges": 91.5, "TotalCharges": 91.5,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &scoringv1.ScoreRequest{Model: "churn", Instances: []*scoringv1.Instance{{Features: features}}}
+}
+
+// directCalls makes one call of each kind; those whose model is not built are
+// left out.
+func directCalls(tb testing.TB, name string) func() {
+	s := newLiveServer(tb, gputest.OpenRuntime(tb), Config{Trusted: true})
+	switch name {
+	case "ModelInfer":
+		s.serve("mlp", "mlp")
+		service := &inferenceService{server: s.server}
+		return direct(tb, s, inference.GRPCInferenceService_ModelInfer_FullMethodName, tinyRow(), service.ModelInfer)
+	case "Score":
+		s.serveBundle("churn")
+		service := &scoringService{server: s.server}
+		return direct(tb, s, scoringv1.ScoringService_Score_FullMethodName, churnRow(tb), service.Score)
+	default:
+		s.serveBundle("sentiment")
+		service := &sentimentService{server: s.server}
+		return direct(tb, s, sentimentv1.SentimentService_AnalyzeText_FullMethodName, &sentimentv1.AnalyzeTextRequest{
+			Texts:  []*sentimentv1.TextItem{{Content: &sentimentv1.TextItem_Text{Text: "Fast delivery, and the fabric is as soft as promised."}}},
+			Models: []*sentimentv1.FeatureModel{{Feature: sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT, Model: "sentiment"}},
+		}, service.AnalyzeText)
+	}
+}
+
+// BenchmarkDirect is one item a call, without network and gRPC: its allocations
+// are those of a request.
+func BenchmarkDirect(b *testing.B) {
+	for _, name := range []string{"ModelInfer", "Score", "AnalyzeText"} {
+		b.Run(name, func(b *testing.B) {
+			call := directCalls(b, name)
+			b.ReportAllocs()
+			for b.Loop() {
+				call()
+			}
+		})
+	}
+}
+
+// BenchmarkRefusal is what a call costs that the queue refuses.
+func BenchmarkRefusal(b *testing.B) {
+	for name, refusal := range map[string]error{
+		"full":     &batch.FullError{QueuedRows: 4096, MaxQueuedRows: 4096, RetryAfter: 100 * time.Millisecond},
+		"deadline": &batch.DeadlineError{Predicted: time.Second, Remaining: 250 * time.Millisecond},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := newLiveServer(b, &gputest.Fake{}, Config{Trusted: true})
+			info := &grpc.UnaryServerInfo{FullMethod: inference.GRPCInferenceService_ModelInfer_FullMethodName}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := s.server.unary(b.Context(), tinyRow(), info, func(context.Context, any) (any, error) { return nil, refusal })
+				if status.Code(err) != codes.ResourceExhausted {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
