@@ -61,20 +61,17 @@ func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, featur
 	})
 }
 
-// admit refuses a call that cannot be answered in time before any text is
-// tokenised. The rows are those of the first wave, which must fit into the
-// queue; the time is needed for all.
+// admit refuses a call whose first wave cannot be answered in time before any
+// text is tokenised. Later waves meet the queue as it is then.
 func admit(ctx context.Context, m Model, waves []pipeline.Wave, size func(i int) int) error {
-	tokens := int64(0)
-	for _, w := range waves {
-		for i := w.From; i < w.To; i++ {
-			tokens += int64(m.Pipeline().EstimateTokens(size(i)))
-		}
-	}
 	if len(waves) == 0 {
 		return nil
 	}
-	return m.Admit(ctx, waves[0].To-waves[0].From, tokens)
+	tokens, first := int64(0), waves[0]
+	for i := first.From; i < first.To; i++ {
+		tokens += int64(m.Pipeline().EstimateTokens(size(i)))
+	}
+	return m.Admit(ctx, first.To-first.From, tokens)
 }
 
 // analyzeWave answers the texts of one wave.

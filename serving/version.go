@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"time"
 
@@ -337,7 +338,19 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 // rows) at this moment, nil if it would not. It lets a task refuse a hopeless
 // request before it prepares it. Priority and tenant come from WithCall.
 func (v *Version) Admit(ctx context.Context, rows int, cost int64) error {
-	return v.main.queue.Check(ctx, CallOf(ctx), min(rows, v.main.maxQueuedRows), cost)
+	g := v.main
+	n := min(rows, g.maxQueuedRows)
+	if n < 1 {
+		return nil
+	}
+	it := batch.Item[[]tensor.Tensor]{Rows: 1}
+	if slices.ContainsFunc(g.inputs, func(a axes) bool { return a.sequence >= 0 }) {
+		it.Length = int(max(cost/int64(rows), 1))
+	}
+	if g.maxCost > 0 {
+		it.Cost = min(int64(max(it.Length, 1)), g.maxCost)
+	}
+	return g.queue.Check(ctx, CallOf(ctx), slices.Repeat([]batch.Item[[]tensor.Tensor]{it}, n))
 }
 
 // runDirectly runs an item through the graphs without their queues.
