@@ -363,7 +363,7 @@ func TestRemarks(t *testing.T) {
 		yaml string
 		want string
 	}{
-		"torch":     {by("pytorch", fixed), "", `torch.onnx.export(…, dynamic_axes={"x": {0: "batch"}, "n": {0: "batch"}, "y": {0: "batch"}})`},
+		"torch":     {by("pytorch", fixed), "", `torch.onnx.export(…, dynamic_axes={"x": {0: "batch"}, "n": {0: "batch", 1: "k"}, "y": {0: "batch"}})`},
 		"sklearn":   {by("skl2onnx", fixed), "", `to_onnx(…, initial_types=[("x", FloatTensorType([None, 8])), ("n", Int64TensorType([None, None]))])`},
 		"another":   {by("", fixed), "", "a symbolic axis 0 in every input and output"},
 		"one row":   {by("", fixed), "max_rows: 1", ""},

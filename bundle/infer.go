@@ -192,7 +192,7 @@ func sequenceAxes(g *Graph, v Value) (axes []int32, why string) {
 // Hugging Face writes them.
 func inferText(dir fs.FS, m *bundlev1.Manifest) []Guess {
 	const usual = 512
-	length, why := int64(usual), "no configuration gives a length"
+	length, why := int64(usual), "usual, as no configuration gives a length"
 	var files []string
 	var config struct {
 		MaxPositions int64  `json:"max_position_embeddings"`

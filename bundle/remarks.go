@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -69,7 +70,13 @@ func reexport(g *Graph) string {
 	const most = 4 // values that are named
 	var axes, types []string
 	for _, v := range slices.Concat(g.Inputs, g.Outputs) {
-		axes = append(axes, fmt.Sprintf("%q: {0: \"batch\"}", v.Name))
+		open := []string{`0: "batch"`} // and what is open now, or it would be fixed
+		for i, symbol := range v.Symbols {
+			if i > 0 && v.Shape[i] < 0 {
+				open = append(open, fmt.Sprintf("%d: %q", i, cmp.Or(symbol, fmt.Sprintf("axis%d", i))))
+			}
+		}
+		axes = append(axes, fmt.Sprintf("%q: {%s}", v.Name, strings.Join(open, ", ")))
 	}
 	for _, v := range g.Inputs {
 		shape := []string{"None"}

@@ -750,7 +750,8 @@ type Graph struct {
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	// Axes and pad values of inputs for which the defaults do not hold, by input
 	// name. The default is batch axis 0 where that axis is symbolic, no sequence
-	// axis, pad value 0.
+	// axis, pad value 0. Where neither inputs nor outputs say anything, the
+	// sequence axes of Hugging Face's token inputs and of the outputs are inferred.
 	Inputs map[string]*Port `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The same for outputs, by output name.
 	Outputs map[string]*Port `protobuf:"bytes,3,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
