@@ -198,7 +198,7 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 		}
 		file := path.Join(path.Dir(m.GetFile()), location)
 		if _, err := fs.Stat(b.FS, file); errors.Is(err, fs.ErrNotExist) {
-			return invalid(field+".file", "the weights of %s lie in %s, which is not beside it", m.GetFile(), location)
+			return invalid(field+" external data", "the weights of %s lie in %s, which is not beside it", m.GetFile(), location)
 		}
 		if err := b.checkFile(field+" external data", file); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (b *Bundle) readGraph(name string, m *bundlev1.Graph) error {
 	}
 	for _, v := range append(append([]Value{}, g.Inputs...), g.Outputs...) {
 		if v.Kind != "tensor" {
-			return within(field, fmt.Errorf("%w: %q is a %s; only tensors are served: export it again, with skl2onnx by options={\"zipmap\": False}, which leaves the probabilities a tensor", ErrGraph, v.Name, v.Kind))
+			return within(field, fmt.Errorf("%w: %q is a %s; only tensors are served: export it again without its ZipMap, with skl2onnx by options={\"zipmap\": False}", ErrGraph, v.Name, v.Kind))
 		}
 	}
 	for input := range m.GetInputs() {
