@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -62,6 +63,8 @@ func run(ctx context.Context, args []string) error {
 	case "doctor":
 		return doctor(ctx, cfg, os.Stdout)
 	}
+	floor := reserveHeap()
+	defer runtime.KeepAlive(floor)
 	app, err := NewApp(ctx, cfg, os.Stderr)
 	if err != nil {
 		return err
