@@ -75,12 +75,11 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	resp, err := s.answer(ctx, m, req, start, next)
 	if err == nil {
 		m.metrics.sent.Inc()
-		s.ended(ctx, m, start, nil)
+		s.ended(ctx, m, start, nil, false)
 		return resp, nil
 	}
 	answer := s.finish(ctx, info.FullMethod, err)
-	s.ended(ctx, m, start, answer)
-	s.metrics.refused(err, time.Since(start))
+	s.ended(ctx, m, start, answer, s.metrics.refused(err, time.Since(start)))
 	return nil, answer
 }
 
@@ -107,7 +106,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	ctx, m, start := stream.Context(), s.methods[info.FullMethod], time.Now()
 	m.metrics.started.Inc()
 	err := s.finish(ctx, info.FullMethod, s.converse(srv, stream, m, info, next))
-	s.ended(ctx, m, start, err)
+	s.ended(ctx, m, start, err, false)
 	return err
 }
 
@@ -127,15 +126,21 @@ func (s *Server) converse(srv any, stream grpc.ServerStream, m *method, info *gr
 	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: m, validator: s.validator})
 }
 
-// ended counts a call and logs it, without payload.
-func (s *Server) ended(ctx context.Context, m *method, start time.Time, err error) {
+// ended counts a call and logs it, without payload. A call that was refused for
+// overload is one of a flood, which the metrics count: it is kept out of the
+// log unless that is verbose.
+func (s *Server) ended(ctx context.Context, m *method, start time.Time, err error, refused bool) {
 	took := time.Since(start)
 	code := codes.OK
 	if err != nil {
 		code = status.Code(err)
 	}
 	m.metrics.ended(code, took)
-	if level := levelOf(code); s.log.Enabled(ctx, level) {
+	level := levelOf(code)
+	if refused {
+		level = slog.LevelDebug
+	}
+	if s.log.Enabled(ctx, level) {
 		s.logCall(ctx, m, level, code, took, err)
 	}
 }
@@ -153,11 +158,10 @@ func (s *Server) logCall(ctx context.Context, m *method, level slog.Level, code 
 	s.log.LogAttrs(ctx, level, "finished call", attrs...)
 }
 
-// levelOf keeps out of the log, unless it is verbose, what comes in floods:
-// successful calls, and under overload refused ones, which metrics count.
+// levelOf keeps successful calls out of the log unless it is verbose.
 func levelOf(c codes.Code) slog.Level {
 	switch c {
-	case codes.OK, codes.Canceled, codes.ResourceExhausted:
+	case codes.OK, codes.Canceled:
 		return slog.LevelDebug
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return slog.LevelError

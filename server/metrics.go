@@ -86,8 +86,9 @@ func (m *methodMetrics) ended(code codes.Code, took time.Duration) {
 	m.took.Observe(took.Seconds())
 }
 
-// refused notes how long the refusal of a call took, if err is one for overload.
-func (m *metrics) refused(err error, took time.Duration) {
+// refused notes how long the refusal of a call took if err is one for overload,
+// and reports whether it is.
+func (m *metrics) refused(err error, took time.Duration) bool {
 	var reason string
 	var waited time.Duration
 	if full, ok := errors.AsType[*batch.FullError](err); ok {
@@ -95,9 +96,10 @@ func (m *metrics) refused(err error, took time.Duration) {
 	} else if late, ok := errors.AsType[*batch.DeadlineError](err); ok {
 		reason, waited = "DEADLINE_UNREACHABLE", late.Waited
 	} else {
-		return
+		return false
 	}
 	m.refusal.WithLabelValues(reason, strconv.FormatBool(waited > 0)).Observe(took.Seconds())
+	return true
 }
 
 // Recorder counts served items by model and version. It implements

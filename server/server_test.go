@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/gpu/gputest"
 	"github.com/scry-ml/scry/modelstore"
 	"github.com/scry-ml/scry/modelstore/fsys"
@@ -337,5 +340,38 @@ func TestStatusOfStream(t *testing.T) {
 	}
 	if err := s.finish(t.Context(), "", nil); err != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestLog tells failed calls, and keeps successful ones and the flood of an
+// overload for verbose logs; a full disk is no overload.
+func TestLog(t *testing.T) {
+	const method = scoringv1.ScoringService_Score_FullMethodName
+	for _, c := range []struct {
+		err     error
+		level   slog.Level
+		message string // "" = nothing is logged
+	}{
+		{nil, slog.LevelInfo, ""},
+		{nil, slog.LevelDebug, "level=DEBUG msg=\"finished call\" grpc.service=scry.scoring.v1.ScoringService grpc.method=Score grpc.code=OK"},
+		{&batch.FullError{}, slog.LevelInfo, ""},
+		{&batch.DeadlineError{}, slog.LevelDebug, "grpc.code=ResourceExhausted"},
+		{modelstore.ErrDiskFull, slog.LevelInfo, "level=INFO msg=\"finished call\" grpc.service=scry.scoring.v1.ScoringService grpc.method=Score grpc.code=ResourceExhausted"},
+		{errors.New("secret"), slog.LevelInfo, "level=ERROR"},
+	} {
+		var out bytes.Buffer
+		s, err := New(Config{
+			Manager: serving.New(serving.Config{Loader: &gputest.Fake{}}), Devices: &gputest.Fake{}, Trusted: true,
+			Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: c.level})),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.unary(t.Context(), &scoringv1.ScoreRequest{Instances: []*scoringv1.Instance{{}}}, &grpc.UnaryServerInfo{FullMethod: method},
+			func(context.Context, any) (any, error) { return &scoringv1.ScoreResponse{}, c.err })
+		s.Stop(t.Context())
+		if got := out.String(); !strings.Contains(got, c.message) || c.message == "" && got != "" {
+			t.Errorf("%v at %v logs %q, want %q", c.err, c.level, got, c.message)
+		}
 	}
 }
