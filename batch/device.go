@@ -2,6 +2,7 @@ package batch
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -13,9 +14,11 @@ import (
 // work goes on gathering while others run.
 //
 // Who is next among queues is decided as within one: the highest priority, then
-// the queue that has had the least of the device, by measured time × permits,
-// then the earliest deadline. Shares may drift apart by maxDrift for the sake
-// of short runs and near deadlines. Nobody passes a queue whose turn it is and
+// the queue that has had the least of the device lately, by measured time ×
+// permits, then the earliest deadline. Small differences do not count, and greater
+// ones not for what is due soon, so that among queues under like load deadlines
+// decide, and what was accepted because it could be done in time is. Nobody
+// passes a queue whose turn it is and
 // that needs more permits than are free, but with a run that will have ended by
 // the time they are: neither a wide run nor a narrow one starves.
 //
@@ -30,18 +33,18 @@ type Device struct {
 	members []*member
 	waiting []*member // for permits
 	runs    []permit  // that hold some
-	// clock is the served of the queue that was last the least served, high
-	// the most that any queue has had.
-	clock, high float64
+	reserve reserve
 }
 
 const (
-	// maxDrift is by how much of all permits' time the order of queues may
-	// differ from that of their shares.
-	maxDrift = 10 * time.Millisecond
-	// maxOwed is how much of all permits' time a queue can be owed that waited
-	// behind higher priorities.
-	maxOwed = time.Second
+	// lately is how fast a queue's use is forgotten: in so long all but 1/e.
+	lately = time.Second
+	// A queue may have had so much more of all permits' time than another
+	// without having to stand back; the second if it has something due within
+	// urgently.
+	drift       = 50 * time.Millisecond
+	urgentDrift = 250 * time.Millisecond
+	urgently    = time.Second
 )
 
 // NewDevice makes a device of so many permits, at least 1. A run that is
@@ -51,14 +54,15 @@ const (
 // permits as there are can be exceeded so; 0 means never.
 func NewDevice(permits int, short time.Duration) *Device {
 	permits = max(permits, 1)
-	return &Device{permits: permits, free: permits, short: short, epoch: time.Now()}
+	return &Device{permits: permits, free: permits, short: short, epoch: time.Now(), reserve: reserveFirst}
 }
 
 // member is a queue on a device. Its fields are guarded by Device.mu.
 type member struct {
 	device *Device
 	width  int     // permits of a run
-	served float64 // nanoseconds × permits
+	used   float64 // nanoseconds × permits, until asOf
+	asOf   instant
 
 	// What waits in the queue: its most urgent item, the predicted run of as
 	// much of it as a batch holds (0: unknown), and what it costs.
@@ -127,7 +131,7 @@ func (m *member) update(s *scheduler, now instant, slot int, wake chan<- struct{
 	m.run = s.alone(min(s.lanes.rows, s.cfg.MaxRows), head.length)
 	if wake != nil {
 		m.slot, m.wake = slot, wake
-		m.arrive()
+		m.arrive(now)
 		d.waiting = append(d.waiting, m)
 	}
 	if m.wake != nil {
@@ -136,13 +140,25 @@ func (m *member) update(s *scheduler, now instant, slot int, wake chan<- struct{
 	return false
 }
 
-// arrive forgets what a queue is owed from a time when it had nothing to run.
-func (m *member) arrive() {
-	d := m.device
-	if len(d.runs) == 0 && len(d.waiting) == 0 {
-		d.clock = d.high // nobody is owed anything by an idle device
+// use returns how much of the device the queue has had lately.
+func (m *member) use(now instant) float64 {
+	if since := now - m.asOf; since > 0 {
+		m.used *= math.Exp(-float64(since) / float64(lately))
+		m.asOf = now
 	}
-	m.served = max(m.served, d.clock)
+	return m.used
+}
+
+// arrive bounds how far the queue is preferred to those that wait: after a time
+// without work it would otherwise keep all of them waiting for about as long.
+func (m *member) arrive(now instant) {
+	least := math.Inf(1)
+	for _, o := range m.device.waiting {
+		least = min(least, o.use(now))
+	}
+	if least -= 2 * float64(urgentDrift) * float64(m.device.permits); !math.IsInf(least, 1) {
+		m.used = max(m.use(now), least)
+	}
 }
 
 func (m *member) unwait() {
@@ -160,10 +176,10 @@ func (m *member) try(t *ticket, now instant, slot int, run time.Duration) bool {
 	if !d.fits(m) {
 		return false
 	}
-	m.arrive()
 	if len(d.waiting) > 0 {
+		m.arrive(now)
 		d.waiting = append(d.waiting, m)
-		first := d.next()
+		first := d.next(now)
 		d.waiting = d.waiting[:len(d.waiting)-1]
 		if first != m {
 			return false
@@ -174,12 +190,14 @@ func (m *member) try(t *ticket, now instant, slot int, run time.Duration) bool {
 	return true
 }
 
-// begin notes the predicted duration of a run that has its permits.
-func (m *member) begin(slot int, now instant, run time.Duration) {
+// begin notes the predicted duration of a run that has its permits, and reports
+// whether other queues wait.
+func (m *member) begin(slot int, now instant, run time.Duration) (others bool) {
 	d := m.device
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.predict(&d.runs[m.find(slot)], now, run)
+	return len(d.waiting) > 0
 }
 
 // keeps reports that a slot whose run has ended may go on with its permits,
@@ -192,7 +210,7 @@ func (m *member) keeps(slot int, now instant, took time.Duration) bool {
 		return false
 	}
 	p := &d.runs[m.find(slot)]
-	d.charge(p, took)
+	d.charge(p, now, took)
 	p.charged, p.end = 0, now
 	return true
 }
@@ -203,7 +221,7 @@ func (m *member) end(slot int, now instant, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	i, last := m.find(slot), len(d.runs)-1
-	d.charge(&d.runs[i], took)
+	d.charge(&d.runs[i], now, took)
 	d.runs[i] = d.runs[last]
 	d.runs[last] = permit{}
 	d.runs = d.runs[:last]
@@ -243,13 +261,15 @@ func (m *member) busyFor(now instant, run time.Duration) time.Duration {
 	return d.freeIn(m.width, now)
 }
 
-// ahead predicts for how long work of other queues holds up work of this one
-// that takes need, in nanoseconds × permits, and of which a run takes run.
-func (m *member) ahead(priority int, need float64, run time.Duration) time.Duration {
+// ahead predicts for how long work of other queues holds up a run of this one
+// before which its own work takes need, in nanoseconds × permits. spare is the
+// reserve to add, in runs.
+func (m *member) ahead(now instant, priority int, due instant, need float64, run time.Duration) (others time.Duration, spare reserve) {
 	d := m.device
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	served, sum := max(m.served, d.clock), 0.0
+	need += m.use(now)
+	sum := 0.0
 	for _, o := range d.members {
 		if o == m {
 			continue
@@ -260,23 +280,35 @@ func (m *member) ahead(priority int, need float64, run time.Duration) time.Durat
 			case w.priority > priority:
 				sum += takes
 			case w.priority == priority:
-				// While this queue gets what it needs the other gets as much,
-				// and what it is owed; or one run, if that comes first.
-				share := need + max(0, served-o.served)
-				if o.served <= served && run > d.short {
-					share = max(share, float64(o.run)*float64(o.width))
+				// The other goes first until it has had as much as this one
+				// will have, and by the drift more if it is more urgent, or
+				// less if it is not.
+				most := need - o.use(now)
+				if o.due <= due && !d.isShort(run) {
+					most += d.drift(now, o.due)
+				} else {
+					most -= d.drift(now, due)
 				}
-				sum += min(takes, share)
+				if most > 0 {
+					sum += min(takes, max(most, float64(o.run)*float64(o.width)))
+				}
 			}
 		}
 	}
-	return time.Duration(sum / float64(d.permits))
+	return time.Duration(sum / float64(d.permits)), d.reserve
+}
+
+func (m *member) promises(kept, late int) {
+	d := m.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserve.learn(kept, late)
 }
 
 // grant gives permits to those whose turn it is, as far as they go.
 func (d *Device) grant(now instant) {
 	for len(d.waiting) > 0 {
-		m := d.next()
+		m := d.next(now)
 		if !d.fits(m) {
 			if m = d.between(m, now); m == nil {
 				return
@@ -290,20 +322,18 @@ func (d *Device) grant(now instant) {
 }
 
 // next returns whose turn it is.
-func (d *Device) next() *member {
-	priority, least := d.waiting[0].priority, 0.0
-	for i, m := range d.waiting {
-		m.served = max(m.served, d.clock-float64(maxOwed)*float64(d.permits))
-		if i == 0 || m.priority > priority {
-			priority, least = m.priority, m.served
+func (d *Device) next(now instant) *member {
+	priority, least := d.waiting[0].priority, d.waiting[0].use(now)
+	for _, m := range d.waiting[1:] {
+		if m.priority > priority {
+			priority, least = m.priority, m.use(now)
 		} else if m.priority == priority {
-			least = min(least, m.served)
+			least = min(least, m.use(now))
 		}
 	}
-	d.clock = max(d.clock, least)
 	var first *member
 	for _, m := range d.waiting {
-		if m.priority != priority || m.served > least+float64(maxDrift)*float64(d.permits) {
+		if m.priority != priority || m.use(now) > least+d.drift(now, m.due) {
 			continue
 		}
 		if first == nil || cmp.Or(-compareBool(d.isShort(m.run), d.isShort(first.run)), cmp.Compare(m.due, first.due)) < 0 {
@@ -311,6 +341,14 @@ func (d *Device) next() *member {
 		}
 	}
 	return first
+}
+
+// drift is how much more than another a queue may have had and still go first.
+func (d *Device) drift(now, due instant) float64 {
+	if due-now < urgently {
+		return float64(urgentDrift) * float64(d.permits)
+	}
+	return float64(drift) * float64(d.permits)
 }
 
 func compareBool(a, b bool) int {
@@ -364,13 +402,12 @@ func (d *Device) take(m *member, slot int, now instant) {
 
 func (d *Device) predict(p *permit, now instant, run time.Duration) {
 	p.end = now + run
-	d.charge(p, run)
+	d.charge(p, now, run)
 }
 
 // charge makes a queue pay for a run that takes so long, as far as it has not.
-func (d *Device) charge(p *permit, run time.Duration) {
+func (d *Device) charge(p *permit, now instant, run time.Duration) {
 	cost := float64(run) * float64(p.width)
-	p.served += cost - p.charged
+	p.used = max(0, p.use(now)+cost-p.charged)
 	p.charged = cost
-	d.high = max(d.high, p.served)
 }

@@ -480,7 +480,7 @@ func (q *Queue[I, O]) abandon(k *call[I, O], err error) {
 		<-k.done
 		return
 	}
-	now := q.now()
+	now, late := q.now(), 0
 	for i := range k.entries {
 		e := &k.entries[i]
 		if e.answered {
@@ -492,6 +492,9 @@ func (q *Queue[I, O]) abandon(k *call[I, O], err error) {
 		if e.lane != nil {
 			q.sched.lanes.remove(&e.ticket)
 			e.result.Queue = now - e.arrived
+			if now >= e.deadline {
+				late++
+			}
 		}
 		if s := e.slot; s != nil {
 			k.held = true
@@ -502,6 +505,7 @@ func (q *Queue[I, O]) abandon(k *call[I, O], err error) {
 		}
 		q.countEnd(err)
 	}
+	q.sched.promises(0, late)
 	if q.member != nil {
 		q.dispatch(now)
 		q.checkIdle()

@@ -25,13 +25,42 @@ type scheduler struct {
 
 	// Runs under load: nanoseconds per unit of cost, and per run. 0: unknown.
 	pace, spell float64
+
+	measured bool // under load indeed; until then from runs without
+
+	reserve reserve // of a queue with no member
 }
 
-// reserve is how many runs under load are kept free between the predicted
+// A reserve is how many runs under load are kept free between the predicted
 // start of an item and its deadline, for its own run and for what the
-// prediction misses: TestOverload loses goodput with fewer and with more. It
-// is the same for long and short items, so that overload refuses them alike.
-const reserve = 5
+// prediction misses. It is the same for long and short items, so that overload
+// refuses them alike, and moves by experience from where TestOverload does well.
+type reserve float64
+
+// Each accepted item that is not answered in time adds lateStep runs, each that
+// is takes lateStep × lateShare away, so that about lateShare of the accepted
+// are late under overload.
+const (
+	reserveFirst, reserveLeast, reserveMost = 6, 4, 16
+
+	lateStep, lateShare = 0.3, 0.003
+)
+
+func (r *reserve) learn(kept, late int) {
+	*r = min(reserveMost, max(reserveLeast, *r+lateStep*(reserve(late)-lateShare*reserve(kept))))
+}
+
+// promises takes in how many accepted items with a deadline were answered
+// before it, and how many not.
+func (s *scheduler) promises(kept, late int) {
+	switch {
+	case kept+late == 0:
+	case s.member != nil:
+		s.member.promises(kept, late)
+	default:
+		s.reserve.learn(kept, late)
+	}
+}
 
 // staleAfter is how long a device must be idle for predictions to refuse
 // nothing: a bad measurement would otherwise shut the queue for ever, since
@@ -45,6 +74,7 @@ func newScheduler(cfg Config) *scheduler {
 		costs:   costs,
 		part:    partition{costs: costs, rowSteps: cfg.RowSteps},
 		lastRun: -staleAfter,
+		reserve: reserveFirst,
 	}
 	s.lanes.weights = cfg.Weights
 	s.lanes.seed = maphash.MakeSeed()
@@ -171,15 +201,15 @@ func (s *scheduler) learn(sh Shape, cost int64, took time.Duration, loaded bool)
 	}
 	pace := float64(took) / float64(cost)
 	switch {
-	case loaded && s.pace == 0:
-		s.pace, s.spell = pace, float64(took)
+	case s.pace == 0, loaded && !s.measured:
+		s.pace, s.spell, s.measured = pace, float64(took), loaded
 	case loaded:
 		// Weighed by cost: a run of one short item says little of the rate.
 		const decay = 1.0 / 16
 		s.spell += (float64(took) - s.spell) * decay
 		w := decay * min(2, float64(took)/s.spell)
 		s.pace += (pace - s.pace) * w
-	case s.pace > 0:
+	default:
 		s.spell += min(0, (float64(took)-s.spell)/16)
 		s.pace += min(0, (pace-s.pace)/16)
 	}
@@ -217,9 +247,9 @@ func (s *scheduler) admit(d demand, now instant, busy time.Duration) (displaced 
 		remaining := d.deadline - now
 		// The first sum counts everything as ahead; only if that is too late
 		// is it worth while to look at who really is.
-		predicted := s.completion(d, s.lanes.cost, busy)
+		predicted := s.completion(d, s.lanes.cost, now, busy)
 		if predicted > remaining {
-			predicted = s.completion(d, s.lanes.ahead(d.cost, d.priority, d.tenant, d.due), busy)
+			predicted = s.completion(d, s.lanes.ahead(d.cost, d.priority, d.tenant, d.due), now, busy)
 		}
 		if predicted > remaining {
 			return nil, &DeadlineError{Predicted: predicted, Remaining: remaining}
@@ -252,13 +282,14 @@ func (s *scheduler) full(overRows int, overCost int64) *FullError {
 
 // completion predicts the time until work is answered that waits behind so
 // much cost.
-func (s *scheduler) completion(d demand, ahead int64, busy time.Duration) time.Duration {
+func (s *scheduler) completion(d demand, ahead int64, now instant, busy time.Duration) time.Duration {
+	others, spare := time.Duration(0), s.reserve
 	if m := s.member; m != nil {
-		need := float64(m.width) * max(float64(d.alone), s.pace*float64(ahead+d.cost))
-		busy += m.ahead(d.priority, need, d.alone)
+		others, spare = m.ahead(now, d.priority, d.due, float64(m.width)*s.pace*float64(ahead+d.rest), d.alone)
+		busy += others
 	}
-	if ahead == 0 {
+	if ahead == 0 && others == 0 {
 		return busy + d.alone + s.drainTime(d.rest)
 	}
-	return busy + s.drainTime(ahead+d.rest) + max(d.alone, reserve*time.Duration(s.spell))
+	return busy + s.drainTime(ahead+d.rest) + max(d.alone, time.Duration(float64(spare)*s.spell))
 }

@@ -42,8 +42,8 @@ func TestPredictedAgainstRemaining(t *testing.T) {
 	s.learn(Shape{Rows: 8}, 8, 4*msec, true)
 	s.lastRun = 0
 	waiting(s, 80, never)
-	// 40 ms ahead, 2 ms until the slot is free, the reserve of 5 runs.
-	const predicted = (2 + 40 + 20) * msec
+	// 40 ms ahead, 2 ms until the slot is free, the reserve of 6 runs.
+	const predicted = (2 + 40 + reserveFirst*4) * msec
 	d := demand{rows: 1, cost: 1, due: never, deadline: 10*msec + predicted}
 	if _, err := s.admit(d, 10*msec, 2*msec); err != nil {
 		t.Error(err)

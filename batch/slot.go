@@ -26,7 +26,7 @@ type slot[I, O any] struct {
 	predictedEnd instant
 	cost         int64
 	inline       bool
-	loaded       bool            // more waited when the run began
+	loaded       bool            // more waited when the run began, here or on the device
 	ctx          context.Context // of runs by the loop; cancelled by Close or the last caller to leave
 	cancel       context.CancelCauseFunc
 }
@@ -76,6 +76,7 @@ func (q *Queue[I, O]) form(s *slot[I, O], answered *[]*call[I, O]) bool {
 			spare = min(spare, q.member.spare())
 		}
 		tickets, refused := q.sched.next(now, 1+spare)
+		q.sched.promises(0, len(refused))
 		for _, t := range refused {
 			e := t.owner.(*entry[I, O])
 			e.result.Queue = now - e.arrived
@@ -133,7 +134,7 @@ func (q *Queue[I, O]) begin(s *slot[I, O], tickets []*ticket, now instant, inlin
 	predicted := q.sched.costs.predict(b.Shape)
 	s.predictedEnd = now + predicted
 	if q.member != nil && !inline {
-		q.member.begin(s.index, now, predicted)
+		s.loaded = q.member.begin(s.index, now, predicted) || s.loaded
 	}
 	q.sched.running++
 	if s.ctx.Err() != nil && q.state != closed {
@@ -170,9 +171,17 @@ func (q *Queue[I, O]) contain(ctx context.Context, s *slot[I, O]) (err error) {
 func (q *Queue[I, O]) finish(s *slot[I, O], answered *[]*call[I, O]) {
 	b := &s.batch
 	again := s.err != nil && len(s.entries) > 1 && !q.cfg.NoRetry && q.state != closed
-	served := false
+	served, now := false, q.now()
+	kept, late := 0, 0
 	for i, e := range s.entries {
 		e.slot = nil
+		switch {
+		case e.deadline == never:
+		case now < e.deadline:
+			kept++
+		default:
+			late++
+		}
 		if e.answered { // its caller is gone
 			continue
 		}
@@ -197,8 +206,9 @@ func (q *Queue[I, O]) finish(s *slot[I, O], answered *[]*call[I, O]) {
 		}
 		q.answer(e, answered)
 	}
+	q.sched.promises(kept, late)
 	q.sched.running--
-	q.sched.lastRun = q.now()
+	q.sched.lastRun = now
 	if served {
 		q.sched.learn(b.Shape, s.cost, s.took, s.loaded)
 	}

@@ -41,6 +41,9 @@ func (q *Queue[I, O]) Stats() Stats {
 	st, ls := q.stats, &q.sched.lanes
 	st.QueuedItems, st.QueuedRows, st.QueuedCost = ls.tickets, ls.rows, ls.cost
 	st.BusySlots = len(q.slots) - len(q.free)
+	if q.claimed != nil {
+		st.BusySlots--
+	}
 	st.Backlog = q.sched.drainTime(ls.cost)
 	return st
 }
