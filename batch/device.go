@@ -15,12 +15,12 @@ import (
 //
 // Who is next among queues is decided as within one: the highest priority, then
 // the queue that has had the least of the device lately, by measured time ×
-// permits, then the earliest deadline. Small differences do not count, and greater
-// ones not for what is due soon, so that among queues under like load deadlines
-// decide, and what was accepted because it could be done in time is. Nobody
-// passes a queue whose turn it is and
-// that needs more permits than are free, but with a run that will have ended by
-// the time they are: neither a wide run nor a narrow one starves.
+// permits, then the earliest deadline. Small differences do not count, and
+// greater ones not for what is due soon, so that among queues under like load
+// deadlines decide, and what was accepted because it could be done in time is.
+// Nobody passes a queue whose turn it is and that needs more permits than are
+// free, but with a run that will have ended by the time they are: neither a wide
+// run nor a narrow one starves.
 //
 // It is safe for concurrent use, and needs no end.
 type Device struct {
@@ -142,7 +142,7 @@ func (m *member) update(s *scheduler, now instant, slot int, wake chan<- struct{
 
 // use returns how much of the device the queue has had lately.
 func (m *member) use(now instant) float64 {
-	if since := now - m.asOf; since > 0 {
+	if since := now - m.asOf; since > lately/1000 {
 		m.used *= math.Exp(-float64(since) / float64(lately))
 		m.asOf = now
 	}
