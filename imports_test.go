@@ -15,10 +15,11 @@ import (
 const module = "github.com/scry-ml/scry/"
 
 // allowed lists, for each part, the parts that it may import (tests aside).
-// proto is open to all but tensor and batch.
+// proto is open to all but tensor, batch and cache.
 var allowed = map[string][]string{
 	"tensor":        {},
 	"batch":         {},
+	"cache":         {},
 	"explain":       {},
 	"tokenizer":     {},
 	"pixel":         {"tensor"},
@@ -26,7 +27,7 @@ var allowed = map[string][]string{
 	"gpu":           {"tensor"},
 	"pipeline":      {"batch", "bundle", "pixel", "tensor", "tokenizer"},
 	"modelstore":    {},
-	"serving":       {"batch", "bundle", "gpu", "pipeline", "tensor"},
+	"serving":       {"batch", "bundle", "cache", "gpu", "pipeline", "tensor"},
 	"scoring":       {"bundle", "explain", "pipeline"},
 	"sentiment":     {"bundle", "pipeline"},
 	"imageanalysis": {"bundle", "pipeline", "pixel"},

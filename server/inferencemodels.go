@@ -200,7 +200,7 @@ func statistics(name string, version int64, t serving.Tally) *inference.ModelSta
 			Success: total(t.Succeeded, t.Success), Fail: total(t.Failed, t.Failure), Queue: total(t.Succeeded, t.Queue),
 			ComputeInput: total(t.Succeeded, t.Times.Input), ComputeInfer: total(t.Succeeded, t.Times.Infer),
 			ComputeOutput: total(t.Succeeded, t.Times.Output),
-			CacheHit:      &inference.StatisticDuration{}, CacheMiss: &inference.StatisticDuration{},
+			CacheHit:      &inference.StatisticDuration{Count: uint64(t.Hits)}, CacheMiss: &inference.StatisticDuration{},
 		},
 	}
 	if !t.Last.IsZero() {

@@ -175,6 +175,7 @@ var (
 	batchDesc    = prometheus.NewDesc("scry_batch_rows", "Rows of a run, before padding.", graphLabels, nil)
 	waitDesc     = prometheus.NewDesc("scry_batch_wait_seconds", "Time that the first item of a run waited for it.", graphLabels, nil)
 	cellsDesc    = prometheus.NewDesc("scry_cells_total", "Rows × length of the items that were computed.", graphLabels, nil)
+	hitsDesc     = prometheus.NewDesc("scry_response_hits_total", "Items answered from a run made for another who asked the same.", graphLabels, nil)
 	paddedDesc   = prometheus.NewDesc("scry_padded_cells_total", "Rows × length of the runs; 1 − cells ÷ padded cells is the padding.", graphLabels, nil)
 	refusedDesc  = prometheus.NewDesc("scry_refused_items_total", "Items refused for overload.", refuseLabels, nil)
 	expiredDesc  = prometheus.NewDesc("scry_expired_items_total", "Items whose deadline passed in the queue.", graphLabels, nil)
@@ -185,7 +186,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *loadedCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		planDesc, fallbackDesc, queuedDesc, rowsDesc, runsDesc, batchDesc, waitDesc, cellsDesc, paddedDesc,
+		planDesc, fallbackDesc, queuedDesc, rowsDesc, runsDesc, batchDesc, waitDesc, hitsDesc, cellsDesc, paddedDesc,
 		refusedDesc, expiredDesc, leftDesc, loadedDesc,
 	} {
 		ch <- d
@@ -222,7 +223,7 @@ func collectGraph(ch chan<- prometheus.Metric, id pipeline.Identity, g *serving.
 		labels []string
 	}{
 		{rowsDesc, g.ComputedRows, labels}, {runsDesc, g.Runs, labels},
-		{cellsDesc, g.Tally.Cells, labels}, {paddedDesc, g.Tally.PaddedCells, labels},
+		{hitsDesc, g.Tally.Hits, labels}, {cellsDesc, g.Tally.Cells, labels}, {paddedDesc, g.Tally.PaddedCells, labels},
 		{refusedDesc, g.RefusedFull, with("QUEUE_FULL")}, {refusedDesc, g.RefusedDeadline, with("DEADLINE_UNREACHABLE")},
 		{expiredDesc, g.Expired, labels}, {leftDesc, g.Cancelled, labels},
 	} {

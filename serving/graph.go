@@ -36,6 +36,8 @@ type graph struct {
 	// they pick from none.
 	limits               []int64
 	tally                tally
+	responses            *responses // nil until the version is ready, and where none are kept
+	version              int64      // of which responses are kept
 	slots, maxQueuedRows int
 	queue                *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
 	// Extents that runs are padded to; none = as they come.
@@ -338,10 +340,18 @@ func (g *graph) rowsPerRun(inputs []tensor.Tensor) int {
 // check refuses inputs that the graph cannot take before they are queued.
 func (g *graph) check(inputs []tensor.Tensor) error { return g.sig.Check(inputs) }
 
-// do runs the inputs of many items and returns outputs, errors and times in
-// their order. An item of more rows than one run holds is cut and put together
-// again.
+// do answers the inputs of many items with outputs, errors and times in their
+// order.
 func (g *graph) do(ctx context.Context, call batch.Call, inputs [][]tensor.Tensor) []batch.Result[[]tensor.Tensor] {
+	if g.responses != nil {
+		return g.cached(ctx, call, inputs)
+	}
+	return g.compute(ctx, call, inputs)
+}
+
+// compute does so by runs. An item of more rows than one run holds is cut and
+// put together again.
+func (g *graph) compute(ctx context.Context, call batch.Call, inputs [][]tensor.Tensor) []batch.Result[[]tensor.Tensor] {
 	items := make([]batch.Item[[]tensor.Tensor], 0, len(inputs))
 	var pieces []int // pieces[i] is the number of parts of item i; nil when all are 1
 	for i, in := range inputs {

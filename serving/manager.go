@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/scry-ml/scry/batch"
+	"github.com/scry-ml/scry/cache"
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/tensor"
 )
 
 // Errors of this package.
@@ -66,17 +68,21 @@ type Config struct {
 	// RetryAfter is how long a version that failed to load is left alone
 	// before a call makes another attempt. Default 10 s.
 	RetryAfter time.Duration
-	Recorder   Recorder
-	Logger     *slog.Logger
+	// Responses are the bytes of answers that are kept, by model; nothing is
+	// kept of the models that it does not name.
+	Responses map[string]int64
+	Recorder  Recorder
+	Logger    *slog.Logger
 }
 
 // Manager owns the loaded versions. It is safe for concurrent use.
 type Manager struct {
-	cfg     Config
-	devices *devices
-	closing chan struct{}  // closed by Close
-	loads   sync.WaitGroup // loads and frees, which outlive the call that began them
-	turns   chan struct{}  // held while a version loads: what is asked for at once need not fit into memory at once
+	cfg       Config
+	devices   *devices
+	responses map[string]*responses // of all versions of a model
+	closing   chan struct{}         // closed by Close
+	loads     sync.WaitGroup        // loads and frees, which outlive the call that began them
+	turns     chan struct{}         // held while a version loads: what is asked for at once need not fit into memory at once
 
 	mu     sync.Mutex // guards what follows
 	routes map[string]Route
@@ -155,7 +161,11 @@ func New(cfg Config) *Manager {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg, devices: &devices{}, closing: make(chan struct{}), turns: make(chan struct{}, loadsAtOnce), routes: map[string]Route{}, loaded: map[key]*entry{}}
+	kept := map[string]*responses{}
+	for model, bytes := range cfg.Responses {
+		kept[model] = cache.New[[]tensor.Tensor](bytes)
+	}
+	return &Manager{cfg: cfg, devices: &devices{}, responses: kept, closing: make(chan struct{}), turns: make(chan struct{}, loadsAtOnce), routes: map[string]Route{}, loaded: map[key]*entry{}}
 }
 
 // Start reads the routes and begins to load every routed version. It returns
@@ -412,7 +422,7 @@ func (m *Manager) loadFiles(e *entry) (*Version, error) {
 		return nil, err
 	}
 	v, err := Load(ctx, pipeline.Identity{Model: e.key.model, Version: e.key.version}, dir, LoadOptions{
-		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder, devices: m.devices,
+		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder, devices: m.devices, responses: m.responses[e.key.model],
 		Progress: func(p Progress) {
 			if p.Stage == Ready { // load says so, once the entry holds the version
 				return

@@ -17,6 +17,9 @@ type Tally struct {
 	Last time.Time
 	// Succeeded and Failed requests; refused ones have failed.
 	Succeeded, Failed int64
+	// Hits are those of the requests that were answered without a run of their
+	// own, because the same had been asked before.
+	Hits int64
 	// Rows of the requests that succeeded.
 	Rows int64
 	// Success and Failure are the times from the queue's entrance to the
@@ -125,6 +128,12 @@ func (t *tally) answered(g *graph, inputs [][]tensor.Tensor, results []batch.Res
 		t.sum.Queue += results[i].Queue
 		t.sum.Rows += int64(g.requestRows(inputs[i]))
 	}
+}
+
+func (t *tally) hit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum.Hits++
 }
 
 // read returns a copy.

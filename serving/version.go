@@ -109,7 +109,8 @@ type LoadOptions struct {
 	// Progress hears of the stages; may be nil.
 	Progress func(Progress)
 
-	devices *devices // shared with other versions; nil in a probe
+	devices   *devices   // shared with other versions; nil in a probe
+	responses *responses // of the model; nil where none are kept
 }
 
 // Load reads a bundle's directory, places its graphs, runs its golden samples
@@ -172,6 +173,7 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	}
 	for _, g := range v.graphs {
 		g.tally.reset()
+		g.responses, g.version = opts.responses, id.Version
 	}
 	report(Progress{Stage: Ready, Fraction: 1})
 	return v, nil

@@ -72,9 +72,14 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	kept, err := cfg.responseCache()
+	if err != nil {
+		return nil, err
+	}
 	a.manager = serving.New(serving.Config{
 		Catalogue: catalogue{a.store}, Loader: a.runtime, Limits: itemLimits(cfg), Spare: cfg.SpareVersions,
-		Recorder: server.NewRecorder(registry), Logger: a.log,
+		Responses: kept,
+		Recorder:  server.NewRecorder(registry), Logger: a.log,
 	})
 	if err := a.listen(registry); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ type Config struct {
 	DefaultDeadline time.Duration
 	DrainTimeout    time.Duration
 	SpareVersions   int
+	ResponseCache   string
 	ProbeTime       time.Duration
 	ProbeMemory     int64
 	MaxMessageBytes int
@@ -71,6 +73,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.DurationVar(&c.DefaultDeadline, "default-deadline", 10*time.Second, "deadline of calls that set none")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 30*time.Second, "how long calls in progress may take to finish at the end")
 	f.IntVar(&c.SpareVersions, "spare-versions", 2, "versions that stay loaded though no route holds them")
+	f.StringVar(&c.ResponseCache, "response-cache", "", "bytes of answers that are kept for items that come again, by model, such as sentiment=67108864,churn=1048576; empty = none")
 	f.DurationVar(&c.ProbeTime, "probe-time", 2*time.Minute, "how long a new bundle may take to load")
 	f.Int64Var(&c.ProbeMemory, "probe-memory", 0, "bytes that a new bundle may take to load; 0 = half of the machine's")
 	f.IntVar(&c.MaxMessageBytes, "max-message-bytes", limits.MessageBytes, "bytes of one message, both ways")
@@ -214,6 +217,9 @@ func (c *Config) Validate() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("--log-format: %q is neither text nor json", c.LogFormat)
 	}
+	if _, err := c.responseCache(); err != nil {
+		return err
+	}
 	for name, v := range map[string]int64{
 		"--max-message-bytes": int64(c.MaxMessageBytes), "--max-text-bytes": int64(c.MaxTextBytes), "--max-image-bytes": int64(c.MaxImageBytes),
 		"--max-image-pixels": int64(c.MaxImagePixels), "--max-upload-bytes": c.MaxUploadBytes, "--decode-memory": c.DecodeMemory, "--max-instances": int64(c.MaxInstances),
@@ -225,6 +231,23 @@ func (c *Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// responseCache returns the bytes by model.
+func (c *Config) responseCache() (map[string]int64, error) {
+	out := map[string]int64{}
+	for part := range strings.SplitSeq(c.ResponseCache, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		model, bytes, _ := strings.Cut(part, "=")
+		n, err := strconv.ParseInt(bytes, 10, 64)
+		if err != nil || model == "" || n <= 0 {
+			return nil, fmt.Errorf("--response-cache: %q is not of the form MODEL=BYTES", part)
+		}
+		out[model] = n
+	}
+	return out, nil
 }
 
 // print writes the effective configuration as a file that --config reads.

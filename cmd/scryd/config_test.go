@@ -76,6 +76,7 @@ func TestConfigRefused(t *testing.T) {
 		{name: "device", args: []string{"--require-device", "tpu"}, says: "--require-device"},
 		{name: "level", args: []string{"--log-level", "loud"}, says: "--log-level"},
 		{name: "format", args: []string{"--log-format", "xml"}, says: "--log-format"},
+		{name: "response cache", args: []string{"--response-cache", "churn=1024,sentiment"}, says: `"sentiment" is not of the form MODEL=BYTES`},
 		{name: "no limit", args: []string{"--max-images", "0"}, says: "--max-images"},
 		{name: "no store", args: []string{"--store", ""}, says: "--store"},
 	} {
