@@ -7,9 +7,9 @@ import (
 )
 
 // costTable predicts how long a run of a shape takes, in nanoseconds, from the
-// runs seen so far: one smoothed figure per (rows, length) step, and for steps
-// never run a straight line through everything seen. It is not safe for
-// concurrent use.
+// runs seen so far: one smoothed figure per (rows, length) step. Steps never run
+// lie between those of the same length with fewer and with more rows, or on a
+// straight line through everything seen. It is not safe for concurrent use.
 type costTable struct {
 	rows, lengths []int // steps; lengths[0] is 0, for runs without the axis
 	rowStep       []int // by rows up to the last step: index into rows
@@ -129,7 +129,7 @@ func (t *costTable) margin() float64 { return 1 + max(0.05, 2*t.noise) }
 // weight, good for comparing.
 func (t *costTable) at(rows, column, length int) float64 {
 	if rows < len(t.rowStep) {
-		if ns := t.cells[t.rowStep[rows]*len(t.lengths)+column]; ns > 0 && length <= t.lengths[column] {
+		if ns := t.cell(t.rowStep[rows], column); ns > 0 && length <= t.lengths[column] {
 			return ns
 		}
 	}
@@ -137,8 +137,30 @@ func (t *costTable) at(rows, column, length int) float64 {
 	if t.n == 0 {
 		return x + overheadCells
 	}
-	return t.fixed + t.slope*x
+	line := t.fixed + t.slope*x
+	if rows >= len(t.rowStep) || length > t.lengths[column] {
+		return line
+	}
+	less, more := t.rowStep[rows]-1, t.rowStep[rows]+1
+	for less >= 0 && t.cell(less, column) == 0 {
+		less--
+	}
+	for more < len(t.rows) && t.cell(more, column) == 0 {
+		more++
+	}
+	switch {
+	case less >= 0 && more < len(t.rows):
+		low, high := t.cell(less, column), t.cell(more, column)
+		return low + (high-low)*float64(rows-t.rows[less])/float64(t.rows[more]-t.rows[less])
+	case less >= 0:
+		return max(line, t.cell(less, column))
+	case more < len(t.rows):
+		return min(line, t.cell(more, column))
+	}
+	return line
 }
+
+func (t *costTable) cell(row, column int) float64 { return t.cells[row*len(t.lengths)+column] }
 
 // predict returns the expected duration of a run, 0 if nothing is known.
 func (t *costTable) predict(s Shape) time.Duration {

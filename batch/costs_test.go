@@ -88,3 +88,20 @@ func TestConfigValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBetweenMeasuredRows: a shape that was never run takes no less than one of
+// fewer rows, whatever the line through everything seen says.
+func TestBetweenMeasuredRows(t *testing.T) {
+	cfg := Config{MaxRows: 1024, RowSteps: []int{1, 2, 8, 512, 1024}, Costs: []Cost{
+		{Shape{Rows: 1}, 3 * msec}, {Shape{Rows: 8}, 9 * msec}, {Shape{Rows: 512}, 10 * msec},
+	}}.withDefaults()
+	table := newCostTable(&cfg)
+	for rows, want := range map[int][2]time.Duration{
+		1: {3 * msec, 3 * msec}, 2: {3857 * time.Microsecond, 3858 * time.Microsecond},
+		512: {10 * msec, 10 * msec}, 1024: {10 * msec, time.Hour},
+	} {
+		if got := table.predict(Shape{Rows: rows}); got < want[0] || got > want[1] {
+			t.Errorf("%d rows: %v, want %v", rows, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,5 +270,55 @@ func TestLoadErrorsNameNoPath(t *testing.T) {
 	}
 	if text := err.Error(); filepath.Dir(dir) != "/" && strings.Contains(text, filepath.Dir(dir)) {
 		t.Errorf("the error names a path of the host: %q", text)
+	}
+}
+
+// TestVersionsShareTheProcessors: versions whose runs use all threads take
+// turns, whichever model they are of.
+func TestVersionsShareTheProcessors(t *testing.T) {
+	var running, most, runs atomic.Int64
+	fake := &gputest.Fake{OnRun: func(context.Context, string, []tensor.Tensor) error {
+		runs.Add(1)
+		if n := running.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(3 * time.Millisecond)
+		running.Add(-1)
+		return nil
+	}}
+	threads := runtime.GOMAXPROCS(0)
+	manifest := fmt.Sprintf("graphs: {model: {file: model.onnx, execution: {threads: %d}}}\n", threads)
+	dirs := map[int64]string{}
+	for v := range int64(4) {
+		dirs[v+1] = bundleDir(t, "matmul", fmt.Sprintf("description: %d\n%s", v, manifest), nil)
+	}
+	m := serving.New(serving.Config{Catalogue: &catalogue{dirs: dirs}, Loader: fake, Spare: 4})
+	t.Cleanup(func() { _ = m.Close(context.Background()) })
+	for v := range dirs {
+		if err := m.Warm(t.Context(), "m", v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most.Store(0)
+	runs.Store(0)
+	var callers sync.WaitGroup
+	for v := range dirs {
+		for range 8 {
+			callers.Go(func() {
+				for range 5 {
+					if got, err := score(t, m, fmt.Sprint(v)); err != nil || got != v {
+						t.Errorf("version %d: %v, %v", v, got, err)
+					}
+				}
+			})
+		}
+	}
+	callers.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d runs of %d threads at once", most.Load(), threads)
+	}
+	t.Logf("%d items in %d runs", 4*8*5, runs.Load())
+	if runs.Load() > 80 {
+		t.Errorf("%d runs for 160 items: nothing gathers while others run", runs.Load())
 	}
 }
