@@ -77,7 +77,7 @@ func main() {
 	flag.StringVar(&cfg.runtimeDir, "runtime-dir", ".runtime", "ONNX Runtime")
 	flag.Parse()
 	if cfg.short {
-		cfg.rounds, cfg.round, cfg.items = 1, time.Second, min(cfg.items, 5_000)
+		cfg.rounds, cfg.round, cfg.items = 1, 500*time.Millisecond, min(cfg.items, 5_000)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -50,6 +50,10 @@ func overload(ctx context.Context, cfg *config, out *report) error {
 			return err
 		}
 		capacity, tokens := o.perSecond(), o.tokensPerSecond(0)
+		loads := loads
+		if cfg.short {
+			loads = loads[2:4]
+		}
 		peaks := make([]float64, cfg.rounds)
 		runs := make([]overloaded, len(loads))
 		for k := range cfg.rounds {

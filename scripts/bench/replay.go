@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -323,70 +324,62 @@ func (p *packing) choose(waiting []entry, cost [][]float64) []entry {
 // sorted is the limit for somebody who has all texts at once: texts in order of
 // length, in batches of one size, the best of 1 to 64. It returns texts per
 // second and that size.
-func (r *replay) sorted(ctx context.Context, length time.Duration) (float64, int, error) {
+func (r *replay) sorted(ctx context.Context, length time.Duration) (best float64, bestSize int, err error) {
 	all := make([]entry, 4096)
 	for i := range all {
 		all[i] = entry{uint64(i), lengthAt(uint64(i))}
 	}
 	slices.SortStableFunc(all, func(a, b entry) int { return a.length - b.length })
-	best, bestSize := 0.0, 0
 	for size := 1; size <= 64; size *= 2 {
-		// A sample of the batches, evenly over the lengths, of about this time.
-		chunks := len(all) / size
-		perChunk := 0.0
-		for k := range 8 {
-			perChunk += r.cost[min(size, replayBatch)][all[(k*2+1)*len(all)/16].length] * float64(max(size/replayBatch, 1)) / 8
-		}
-		if math.IsInf(perChunk, 1) {
-			perChunk = float64(length)
-		}
-		take := min(max(int(float64(length)/perChunk)*r.parallel, 8), chunks)
-		var (
-			mu    sync.Mutex
-			k     int
-			items int
-		)
-		warm := func(start bool) error {
-			group, ctx := errgroup.WithContext(ctx)
-			for range r.parallel {
-				group.Go(func() error {
-					runtime.LockOSThread()
-					defer runtime.UnlockOSThread()
-					for {
-						mu.Lock()
-						i := k
-						k++
-						mu.Unlock()
-						if i >= take {
-							return nil
-						}
-						at := i * chunks / take * size
-						if err := r.run(ctx, all[at:at+size]); err != nil {
-							return err
-						}
-						if start {
-							mu.Lock()
-							items += size
-							mu.Unlock()
-						}
-					}
-				})
-			}
-			return group.Wait()
-		}
-		if r.steps { // shapes are compiled when they are met
-			if err := warm(false); err != nil {
-				return 0, 0, err
-			}
-			k = 0
-		}
-		start := time.Now()
-		if err := warm(true); err != nil {
+		// Batches evenly over the lengths, as many as take about this time: the
+		// first few tell how many.
+		probe, took, err := r.batches(ctx, all, size, 8*r.parallel)
+		if err != nil {
 			return 0, 0, err
 		}
-		if rate := float64(items) / time.Since(start).Seconds(); rate > best {
+		if r.steps { // shapes are compiled when they are met first
+			if _, took, err = r.batches(ctx, all, size, 8*r.parallel); err != nil {
+				return 0, 0, err
+			}
+		}
+		n := int(float64(length) / float64(took) * float64(probe/size))
+		if r.steps {
+			if _, _, err := r.batches(ctx, all, size, n); err != nil {
+				return 0, 0, err
+			}
+		}
+		items, took, err := r.batches(ctx, all, size, n)
+		if err != nil {
+			return 0, 0, err
+		}
+		if rate := float64(items) / took.Seconds(); rate > best {
 			best, bestSize = rate, size
 		}
 	}
 	return best, bestSize, nil
+}
+
+// batches runs n batches of one size, spread evenly over all, and returns the
+// number of items and the time.
+func (r *replay) batches(ctx context.Context, all []entry, size, n int) (items int, took time.Duration, err error) {
+	chunks := len(all) / size
+	n = min(max(n, 8), chunks)
+	var next atomic.Int64
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for range r.parallel {
+		group.Go(func() error {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				at := (2*i + 1) * chunks / (2 * n) * size
+				if err := r.run(ctx, all[at:at+size]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return n * size, time.Since(start), err
 }
