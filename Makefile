@@ -69,6 +69,11 @@ generate-check: generate ## The generated code is current
 bench: setup build $(if $(findstring -short,$(BENCH_FLAGS)),,bench-models) ## What the daemon serves beside what the machine can do (BENCH_FLAGS="-short", "-run texts", "-write docs")
 	@$(GO) run ./scripts/bench $(BENCH_FLAGS)
 
+.PHONY: bench-peers
+bench-peers: setup build bench-models ## Mixed texts beside other servers of the same file, those that can be installed
+	@scripts/bench/peers/install.sh
+	@$(GO) run ./scripts/bench -run peers $(BENCH_FLAGS)
+
 .PHONY: bench-models
 bench-models: ## Fetch the benchmark's text model
 	@python3 scripts/setup/minilm.py .bench/minilm

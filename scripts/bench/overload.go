@@ -45,11 +45,15 @@ func overload(ctx context.Context, cfg *config, out *report) error {
 		if _, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from); err != nil { // the queue learns its costs
 			return err
 		}
-		o, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from)
-		if err != nil {
-			return err
+		var rates, sums []float64
+		for range cfg.rounds {
+			o, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from)
+			if err != nil {
+				return err
+			}
+			rates, sums = append(rates, o.perSecond()), append(sums, o.tokensPerSecond(0))
 		}
-		capacity, tokens := o.perSecond(), o.tokensPerSecond(0)
+		capacity, tokens := median(rates), median(sums)
 		loads := loads
 		if cfg.short {
 			loads = loads[2:4]
