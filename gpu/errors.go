@@ -25,6 +25,16 @@ var (
 type MemoryError struct {
 	Device            string // Device.ID
 	Needed, Available int64  // bytes; 0 when unknown
+	// Held is what sessions hold of the device's memory, the largest first; empty
+	// when nothing does or it is unknown.
+	Held []Holding
+}
+
+// Holding is the memory that one session holds: its weights. What its runs take
+// comes on top.
+type Holding struct {
+	Owner string // Spec.Owner
+	Bytes int64
 }
 
 func (e *MemoryError) Error() string {
@@ -34,6 +44,18 @@ func (e *MemoryError) Error() string {
 		if e.Available > 0 {
 			s += fmt.Sprintf(", %d available", e.Available)
 		}
+	}
+	const most = 5
+	for i, h := range e.Held {
+		switch i {
+		case 0:
+			s += "; held by "
+		case most:
+			return s + fmt.Sprintf(" and %d others", len(e.Held)-most)
+		default:
+			s += ", "
+		}
+		s += fmt.Sprintf("%s (%d)", h.Owner, h.Bytes)
 	}
 	return s
 }

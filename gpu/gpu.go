@@ -98,6 +98,9 @@ type Spec struct {
 	// Outputs are the graph outputs wanted, in this order; the others are not
 	// copied out. Empty means all.
 	Outputs []string
+	// Owner names whom the session belongs to, such as "churn@3 model": errors of
+	// memory say who holds it.
+	Owner string
 	// MemoryLimit bounds the device memory of a session on CUDA in bytes: weights
 	// and arena. 0 means what the device has.
 	MemoryLimit int64

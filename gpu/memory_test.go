@@ -132,3 +132,39 @@ func FuzzModelFile(f *testing.F) {
 		}
 	})
 }
+
+// TestHolders names what holds a device's memory, and keeps a CUDA device's
+// sessions within its budget. The device is a made-up one: no GPU is needed.
+func TestHolders(t *testing.T) {
+	r := &Runtime{config: Config{CUDAMemory: 1000}, sessions: map[*session]struct{}{}}
+	for owner, bytes := range map[string]int64{"a@1 model": 300, "b@2 model": 400} {
+		r.sessions[&session{owner: owner, bytes: bytes, placement: Placement{Device: "cuda:0"}}] = struct{}{}
+	}
+	r.sessions[&session{owner: "c@1 model", bytes: 900, placement: Placement{Device: "cuda:1"}}] = struct{}{}
+	held := r.held("cuda:0")
+	if len(held) != 2 || held[0] != (Holding{"b@2 model", 400}) || held[1] != (Holding{"a@1 model", 300}) {
+		t.Fatalf("held: %v", held)
+	}
+	for limit, want := range map[int64]int64{0: 300, 200: 200, 900: 300} {
+		if got := r.budget(limit, held); got != want {
+			t.Errorf("with a limit of %d another session may take %d, want %d", limit, got, want)
+		}
+	}
+	if got := r.budget(0, r.held("cuda:1")); got != 100 {
+		t.Errorf("on the other device %d, want 100", got)
+	}
+	if got := r.budget(0, []Holding{{"d", 2000}}); got != 1 {
+		t.Errorf("a full device leaves %d, want as good as nothing", got)
+	}
+	if got := (&Runtime{}).budget(7, held); got != 7 {
+		t.Errorf("without a budget the limit is %d", got)
+	}
+	err := r.blame(runError("cuda:0", 1, "Failed to allocate memory for requested buffer of size 4096"))
+	want := "out of memory on cuda:0: needs 4096 bytes; held by b@2 model (400), a@1 model (300)"
+	if !errors.Is(err, ErrOutOfMemory) || err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+	if err := r.blame(runError("cuda:0", 1, "else")); !errors.Is(err, ErrRun) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +29,10 @@ type Config struct {
 	NVIDIA string
 	// CPUOnly leaves all other providers alone: none of their libraries is loaded.
 	CPUOnly bool
+	// CUDAMemory bounds, in bytes, what the sessions on one CUDA device hold
+	// together: weights, and the arena of each within what the weights of all leave
+	// when it is loaded. 0 means what the device has.
+	CUDAMemory int64
 	// ThreadsPerRun that a run uses on a CPU when its Spec says nothing; 0 means
 	// as many as this process may use.
 	ThreadsPerRun int
@@ -325,11 +331,16 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 	now := d.Device
 	d.provider.refresh(&now)
 	free := now.MemoryFree
-	if d.Provider == CUDA && spec.MemoryLimit > 0 {
-		free = min(free, spec.MemoryLimit)
+	held := r.held(d.ID)
+	if d.Provider == CUDA {
+		spec.MemoryLimit = r.budget(spec.MemoryLimit, held)
+		if spec.MemoryLimit > 0 && (free == 0 || spec.MemoryLimit < free) {
+			free = spec.MemoryLimit
+		}
 	}
-	if need := d.provider.need(file); free > 0 && need > free {
-		return nil, &MemoryError{Device: d.ID, Needed: need, Available: free}
+	need := d.provider.need(file)
+	if free > 0 && need > free {
+		return nil, &MemoryError{Device: d.ID, Needed: need, Available: free, Held: held}
 	}
 	threads := spec.Threads
 	if threads <= 0 {
@@ -353,6 +364,7 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 	if err != nil {
 		return nil, err
 	}
+	s.owner, s.bytes = spec.Owner, need
 	s.placement = Placement{Provider: d.Provider, Device: d.ID, Precision: precision, LoadTime: time.Since(start)}
 	if d.Provider != CUDA {
 		s.placement.Threads = threads
@@ -369,6 +381,46 @@ func (r *Runtime) loadOn(ctx context.Context, d *device, spec Spec, file *modelF
 		return nil, fmt.Errorf("%w: it runs none of the graph's operators", ErrModel)
 	}
 	return s, nil
+}
+
+// held lists what sessions hold of a device's memory, the largest first.
+func (r *Runtime) held(device string) (out []Holding) {
+	r.mu.Lock()
+	for s := range r.sessions {
+		if s.placement.Device == device {
+			out = append(out, Holding{s.owner, s.bytes})
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(out, func(a, b Holding) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Owner, b.Owner))
+	})
+	return out
+}
+
+// budget returns the bytes that another session may take of a CUDA device, limit
+// at most; 0 means no bound.
+func (r *Runtime) budget(limit int64, held []Holding) int64 {
+	left := r.config.CUDAMemory
+	if left == 0 {
+		return limit
+	}
+	for _, h := range held {
+		left -= h.Bytes
+	}
+	left = max(left, 1) // nothing fits, which is not the same as no bound
+	if limit > 0 {
+		left = min(left, limit)
+	}
+	return left
+}
+
+// blame adds to an error of memory who holds it.
+func (r *Runtime) blame(err error) error {
+	if m, ok := errors.AsType[*MemoryError](err); ok {
+		m.Held = r.held(m.Device)
+	}
+	return err
 }
 
 // create makes the session and frees the options. When ctx ends it returns at
@@ -403,7 +455,7 @@ func (r *Runtime) create(ctx context.Context, d *device, path string, options *o
 	select {
 	case made := <-done:
 		if made.err != nil {
-			return nil, loadError(d.ID, made.err.Error())
+			return nil, r.blame(loadError(d.ID, made.err.Error()))
 		}
 		return made.session, nil
 	case <-ctx.Done():

@@ -22,6 +22,8 @@ type session struct {
 	rt        *Runtime
 	sig       Signature
 	placement Placement
+	owner     string // Spec.Owner
+	bytes     int64  // of the device's memory, by estimate
 	ort       *ort.DynamicAdvancedSession
 	handle    *C.OrtSession
 	names     cNames
@@ -115,7 +117,7 @@ func (s *session) run(ctx context.Context, c *call) error {
 		return fmt.Errorf("%w: %w", ErrTerminated, context.Cause(ctx))
 	}
 	s.rt.noteFailure(s.placement.Device, msg)
-	return runError(s.placement.Device, code, msg)
+	return s.rt.blame(runError(s.placement.Device, code, msg))
 }
 
 // setInputs describes the inputs for C. Elements are not copied, but pinned

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -85,13 +86,16 @@ func (s *serverService) ListLoadedVersions(context.Context, *serverv1.ListLoaded
 		}
 		for _, g := range v.Graphs {
 			batching := "items are joined"
-			if g.Apart != "" {
+			switch {
+			case g.Apart != "":
 				batching = "items run alone: " + g.Apart
+			case g.Plan.Unpadded != "":
+				batching = "items of equal length are joined: " + g.Plan.Unpadded
 			}
 			out.Graphs = append(out.Graphs, &serverv1.LoadedGraph{
 				Name: g.Name, Device: g.Device, Provider: g.Provider, Precision: g.Precision, FallbackReason: g.Fallback,
 				QueuedRows: g.QueuedRows, ComputedRows: g.ComputedRows, Runs: g.Runs, Batching: batching,
-				MaxRows: rowsAsInt32(g.MaxRows), Inputs: messages(g.Inputs, loadedInput),
+				MaxRows: rowsAsInt32(g.MaxRows), Inputs: messages(g.Inputs, loadedInput), Plan: planMessage(&g.Plan),
 			})
 		}
 		resp.Versions = append(resp.Versions, out)
@@ -104,6 +108,42 @@ func loadedInput(in serving.InputStatus) *serverv1.LoadedInput {
 	if in.Sequence >= 0 {
 		axis := int32(in.Sequence)
 		out.SequenceAxis = &axis
+	}
+	return out
+}
+
+// planMessage is a plan as the contract names it.
+func planMessage(p *serving.Plan) *serverv1.Plan {
+	out := &serverv1.Plan{
+		Source: string(p.Source), Device: p.Device, Precision: serving.PrecisionName(p.Precision),
+		Threads: int32(p.Threads), ParallelRuns: int32(p.Runs), MaxRows: int32(p.MaxRows), MaxCells: int32(p.MaxCells),
+		RowSteps: int32s(p.RowSteps), LengthSteps: int32s(p.LengthSteps), MaxLength: int32(p.MaxLength),
+		NotJoined: p.Apart, NotPadded: p.Unpadded, ItemsPerSecond: p.Rate, SmallestDeadline: durationpb.New(p.Deadline),
+		TypicalItems: p.Typical, Note: p.Note,
+	}
+	for _, c := range p.Costs {
+		out.Costs = append(out.Costs, &serverv1.RunCost{Rows: int32(c.Shape.Rows), Length: int32(c.Shape.Length), Time: durationpb.New(c.Time)})
+	}
+	for _, c := range p.Candidates {
+		precision := ""
+		if c.Precision != "" {
+			precision = serving.PrecisionName(c.Precision)
+		}
+		out.Candidates = append(out.Candidates, &serverv1.PlanCandidate{
+			Device: c.Device, Precision: precision, Threads: int32(c.Threads), ParallelRuns: int32(c.Runs),
+			ItemsPerSecond: c.Rate, SmallestDeadline: durationpb.New(c.Deadline), Difference: c.Difference, Rejected: clean(c.Rejected),
+		})
+	}
+	if !p.Measured.IsZero() {
+		out.MeasureTime, out.MeasureDuration = timestamppb.New(p.Measured), durationpb.New(p.Took)
+	}
+	return out
+}
+
+func int32s(in []int) []int32 {
+	out := make([]int32, len(in))
+	for i, n := range in {
+		out[i] = int32(n)
 	}
 	return out
 }

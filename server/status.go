@@ -72,6 +72,7 @@ var table = []struct {
 	{modelstore.ErrNotFound, codes.NotFound, "NOT_FOUND"},
 	{modelstore.ErrNewerSchema, codes.FailedPrecondition, "STORE_SCHEMA_NEWER"},
 	// Models.
+	{serving.ErrNoRoom, codes.FailedPrecondition, "RUN_OUT_OF_MEMORY"},
 	{gpu.ErrOutOfMemory, codes.ResourceExhausted, "OUT_OF_MEMORY"},
 	{serving.ErrProbeKilled, codes.InvalidArgument, "PROBE_KILLED"},
 	{serving.ErrGolden, codes.FailedPrecondition, "GOLDEN_MISMATCH"},
@@ -137,6 +138,13 @@ func toStatus(err error, at string) *status.Status {
 		}
 		if m.Available > 0 {
 			info.Metadata["available_bytes"] = strconv.FormatInt(m.Available, 10)
+		}
+		var held []string
+		for _, h := range m.Held[:min(5, len(m.Held))] { // those that hold most
+			held = append(held, fmt.Sprintf("%s: %d bytes", h.Owner, h.Bytes))
+		}
+		if len(held) > 0 {
+			info.Metadata["held_by"] = strings.Join(held, ", ")
 		}
 	}
 	if o, ok := errors.AsType[*modelstore.OffsetError](err); ok {

@@ -100,6 +100,10 @@ func TestStatusDetails(t *testing.T) {
 	if info.GetMetadata()["needed_bytes"] != "7000000000" || info.GetMetadata()["available_bytes"] != "5000000000" {
 		t.Errorf("%v", info)
 	}
+	info, _, _ = details(fmt.Errorf("%w: %w", serving.ErrNoRoom, &gpu.MemoryError{Device: "cuda:0", Held: []gpu.Holding{{Owner: "a@1 model", Bytes: 5}, {Owner: "b@2 model", Bytes: 4}}}), "")
+	if info.GetMetadata()["held_by"] != "a@1 model: 5 bytes, b@2 model: 4 bytes" {
+		t.Errorf("%v", info)
+	}
 	info, _, _ = details(fmt.Errorf("x: %w", &modelstore.OffsetError{Stored: 42}), "")
 	if info.GetMetadata()["stored_bytes"] != "42" {
 		t.Errorf("%v", info)
@@ -127,6 +131,7 @@ func TestStatusOfLoads(t *testing.T) {
 		reason string
 	}{
 		{fmt.Errorf("%w: %w", serving.ErrLoad, gpu.ErrOutOfMemory), codes.ResourceExhausted, "OUT_OF_MEMORY"},
+		{fmt.Errorf("%w: %w", serving.ErrNoRoom, gpu.ErrOutOfMemory), codes.FailedPrecondition, "RUN_OUT_OF_MEMORY"},
 		{fmt.Errorf("%w: %w", serving.ErrLoad, modelstore.ErrCorrupt), codes.DataLoss, "STORED_DATA_CORRUPT"},
 		{fmt.Errorf("%w: %w", serving.ErrLoad, serving.ErrGolden), codes.FailedPrecondition, "GOLDEN_MISMATCH"},
 		{fmt.Errorf("%w: %w", serving.ErrLoad, errors.New("else")), codes.FailedPrecondition, "LOAD_FAILED"},

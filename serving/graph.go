@@ -5,194 +5,54 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"time"
 
 	"github.com/scry-ml/scry/batch"
-	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/gpu"
-	"github.com/scry-ml/scry/pipeline"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
 
 // graph is one graph of a loaded version: its session and the queue before it.
 type graph struct {
-	name    string
-	session gpu.Session
-	sig     gpu.Signature
-	place   gpu.Placement
-	inputs  []axes
-	outputs []axes
-	maxRows int
-	maxCost int64 // rows × length of one run; 0 = no bound
-	// apart says why items are not joined; empty when they are.
-	apart string
-	// whole says that axis 0 is no batch axis: an item is never cut or padded.
-	whole bool
-	// tokens is the input that holds token ids, -1 when there is none.
-	tokens int
-	// limits holds, by input, the number of rows that its elements pick from; 0 =
-	// they pick from none.
-	limits               []int64
+	form
+	session              gpu.Session
+	place                gpu.Placement
+	plan                 Plan
+	maxRows              int
+	maxCost              int64 // rows × length of one run; 0 = no bound
 	tally                tally
 	responses            *responses // nil until the version is ready, and where none are kept
 	version              int64      // of which responses are kept
 	slots, maxQueuedRows int
 	queue                *batch.Queue[[]tensor.Tensor, []tensor.Tensor]
-	// Extents that runs are padded to; none = as they come.
-	rowSteps, lengthSteps []int
 }
 
-// Rows of one run when the manifest leaves the choice to the server.
-const (
-	maxRowsHeavy   = 32   // sequences and pictures: more only costs cache
-	maxRowsColumns = 1024 // rows of a table
-	maxBatchTokens = 2048 // rows × length of one run
-	smallGraph     = 1 << 20
-)
-
-// steps are the powers of two from low to high.
-func steps(low, high int) (out []int) {
-	for s := low; s <= high; s *= 2 {
-		out = append(out, s)
+// newGraph makes the queue of a loaded session, as its plan says.
+func newGraph(f form, s gpu.Session, p Plan, shared *devices) (*graph, error) {
+	out := &graph{
+		form: f, session: s, place: s.Placement(), plan: p,
+		maxRows: p.MaxRows, maxCost: int64(p.MaxCells), slots: p.Runs, maxQueuedRows: max(4096, 16*p.MaxRows),
 	}
-	return out
-}
-
-// newGraph makes the queue of a loaded session.
-func newGraph(name string, m *bundlev1.Graph, g *bundle.Graph, s gpu.Session, p *pipeline.Pipeline, shared *devices) (*graph, error) {
-	out := &graph{name: name, session: s, sig: s.Signature(), place: s.Placement()}
-	out.apart = apart(m, g)
-	out.whole = noBatchAxis(m, g) != ""
-	out.tokens = tokenInput(p.Bundle(), name, out.sig)
-	columns := true
-	for _, v := range out.sig.Inputs {
-		port := m.GetInputs()[v.Name]
-		a := axes{sequence: -1, pad: port.GetPadValue()}
-		if port.GetPadValue() == 0 {
-			a.pad = p.PadValue(v.Name)
-		}
-		if port != nil && port.SequenceAxis != nil {
-			a.sequence = int(port.GetSequenceAxis())
-		}
-		if a.sequence == 0 || a.sequence >= len(v.Shape) && v.Shape != nil {
-			return nil, fmt.Errorf("%w: graphs[%q].inputs[%q].sequence_axis: is not an axis after the first", bundle.ErrInvalid, name, v.Name)
-		}
-		limit := int64(0)
-		if in, ok := g.Input(v.Name); ok {
-			limit = in.Limit
-		}
-		if vocabulary := int64(p.Vocabulary()); len(out.inputs) == out.tokens && (limit == 0 || vocabulary < limit) {
-			limit = vocabulary
-		}
-		out.limits = append(out.limits, limit)
-		if len(v.Shape) > 2 || a.sequence >= 0 || (len(v.Shape) == 2 && v.Shape[1] < 0) {
-			columns = false
-		}
-		out.inputs = append(out.inputs, a)
-	}
-	for _, v := range out.sig.Outputs {
-		port := m.GetOutputs()[v.Name]
-		a := axes{sequence: -1}
-		if port != nil && port.SequenceAxis != nil {
-			a.sequence = int(port.GetSequenceAxis())
-		}
-		out.outputs = append(out.outputs, a)
-	}
-	out.maxRows = int(m.GetBatching().GetMaxRows())
-	if out.maxRows == 0 {
-		out.maxRows = maxRowsHeavy
-		if columns {
-			out.maxRows = maxRowsColumns
-		}
-	}
-	if out.apart != "" {
-		out.maxRows = 1
-	}
-	// A small graph runs on one thread, as many runs side by side as there are
-	// processors; a large one uses them all for one run.
-	slots := 1
-	if out.place.Threads == 1 {
-		slots = runtime.GOMAXPROCS(0)
+	out.apart = p.Apart
+	if out.place.FallbackReason == "" {
+		out.place.FallbackReason = p.Fallback
 	}
 	cfg := batch.Config{
-		Slots:         slots,
-		MaxRows:       out.maxRows,
-		MaxQueuedRows: max(4096, 16*out.maxRows),
-		Window:        m.GetBatching().GetWindow().AsDuration(),
+		Slots: p.Runs, MaxRows: p.MaxRows, MaxCost: int64(p.MaxCells), MaxCells: p.MaxCells,
+		RowSteps: p.RowSteps, LengthSteps: p.LengthSteps, MaxQueuedRows: out.maxQueuedRows,
+		Window: f.batching.GetWindow().AsDuration(), LockThreads: p.Provider == gpu.OpenVINO, Costs: p.Costs,
 	}
-	if out.apart != "" {
+	if p.Apart != "" {
 		cfg.MaxItems = 1
 	}
-	longest := int(p.Bundle().Manifest.GetText().GetMaxLength())
-	if !columns {
-		out.maxCost = int64(max(maxBatchTokens, longest))
-		cfg.MaxCost = out.maxCost
+	if p.Unpadded != "" {
+		cfg.MaxPadding = -1
 	}
-	if out.place.Provider == gpu.OpenVINO {
-		// It compiles a graph for every shape that it meets, so it gets few.
-		if out.apart == "" {
-			cfg.RowSteps = steps(1, out.maxRows)
-		}
-		if longest > 0 {
-			// Never beyond what the model has positions for.
-			cfg.LengthSteps = append(steps(8, longest-1), longest)
-		}
-		cfg.LockThreads = true
-	}
-	out.rowSteps, out.lengthSteps = cfg.RowSteps, cfg.LengthSteps
-	out.slots, out.maxQueuedRows = cfg.Slots, cfg.MaxQueuedRows
 	cfg.Device, cfg.Width = shared.share(out.place, cfg.Slots)
 	var err error
-	if out.queue, err = batch.New(cfg, out.run); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// apart says why items of this graph may not be joined.
-func apart(m *bundlev1.Graph, g *bundle.Graph) string {
-	if m.GetBatching().GetMaxRows() == 1 {
-		return "the manifest says max_rows: 1"
-	}
-	if reason := noBatchAxis(m, g); reason != "" {
-		return reason
-	}
-	if op := g.Drift(); op != "" && !m.GetBatching().GetAllowBatchDrift() {
-		return op + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
-	}
-	return ""
-}
-
-// noBatchAxis says why axis 0 of this graph's values is no batch axis; empty
-// when it is one.
-func noBatchAxis(m *bundlev1.Graph, g *bundle.Graph) string {
-	why := func(v bundle.Value, port *bundlev1.Port) string {
-		switch {
-		case port.GetBatchAxis() != 0:
-			return fmt.Sprintf("the batch axis of %q is not 0", v.Name)
-		case v.Shape != nil && len(v.Shape) == 0:
-			return fmt.Sprintf("%q is a scalar", v.Name)
-		case v.Shape != nil && v.Shape[0] >= 0:
-			return fmt.Sprintf("axis 0 of %q is fixed at %d", v.Name, v.Shape[0])
-		}
-		return ""
-	}
-	for _, v := range g.Inputs {
-		if v.Shape == nil {
-			return fmt.Sprintf("the graph declares no shape for %q", v.Name)
-		}
-		if reason := why(v, m.GetInputs()[v.Name]); reason != "" {
-			return reason
-		}
-	}
-	for _, v := range g.Outputs {
-		if reason := why(v, m.GetOutputs()[v.Name]); reason != "" {
-			return reason
-		}
-	}
-	return ""
+	out.queue, err = batch.New(cfg, out.run)
+	return out, err
 }
 
 // run computes one batch and counts it. It is the queue's RunFunc.
@@ -205,6 +65,9 @@ func (g *graph) run(ctx context.Context, b *batch.Batch[[]tensor.Tensor, []tenso
 	entered := time.Now()
 	outputs, err := g.session.Run(ctx, joined)
 	if err != nil {
+		if errors.Is(err, gpu.ErrOutOfMemory) {
+			err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
 		if len(b.Items) > 1 && !itemsFault(err) {
 			// The device is at fault: running again one by one would only
 			// hold everybody up.
@@ -284,9 +147,15 @@ func (g *graph) split(b *batch.Batch[[]tensor.Tensor, []tensor.Tensor], outputs 
 	return nil
 }
 
-// itemsFault tells whether an error may be the fault of one item.
+// ErrNoRoom is wrapped by the error of a run whose intermediate values do not
+// fit into what the device's memory has left beside the weights. The error says
+// who holds it, where that is known (gpu.MemoryError).
+var ErrNoRoom = errors.New("the run does not fit into the device's memory")
+
+// itemsFault tells whether an error may be the fault of one item: what does not
+// fit together may fit alone.
 func itemsFault(err error) bool {
-	return errors.Is(err, gpu.ErrInput) || errors.Is(err, gpu.ErrRun)
+	return errors.Is(err, gpu.ErrInput) || errors.Is(err, gpu.ErrRun) || errors.Is(err, ErrNoRoom)
 }
 
 func rowsOf(inputs []tensor.Tensor) int {
@@ -331,14 +200,26 @@ func (g *graph) rowsPerRun(inputs []tensor.Tensor) int {
 		return math.MaxInt
 	}
 	length := int64(max(lengthOf(inputs, g.inputs), 1))
-	if g.maxCost == 0 || length*int64(g.maxRows) <= g.maxCost {
-		return g.maxRows
+	most := g.maxRows
+	if g.maxCost > 0 {
+		most = min(most, int(max(g.maxCost/length, 1)))
 	}
-	return int(max(g.maxCost/length, 1))
+	// Padded to a step, a part must not be larger than the bound either.
+	for i, step := range g.plan.RowSteps {
+		if step > most && i > 0 {
+			return g.plan.RowSteps[i-1]
+		}
+	}
+	return most
 }
 
 // check refuses inputs that the graph cannot take before they are queued.
-func (g *graph) check(inputs []tensor.Tensor) error { return g.sig.Check(inputs) }
+func (g *graph) check(inputs []tensor.Tensor) error {
+	if err := g.sig.Check(inputs); err != nil {
+		return err
+	}
+	return g.plan.within(&g.form, inputs)
+}
 
 // do answers the inputs of many items with outputs, errors and times in their
 // order.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/gpu"
@@ -22,6 +23,7 @@ var ErrGolden = errors.New("golden samples are not met")
 
 // loading is one Load under way.
 type loading struct {
+	id       pipeline.Identity
 	dir      string
 	opts     LoadOptions
 	bundle   *bundle.Bundle
@@ -30,16 +32,98 @@ type loading struct {
 	report   func(Progress)
 }
 
-// place loads a graph where it is to run.
-func (l *loading) place(ctx context.Context, name string) (*graph, error) {
-	m := l.bundle.Manifest.GetGraphs()[name]
-	spec := gpu.Spec{
-		Path:      filepath.Join(l.dir, filepath.FromSlash(m.GetFile())),
-		Outputs:   wanted(l.bundle, l.goldens, name),
-		Threads:   int(m.GetExecution().GetThreads()),
-		Devices:   m.GetExecution().GetDevices(),
-		Precision: gpu.F32,
+// place loads a graph where it is to run: as it was measured to be best, now or
+// at an earlier load, or by rules where nothing is to be measured.
+func (l *loading) place(ctx context.Context, v *Version, name string) (*graph, error) {
+	p := l.opts.Planner
+	if p == nil || l.opts.Cold || l.opts.Device != "" {
+		return l.byRules(ctx, name)
 	}
+	key, err := l.key(name)
+	if err != nil {
+		return nil, err
+	}
+	if plan, ok := p.recall(key); ok {
+		g, err := l.open(ctx, name, plan)
+		if err == nil || ctx.Err() != nil {
+			return g, err
+		}
+		// The device has gone, or its memory is taken: what is best now?
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	quiet := p.quiet()
+	plan, err := l.measure(ctx, v, name)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil: // the rules find the same error, or manage without the CPU
+		g, rerr := l.byRules(ctx, name)
+		if g != nil {
+			g.plan.Note = "not measured: " + err.Error()
+		}
+		return g, rerr
+	}
+	g, err := l.open(ctx, name, plan)
+	if err != nil {
+		return nil, err
+	}
+	if !quiet || !p.quiet() {
+		g.plan.Note = "other work took the processors meanwhile: the figures are not kept, but measured again at the next load"
+	} else if err := p.keep(key, g.plan); err != nil {
+		g.plan.Note = "it could not be kept: " + systemError(err)
+	}
+	return g, nil
+}
+
+// byRules loads a graph on the first device that takes it.
+func (l *loading) byRules(ctx context.Context, name string) (*graph, error) {
+	spec := l.rules(name)
+	s, err := l.opts.Loader.Load(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return l.queue(ctx, name, s, rulesPlan(s.Placement()))
+}
+
+// rulesPlan is the plan of a session that is placed by rules: a small graph runs
+// on one thread, as many runs side by side as there are processors; a large one
+// uses them all for one run.
+func rulesPlan(place gpu.Placement) Plan {
+	plan := Plan{
+		Source: ByRules, Device: place.Device, Provider: place.Provider, Precision: place.Precision, Threads: place.Threads, Runs: 1,
+	}
+	if place.Threads == 1 {
+		plan.Runs = processors()
+	}
+	return plan
+}
+
+// spec is what all sessions of a graph have in common.
+func (l *loading) spec(name string) gpu.Spec {
+	return gpu.Spec{
+		Path:    filepath.Join(l.dir, filepath.FromSlash(l.bundle.Manifest.GetGraphs()[name].GetFile())),
+		Outputs: wanted(l.bundle, l.goldens, name),
+		Owner:   fmt.Sprintf("%s@%d %s", l.id.Model, l.id.Version, name),
+	}
+}
+
+// planned is how a graph's session is loaded by its plan.
+func (l *loading) planned(name string, p *Plan) gpu.Spec {
+	spec := l.spec(name)
+	spec.Devices, spec.Precision, spec.Threads, spec.Runs = []string{p.Device}, p.Precision, p.Threads, p.Runs
+	return spec
+}
+
+// rules say where a graph may be placed that is not measured.
+func (l *loading) rules(name string) gpu.Spec {
+	e := l.bundle.Manifest.GetGraphs()[name].GetExecution()
+	spec := l.spec(name)
+	spec.Threads, spec.Devices, spec.Precision = int(e.GetThreads()), e.GetDevices(), gpu.F32
 	small := l.bundle.Graphs[name].WeightBytes < smallGraph
 	if small && spec.Threads == 0 {
 		spec.Threads = 1
@@ -59,12 +143,12 @@ func (l *loading) place(ctx context.Context, name string) (*graph, error) {
 			spec.Precision = p
 		}
 	}
-	return l.load(ctx, name, spec)
+	return spec
 }
 
-// openVINOPays tells whether OpenVINO may be chosen where nobody asks for it:
-// the bundle admits bfloat16 and this machine computes it. In float32 it is no
-// faster than the CPU provider, and slower when shapes change (docs/gpu.md).
+// openVINOPays tells whether OpenVINO may be chosen where nothing is measured:
+// the bundle admits bfloat16 and this machine computes it. In float32 it is not
+// faster than the CPU provider for every graph (docs/gpu.md).
 func (l *loading) openVINOPays() bool {
 	if _, _, admitted := l.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16); !admitted {
 		return false
@@ -74,29 +158,81 @@ func (l *loading) openVINOPays() bool {
 	})
 }
 
-// mayLeaveCPU tells whether place could put a graph of this bundle elsewhere.
+// mayLeaveCPU tells whether place could try a graph of this bundle elsewhere.
 func (v *Version) mayLeaveCPU() bool {
-	_, _, admitted := v.bundle.Tolerance(bundlev1.Precision_PRECISION_BF16)
 	for name, m := range v.bundle.Manifest.GetGraphs() {
 		devices := m.GetExecution().GetDevices()
-		if len(devices) == 0 && admitted && v.bundle.Graphs[name].WeightBytes >= smallGraph || slices.Contains(devices, gpu.OpenVINO) {
+		if len(devices) == 0 && v.bundle.Graphs[name].WeightBytes >= smallGraph || slices.Contains(devices, gpu.OpenVINO) {
 			return true
 		}
 	}
 	return false
 }
 
-func (l *loading) load(ctx context.Context, name string, spec gpu.Spec) (*graph, error) {
-	s, err := l.opts.Loader.Load(ctx, spec)
+// open loads a graph as its plan says.
+func (l *loading) open(ctx context.Context, name string, plan Plan) (*graph, error) {
+	s, err := l.opts.Loader.Load(ctx, l.planned(name, &plan))
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraph(name, l.bundle.Manifest.GetGraphs()[name], l.bundle.Graphs[name], s, l.pipeline, l.opts.devices)
-	if err != nil {
+	if got := s.Placement().Precision; got != plan.Precision {
 		_ = s.Close()
+		return nil, fmt.Errorf("%w: %s computes in %s", gpu.ErrNoDevice, plan.Device, precisionName(got))
+	}
+	return l.queue(ctx, name, s, plan)
+}
+
+// queue runs a loaded graph for the first times, so that no caller does and its
+// queue knows what runs cost, and makes that queue. It owns the session, also
+// when it fails.
+func (l *loading) queue(ctx context.Context, name string, s gpu.Session, plan Plan) (_ *graph, err error) {
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	f, err := newForm(name, s.Signature(), l.pipeline)
+	if err != nil {
 		return nil, err
 	}
-	return g, nil
+	plan.Graph = name
+	t := newTrial(l.pipeline, f)
+	if plan.Source == ByRules {
+		plan.Apart, plan.MaxLength = f.apart, f.longest
+		plan.lay(f)
+	} else {
+		t.ids, t.longest = plan.WholeNumbers, plan.MaxLength
+	}
+	if !l.opts.Cold {
+		l.report(Progress{Stage: Warming, Message: "graph " + name + ": first runs"})
+		t.warm(ctx, s, &plan)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return newGraph(f, s, plan, l.opts.devices)
+}
+
+// warm runs every shape of a plan: one that has no costs yet learns them, and a
+// provider that compiles does it now. What does not run with made-up inputs is
+// left to the first caller.
+func (t *trial) warm(ctx context.Context, s gpu.Session, plan *Plan) {
+	shapes := plan.shapes(t.form)
+	if len(plan.Costs) == 0 {
+		plan.Costs = t.priceAll(ctx, s, plan.Runs, shapes, time.Time{})
+		if plan.Source != ByRules {
+			plan.judge(t.form)
+		}
+		return
+	}
+	if plan.Provider == gpu.CPU {
+		shapes = shapes[:1]
+	}
+	for _, shape := range shapes {
+		if t.run(ctx, s, shape.Rows, shape.Length); ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // verify runs the golden samples. Where a device other than the CPU is too far
@@ -120,12 +256,7 @@ func (l *loading) verify(ctx context.Context, v *Version) error {
 			return cerr
 		}
 		delete(v.graphs, name)
-		onCPU, lerr := l.load(ctx, name, gpu.Spec{
-			Path:    filepath.Join(l.dir, filepath.FromSlash(m.GetFile())),
-			Outputs: wanted(l.bundle, l.goldens, name),
-			Threads: int(m.GetExecution().GetThreads()),
-			Devices: []string{gpu.CPU},
-		})
+		onCPU, lerr := l.onCPU(ctx, name)
 		if lerr != nil {
 			return lerr
 		}
@@ -141,6 +272,17 @@ func (l *loading) verify(ctx context.Context, v *Version) error {
 		return err
 	}
 	return l.golden(ctx, v)
+}
+
+// onCPU loads a graph on the CPU provider, by rules.
+func (l *loading) onCPU(ctx context.Context, name string) (*graph, error) {
+	spec := l.rules(name)
+	spec.Devices, spec.Precision = []string{gpu.CPU}, gpu.F32
+	s, err := l.opts.Loader.Load(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return l.queue(ctx, name, s, rulesPlan(s.Placement()))
 }
 
 // golden compares the version's answers with the golden samples, each alone.
@@ -265,75 +407,6 @@ func float64s(t tensor.Tensor) []float64 {
 	out := make([]float64, len(in))
 	for i, v := range in {
 		out[i] = float64(v)
-	}
-	return out
-}
-
-// prime runs every shape once, past the queues: a provider that compiles a
-// graph for a shape does so here, and no queue takes that time for the cost of a
-// run.
-func (l *loading) prime(ctx context.Context, v *Version) error {
-	for _, shape := range l.shapes(v) {
-		item, err := l.pipeline.Synthetic(shape.rows, shape.length)
-		if err != nil {
-			// A graph whose inputs cannot be made up is warmed by its golden
-			// samples alone.
-			return nil
-		}
-		if err := v.runDirectly(ctx, item); err != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// warm sends made-up items of the shapes that requests will have through the
-// queues, so that they know the costs before the first request.
-func (l *loading) warm(ctx context.Context, v *Version) error {
-	for _, shape := range l.shapes(v) {
-		items := make([]pipeline.Item, shape.rows)
-		for i := range items {
-			item, err := l.pipeline.Synthetic(1, shape.length)
-			if err != nil {
-				return nil
-			}
-			items[i] = item
-		}
-		for _, a := range v.Run(ctx, items) {
-			if a.Err != nil && ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
-}
-
-type warmShape struct{ rows, length int }
-
-// shapes are those that are warmed: all steps where the device has any, else a
-// few typical ones.
-func (l *loading) shapes(v *Version) []warmShape {
-	rows := v.main.rowSteps
-	if len(rows) == 0 {
-		rows = []int{1, 8, v.main.maxRows}
-	}
-	if v.main.apart != "" {
-		rows = []int{1}
-	}
-	lengths := []int{0}
-	if t := l.bundle.Manifest.GetText(); t != nil {
-		lengths = []int{8, 32, 128, int(t.GetMaxLength())}
-		if len(v.main.lengthSteps) > 0 {
-			lengths = v.main.lengthSteps
-		}
-	}
-	var out []warmShape
-	for _, length := range lengths {
-		for _, n := range rows {
-			if n == 1 || n*length <= maxBatchTokens {
-				out = append(out, warmShape{n, length})
-			}
-		}
 	}
 	return out
 }

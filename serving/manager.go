@@ -68,6 +68,8 @@ type Config struct {
 	// RetryAfter is how long a version that failed to load is left alone
 	// before a call makes another attempt. Default 10 s.
 	RetryAfter time.Duration
+	// Planner measures how graphs are served best; nil places them by rules.
+	Planner *Planner
 	// Responses are the bytes of answers that are kept, by model; nothing is
 	// kept of the models that it does not name.
 	Responses map[string]int64
@@ -391,7 +393,7 @@ func (m *Manager) load(e *entry) {
 		return
 	}
 	e.version = v
-	log.Info("version loaded", "device", v.main.place.Device, "precision", precisionName(v.main.place.Precision),
+	log.Info("version loaded", "plan", v.main.plan.Source, "device", v.main.place.Device, "precision", precisionName(v.main.place.Precision),
 		"fallback", v.main.place.FallbackReason, "took", time.Since(start).Round(time.Millisecond))
 	m.advance(e, Progress{Stage: Ready, Fraction: 1})
 	if e.gone {
@@ -422,7 +424,8 @@ func (m *Manager) loadFiles(e *entry) (*Version, error) {
 		return nil, err
 	}
 	v, err := Load(ctx, pipeline.Identity{Model: e.key.model, Version: e.key.version}, dir, LoadOptions{
-		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder, devices: m.devices, responses: m.responses[e.key.model],
+		Loader: m.cfg.Loader, Limits: m.cfg.Limits, Recorder: m.cfg.Recorder, Planner: m.cfg.Planner,
+		devices: m.devices, responses: m.responses[e.key.model],
 		Progress: func(p Progress) {
 			if p.Stage == Ready { // load says so, once the entry holds the version
 				return

@@ -36,6 +36,8 @@ type GraphStatus struct {
 	Apart string
 	// MaxRows is how many rows one run takes, 0 when items are not joined.
 	MaxRows int
+	// Plan says how the graph is run, and why so.
+	Plan Plan
 	// Inputs are what the graph takes, in its order.
 	Inputs []InputStatus
 }
@@ -81,6 +83,16 @@ func (m *Manager) Statuses() []Status {
 	return out
 }
 
+// Plans returns the plans of the version's graphs in the order in which they
+// run.
+func (v *Version) Plans() []Plan {
+	out := make([]Plan, len(v.steps))
+	for i, s := range v.steps {
+		out[i] = s.graph.plan
+	}
+	return out
+}
+
 // Graphs describes the version's graphs in the order in which they run.
 func (v *Version) Graphs() []GraphStatus {
 	out := make([]GraphStatus, 0, len(v.steps))
@@ -94,7 +106,7 @@ func (v *Version) Graphs() []GraphStatus {
 			QueuedRows: int64(st.QueuedRows), ComputedRows: int64(st.Rows), Runs: int64(st.Runs),
 			RefusedFull: int64(st.RefusedFull), RefusedDeadline: int64(st.RefusedDeadline),
 			Expired: int64(st.Expired), Cancelled: int64(st.Cancelled), Tally: g.tally.read(),
-			Apart: g.apart, MaxRows: Graph{v, g}.MaxRows(), Inputs: g.inputStatus(),
+			Apart: g.apart, Plan: g.plan, MaxRows: Graph{v, g}.MaxRows(), Inputs: g.inputStatus(),
 		})
 	}
 	return out

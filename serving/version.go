@@ -104,7 +104,10 @@ type LoadOptions struct {
 	// Device forces every graph onto one device, such as "cpu" in a probe.
 	Device string
 	// Cold leaves out the first runs: nobody is going to call.
-	Cold     bool
+	Cold bool
+	// Planner measures how each graph is served best. Nil, or with Device or
+	// Cold, it is placed by rules.
+	Planner  *Planner
 	Recorder Recorder
 	// Progress hears of the stages; may be nil.
 	Progress func(Progress)
@@ -134,7 +137,7 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	if err != nil {
 		return nil, err
 	}
-	l := &loading{dir: dir, opts: opts, bundle: b, pipeline: p, goldens: goldens, report: report}
+	l := &loading{id: id, dir: dir, opts: opts, bundle: b, pipeline: p, goldens: goldens, report: report}
 	v := &Version{id: id, bundle: b, pipeline: p, graphs: map[string]*graph{}}
 	defer func() {
 		if err != nil {
@@ -143,7 +146,7 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	}()
 	for i, s := range b.Steps {
 		report(Progress{Stage: Loading, Message: "graph " + s.Graph, Fraction: 0.1 + 0.5*float64(i)/float64(len(b.Steps))})
-		g, err := l.place(ctx, s.Graph)
+		g, err := l.place(ctx, v, s.Graph)
 		if err != nil {
 			return nil, fmt.Errorf("graph %s: %w", s.Graph, err)
 		}
@@ -152,20 +155,9 @@ func Load(ctx context.Context, id pipeline.Identity, dir string, opts LoadOption
 	if err := v.wire(); err != nil {
 		return nil, err
 	}
-	if !opts.Cold {
-		if err := l.prime(ctx, v); err != nil {
-			return nil, err
-		}
-	}
-	report(Progress{Stage: Checking, Message: fmt.Sprintf("%d golden samples", len(goldens)), Fraction: 0.6})
+	report(Progress{Stage: Checking, Message: fmt.Sprintf("%d golden samples", len(goldens)), Fraction: 0.9})
 	if err := l.verify(ctx, v); err != nil {
 		return nil, err
-	}
-	if !opts.Cold {
-		report(Progress{Stage: Warming, Message: "first runs", Fraction: 0.8})
-		if err := l.warm(ctx, v); err != nil {
-			return nil, err
-		}
 	}
 	v.loaded = time.Now()
 	if opts.Recorder != nil { // from here on: goldens and warm-up are nobody's items
@@ -353,29 +345,6 @@ func (v *Version) Admit(ctx context.Context, rows int, cost int64) error {
 		it.Cost = min(int64(max(it.Length, 1)), g.maxCost)
 	}
 	return g.queue.Check(ctx, CallOf(ctx), slices.Repeat([]batch.Item[[]tensor.Tensor]{it}, n))
-}
-
-// runDirectly runs an item through the graphs without their queues.
-func (v *Version) runDirectly(ctx context.Context, item pipeline.Item) error {
-	values := make([]tensor.Tensor, len(v.index))
-	for _, s := range v.steps {
-		in := make([]tensor.Tensor, len(s.feeds))
-		for k, f := range s.feeds {
-			if f.input >= 0 {
-				in[k] = item.Inputs[f.input]
-			} else {
-				in[k] = values[f.source]
-			}
-		}
-		out, err := s.graph.session.Run(ctx, in)
-		if err != nil {
-			return err
-		}
-		for o, at := range s.gives {
-			values[at] = out[o]
-		}
-	}
-	return nil
 }
 
 // runStep runs one graph for the items that are still live and returns those

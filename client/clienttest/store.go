@@ -558,13 +558,29 @@ func (s *store) loaded() []*serverv1.LoadedVersion {
 			LoadTime: timestamppb.New(Epoch), Verification: v.GetVerification(),
 			Graphs: []*serverv1.LoadedGraph{{
 				Name: "model", Device: "cpu", Provider: "CPUExecutionProvider", Precision: "fp32",
-				FallbackReason: "no NVIDIA driver", ComputedRows: 120, Runs: 15,
+				FallbackReason: "no NVIDIA driver", ComputedRows: 120, Runs: 15, Plan: plan(),
 				Batching: "items are joined", MaxRows: 1024,
 				Inputs: []*serverv1.LoadedInput{{Name: "tenure", Datatype: "FP32", Shape: []int64{-1, 1}}},
 			}},
 		})
 	}
 	return versions
+}
+
+// plan is one of a small graph on a machine of two processors.
+func plan() *serverv1.Plan {
+	us := func(n int32) *durationpb.Duration { return &durationpb.Duration{Nanos: int32(n) * 1000} }
+	return &serverv1.Plan{
+		Source: "measured", Device: "cpu", Precision: "fp32", Threads: 1, ParallelRuns: 2, MaxRows: 1024,
+		NotPadded: "an answer depends on its padding", ItemsPerSecond: 41230, SmallestDeadline: us(221),
+		TypicalItems: "single rows, 64 callers", Costs: []*serverv1.RunCost{{Rows: 1, Time: us(6)}, {Rows: 8, Time: us(9)}},
+		Candidates: []*serverv1.PlanCandidate{
+			{Device: "cpu", Precision: "fp32", Threads: 1, ParallelRuns: 2, ItemsPerSecond: 41230, SmallestDeadline: us(221)},
+			{Device: "cpu", Precision: "fp32", Threads: 2, ParallelRuns: 1, ItemsPerSecond: 23000, SmallestDeadline: us(400)},
+			{Device: "cuda:0", Rejected: "no NVIDIA driver"},
+		},
+		MeasureTime: timestamppb.New(Epoch), MeasureDuration: us(41000),
+	}
 }
 
 // route resolves the model of a call and says who served it.

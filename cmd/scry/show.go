@@ -17,6 +17,7 @@ import (
 type showCmd struct {
 	Model modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, or the latest where none is; MODEL@VERSION for a number, an alias or latest."`
 	Files bool     `help:"List the files too."`
+	Plan  bool     `help:"Tell how the server runs each graph, what it compared before, and what runs cost."`
 }
 
 func (c *showCmd) Run(ctx context.Context, app *app) error {
@@ -37,37 +38,49 @@ func (c *showCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	v := got.GetVersion()
-	if app.output.json() {
+	if app.output.json() && !c.Plan {
 		return app.output.message(v)
 	}
-	loaded, err := server.Server().ListLoadedVersions(ctx, &serverv1.ListLoadedVersionsRequest{})
+	graphs, err := loadedGraphs(ctx, server, v)
 	if err != nil {
 		return err
 	}
-	return c.write(app.output, v, batchingTexts(v, loaded))
+	if !c.Plan {
+		return c.write(app.output, v, graphs)
+	}
+	if len(graphs) == 0 {
+		return fmt.Errorf("%s@%d is not loaded: a plan is made when it is", v.GetModel(), v.GetVersion())
+	}
+	if app.output.json() {
+		return writePlansJSON(app.output, graphs)
+	}
+	for i, g := range graphs {
+		if i > 0 {
+			fmt.Fprintln(app.output.out)
+		}
+		if err := writePlan(app.output, g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // batchingTexts says of every graph of a version whether its calls are joined,
 // and if not, why. Only a loaded version can tell.
-func batchingTexts(v *modelstorev1.Version, loaded *serverv1.ListLoadedVersionsResponse) []string {
+func batchingTexts(graphs []*serverv1.LoadedGraph) []string {
 	var texts []string
-	for _, l := range loaded.GetVersions() {
-		if l.GetModel() != v.GetModel() || l.GetVersion() != v.GetVersion() {
-			continue
-		}
-		for _, g := range l.GetGraphs() {
-			text := g.GetBatching()
-			if most := g.GetMaxRows(); most > 0 {
-				text += fmt.Sprintf(", up to %d rows a run", most)
-				if slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return in.SequenceAxis != nil }) {
-					text += ", different lengths together"
-				}
+	for _, g := range graphs {
+		text := g.GetBatching()
+		if most := g.GetMaxRows(); most > 0 {
+			text += fmt.Sprintf(", up to %d rows a run", most)
+			if slices.ContainsFunc(g.GetInputs(), func(in *serverv1.LoadedInput) bool { return in.SequenceAxis != nil }) {
+				text += ", different lengths together"
 			}
-			if len(l.GetGraphs()) > 1 {
-				text = g.GetName() + ": " + text
-			}
-			texts = append(texts, text)
 		}
+		if len(graphs) > 1 {
+			text = g.GetName() + ": " + text
+		}
+		texts = append(texts, text)
 	}
 	if texts == nil {
 		texts = []string{"not known: the version is not loaded"}
@@ -78,7 +91,7 @@ func batchingTexts(v *modelstorev1.Version, loaded *serverv1.ListLoadedVersionsR
 // isNotRouted tells that a model exists and no version of it is activated.
 func isNotRouted(err error) bool { return client.ReasonOf(err) == "NO_ACTIVE_VERSION" }
 
-func (c *showCmd) write(o *output, v *modelstorev1.Version, batching []string) error {
+func (c *showCmd) write(o *output, v *modelstorev1.Version, graphs []*serverv1.LoadedGraph) error {
 	m := v.GetManifest()
 	t := o.table("", "")
 	line := func(name string, value any) {
@@ -104,8 +117,14 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version, batching []string) e
 	} else {
 		line("checked", fmt.Sprintf("%s at %s (%s)", verificationText(v.GetVerification()), v.GetVerification().GetOutput(), v.GetVerification().GetPrecision()))
 	}
+	for _, g := range graphs {
+		if g.GetPlan() == nil {
+			continue // an older server
+		}
+		line("runs", planText(g))
+	}
 	line("takes", takes(m))
-	for _, text := range batching {
+	for _, text := range batchingTexts(graphs) {
 		line("batching", text)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeads())) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -76,10 +77,14 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
+	var planner *serving.Planner
+	if cfg.Plan == "measured" {
+		planner = serving.NewPlanner(filepath.Join(cfg.Store, "plans"), a.runtime.Fingerprint())
+	}
 	a.manager = serving.New(serving.Config{
 		Catalogue: catalogue{a.store}, Loader: a.runtime, Limits: itemLimits(cfg), Spare: cfg.SpareVersions,
-		Responses: kept,
-		Recorder:  server.NewRecorder(registry), Logger: a.log,
+		Planner: planner, Responses: kept,
+		Recorder: server.NewRecorder(registry), Logger: a.log,
 	})
 	if err := a.listen(registry); err != nil {
 		return nil, err
@@ -288,6 +293,7 @@ func runtimeConfig(cfg Config) gpu.Config {
 	if cfg.ORTLibrary != "" {
 		gc.Library = cfg.ORTLibrary
 	}
+	gc.CUDAMemory = cfg.CUDAMemory
 	return gc
 }
 

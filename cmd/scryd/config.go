@@ -33,6 +33,8 @@ type Config struct {
 	RuntimeDir    string
 	ORTLibrary    string
 	RequireDevice string
+	Plan          string
+	CUDAMemory    int64
 
 	DefaultDeadline time.Duration
 	DrainTimeout    time.Duration
@@ -70,6 +72,8 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.StringVar(&c.RuntimeDir, "runtime-dir", "", "directory of ONNX Runtime and its providers, as set-up fills it; empty = .runtime here or beside the program")
 	f.StringVar(&c.ORTLibrary, "ort-library", "", "path of libonnxruntime.so, instead of the runtime directory's")
 	f.StringVar(&c.RequireDevice, "require-device", "", "cuda or openvino: readiness fails instead of falling back")
+	f.StringVar(&c.Plan, "plan", "measured", "measured: each graph runs as it was measured to run best, at its first load on this machine; rules: by its size and the manifest alone")
+	f.Int64Var(&c.CUDAMemory, "cuda-memory", 0, "bytes that models may hold of each GPU's memory; 0 = what it has")
 	f.DurationVar(&c.DefaultDeadline, "default-deadline", 10*time.Second, "deadline of calls that set none")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 30*time.Second, "how long calls in progress may take to finish at the end")
 	f.IntVar(&c.SpareVersions, "spare-versions", 2, "versions that stay loaded though no route holds them")
@@ -208,6 +212,12 @@ func (c *Config) Validate() error {
 	case "", "cuda", "openvino", "cpu":
 	default:
 		return fmt.Errorf("--require-device: %q is none of cuda, openvino, cpu", c.RequireDevice)
+	}
+	if c.Plan != "measured" && c.Plan != "rules" {
+		return fmt.Errorf("--plan: %q is neither measured nor rules", c.Plan)
+	}
+	if c.CUDAMemory < 0 {
+		return errors.New("--cuda-memory: must not be below 0")
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":

@@ -145,6 +145,31 @@ save("texts",
      [const("words", np.arange(1, 41, dtype=np.float32).reshape(20, 2)), const("types", np.array([[0, 0], [100, 200]], np.float32)),
       const("seen", np.array([[0, 0], [1, 1]], np.float32)), const("last", np.array([1], np.int64))])
 
+# What a row answers depends on the rows beside it: less the largest of each column.
+save("centred",
+     [h.make_node("ReduceMax", ["x"], ["most"], axes=[0], keepdims=1), h.make_node("Sub", ["x", "most"], ["y"])],
+     [value("x", T.FLOAT, ["n", 3])], [value("y", T.FLOAT, ["n", 3])])
+
+# Sums over a sequence as exporters of Hugging Face's write them: one that counts padding, and one that leaves it
+# out by the mask.
+WORDS = const("words", np.arange(1, 11, dtype=np.float32))
+SECOND = const("second", np.array([1], np.int64))
+save("leaky",
+     [h.make_node("Gather", ["words", "input_ids"], ["w"]), h.make_node("ReduceSum", ["w", "second"], ["y"], keepdims=1)],
+     [value("input_ids", T.INT64, ["batch", "sequence"])], [value("y", T.FLOAT, ["batch", 1])], [WORDS, SECOND])
+save("masked",
+     [h.make_node("Gather", ["words", "input_ids"], ["w"]), h.make_node("Cast", ["attention_mask"], ["m"], to=T.FLOAT),
+      h.make_node("Mul", ["w", "m"], ["kept"]), h.make_node("ReduceSum", ["kept", "second"], ["y"], keepdims=1)],
+     [value("input_ids", T.INT64, ["batch", "sequence"]), value("attention_mask", T.INT64, ["batch", "sequence"])],
+     [value("y", T.FLOAT, ["batch", 1])], [WORDS, SECOND])
+
+# A model with twenty positions: a longer sequence is an error.
+save("positions",
+     [h.make_node("Gather", ["words", "input_ids"], ["w"]), h.make_node("Gather", ["places", "position_ids"], ["p"]),
+      h.make_node("Add", ["w", "p"], ["y"])],
+     [value("input_ids", T.INT64, ["batch", "sequence"]), value("position_ids", T.INT64, ["batch", "sequence"])],
+     [value("y", T.FLOAT, ["batch", "sequence"])], [WORDS, const("places", np.arange(20, dtype=np.float32))])
+
 # x * w with w = [1,2,3,4] in a file of its own.
 model = save("external", [h.make_node("Mul", ["x", "w"], ["y"])], [value("x", T.FLOAT, ["n", 4])],
              [value("y", T.FLOAT, ["n", 4])], [const("w", np.arange(1, 5, dtype=np.float32))])

@@ -962,10 +962,13 @@ func (x *Batching) GetAllowBatchDrift() bool {
 // Execution restricts devices and precisions.
 type Execution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Devices that may be used, best first, such as "cuda", "openvino", "cpu".
-	// Empty lets the server choose among all whose tolerance the goldens state.
+	// Devices that may be used, such as "cuda", "openvino", "cpu": the server
+	// measures which is best, or takes the first that works where nothing can be
+	// measured. Empty lets it choose among all. A coarser precision than fp32 needs
+	// a tolerance that the goldens state.
 	Devices []string `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	// Threads of one run on the CPU. 0 leaves the choice to the server.
+	// Threads of one run on the CPU. 0 leaves the choice to the server. As many
+	// runs are side by side as there are processors for.
 	Threads       int32 `protobuf:"varint,2,opt,name=threads,proto3" json:"threads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

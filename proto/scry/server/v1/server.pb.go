@@ -12,6 +12,7 @@ import (
 	v1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -713,6 +714,8 @@ type LoadedGraph struct {
 	Runs int64 `protobuf:"varint,8,opt,name=runs,proto3" json:"runs,omitempty"`
 	// Whether items of different calls are joined, and if not, why.
 	Batching string `protobuf:"bytes,9,opt,name=batching,proto3" json:"batching,omitempty"`
+	// How it is run, and why so.
+	Plan *Plan `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"`
 	// Rows that one run takes; 0 when calls are not joined.
 	MaxRows int32 `protobuf:"varint,12,opt,name=max_rows,json=maxRows,proto3" json:"max_rows,omitempty"`
 	// What tensor calls feed it, in the graph's order.
@@ -814,6 +817,13 @@ func (x *LoadedGraph) GetBatching() string {
 	return ""
 }
 
+func (x *LoadedGraph) GetPlan() *Plan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
 func (x *LoadedGraph) GetMaxRows() int32 {
 	if x != nil {
 		return x.MaxRows
@@ -911,11 +921,406 @@ func (x *LoadedInput) GetLimit() int64 {
 	return 0
 }
 
+// Plan says where a graph runs and how its items are put into runs.
+type Plan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the plan comes from: "measured" at this load, "cached" from an earlier
+	// load on this machine, "pinned" by the manifest, or "rules" where nothing was
+	// measured.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// The device.
+	Device string `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	// The arithmetic, such as "fp32".
+	Precision string `protobuf:"bytes,3,opt,name=precision,proto3" json:"precision,omitempty"`
+	// Threads of one run; 0 where the device has none to set.
+	Threads int32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
+	// Runs side by side.
+	ParallelRuns int32 `protobuf:"varint,5,opt,name=parallel_runs,json=parallelRuns,proto3" json:"parallel_runs,omitempty"`
+	// Rows that one run holds.
+	MaxRows int32 `protobuf:"varint,6,opt,name=max_rows,json=maxRows,proto3" json:"max_rows,omitempty"`
+	// Rows × length that one run of several items holds, padding included; 0 = no
+	// bound.
+	MaxCells int32 `protobuf:"varint,7,opt,name=max_cells,json=maxCells,proto3" json:"max_cells,omitempty"`
+	// Rows that runs are padded to; none = as they come.
+	RowSteps []int32 `protobuf:"varint,8,rep,packed,name=row_steps,json=rowSteps,proto3" json:"row_steps,omitempty"`
+	// Lengths that runs are padded to; none = as they come.
+	LengthSteps []int32 `protobuf:"varint,9,rep,packed,name=length_steps,json=lengthSteps,proto3" json:"length_steps,omitempty"`
+	// The longest sequence that the graph is known to take; 0 = it has none, or
+	// nothing is known.
+	MaxLength int32 `protobuf:"varint,10,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
+	// Why items are not joined; empty = they are.
+	NotJoined string `protobuf:"bytes,11,opt,name=not_joined,json=notJoined,proto3" json:"not_joined,omitempty"`
+	// Why only items of equal length are joined; empty = others are padded.
+	NotPadded string `protobuf:"bytes,12,opt,name=not_padded,json=notPadded,proto3" json:"not_padded,omitempty"`
+	// Items a second that the graph sustains while 64 wait, computed from costs
+	// for typical items; 0 = not known.
+	ItemsPerSecond float64 `protobuf:"fixed64,13,opt,name=items_per_second,json=itemsPerSecond,proto3" json:"items_per_second,omitempty"`
+	// The time within which 99 of 100 items are answered at 0.7 of that load.
+	SmallestDeadline *durationpb.Duration `protobuf:"bytes,14,opt,name=smallest_deadline,json=smallestDeadline,proto3" json:"smallest_deadline,omitempty"`
+	// The typical items that the two figures are about.
+	TypicalItems string `protobuf:"bytes,15,opt,name=typical_items,json=typicalItems,proto3" json:"typical_items,omitempty"`
+	// Measured times of a run by its shape while all runs are busy.
+	Costs []*RunCost `protobuf:"bytes,16,rep,name=costs,proto3" json:"costs,omitempty"`
+	// What was compared, and what was out of the question.
+	Candidates []*PlanCandidate `protobuf:"bytes,17,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// When it was measured.
+	MeasureTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=measure_time,json=measureTime,proto3" json:"measure_time,omitempty"`
+	// How long the choice took, loading included.
+	MeasureDuration *durationpb.Duration `protobuf:"bytes,19,opt,name=measure_duration,json=measureDuration,proto3" json:"measure_duration,omitempty"`
+	// What else is to be known, such as why nothing could be measured.
+	Note          string `protobuf:"bytes,20,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan) Reset() {
+	*x = Plan{}
+	mi := &file_scry_server_v1_server_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan) ProtoMessage() {}
+
+func (x *Plan) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_server_v1_server_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan.ProtoReflect.Descriptor instead.
+func (*Plan) Descriptor() ([]byte, []int) {
+	return file_scry_server_v1_server_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Plan) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Plan) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Plan) GetPrecision() string {
+	if x != nil {
+		return x.Precision
+	}
+	return ""
+}
+
+func (x *Plan) GetThreads() int32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+func (x *Plan) GetParallelRuns() int32 {
+	if x != nil {
+		return x.ParallelRuns
+	}
+	return 0
+}
+
+func (x *Plan) GetMaxRows() int32 {
+	if x != nil {
+		return x.MaxRows
+	}
+	return 0
+}
+
+func (x *Plan) GetMaxCells() int32 {
+	if x != nil {
+		return x.MaxCells
+	}
+	return 0
+}
+
+func (x *Plan) GetRowSteps() []int32 {
+	if x != nil {
+		return x.RowSteps
+	}
+	return nil
+}
+
+func (x *Plan) GetLengthSteps() []int32 {
+	if x != nil {
+		return x.LengthSteps
+	}
+	return nil
+}
+
+func (x *Plan) GetMaxLength() int32 {
+	if x != nil {
+		return x.MaxLength
+	}
+	return 0
+}
+
+func (x *Plan) GetNotJoined() string {
+	if x != nil {
+		return x.NotJoined
+	}
+	return ""
+}
+
+func (x *Plan) GetNotPadded() string {
+	if x != nil {
+		return x.NotPadded
+	}
+	return ""
+}
+
+func (x *Plan) GetItemsPerSecond() float64 {
+	if x != nil {
+		return x.ItemsPerSecond
+	}
+	return 0
+}
+
+func (x *Plan) GetSmallestDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.SmallestDeadline
+	}
+	return nil
+}
+
+func (x *Plan) GetTypicalItems() string {
+	if x != nil {
+		return x.TypicalItems
+	}
+	return ""
+}
+
+func (x *Plan) GetCosts() []*RunCost {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
+}
+
+func (x *Plan) GetCandidates() []*PlanCandidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *Plan) GetMeasureTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MeasureTime
+	}
+	return nil
+}
+
+func (x *Plan) GetMeasureDuration() *durationpb.Duration {
+	if x != nil {
+		return x.MeasureDuration
+	}
+	return nil
+}
+
+func (x *Plan) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// RunCost is the time of one run.
+type RunCost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows.
+	Rows int32 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Length of the sequence; 0 = there is none.
+	Length int32 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	// How long the run takes.
+	Time          *durationpb.Duration `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunCost) Reset() {
+	*x = RunCost{}
+	mi := &file_scry_server_v1_server_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunCost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunCost) ProtoMessage() {}
+
+func (x *RunCost) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_server_v1_server_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunCost.ProtoReflect.Descriptor instead.
+func (*RunCost) Descriptor() ([]byte, []int) {
+	return file_scry_server_v1_server_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RunCost) GetRows() int32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *RunCost) GetLength() int32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *RunCost) GetTime() *durationpb.Duration {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+// PlanCandidate is one way to run a graph that was looked at.
+type PlanCandidate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device string `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// The arithmetic; empty where the device is out of the question.
+	Precision string `protobuf:"bytes,2,opt,name=precision,proto3" json:"precision,omitempty"`
+	// Threads of one run.
+	Threads int32 `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`
+	// Runs side by side.
+	ParallelRuns int32 `protobuf:"varint,4,opt,name=parallel_runs,json=parallelRuns,proto3" json:"parallel_runs,omitempty"`
+	// Items a second, from fewer shapes than the plan's; 0 = not measured.
+	ItemsPerSecond float64 `protobuf:"fixed64,5,opt,name=items_per_second,json=itemsPerSecond,proto3" json:"items_per_second,omitempty"`
+	// As in Plan, from fewer shapes.
+	SmallestDeadline *durationpb.Duration `protobuf:"bytes,6,opt,name=smallest_deadline,json=smallestDeadline,proto3" json:"smallest_deadline,omitempty"`
+	// The largest difference from the CPU provider's answer in fp32.
+	Difference float64 `protobuf:"fixed64,7,opt,name=difference,proto3" json:"difference,omitempty"`
+	// Why it was rejected; empty = it was slower, or it is the one chosen.
+	Rejected      string `protobuf:"bytes,8,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanCandidate) Reset() {
+	*x = PlanCandidate{}
+	mi := &file_scry_server_v1_server_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanCandidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanCandidate) ProtoMessage() {}
+
+func (x *PlanCandidate) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_server_v1_server_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanCandidate.ProtoReflect.Descriptor instead.
+func (*PlanCandidate) Descriptor() ([]byte, []int) {
+	return file_scry_server_v1_server_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PlanCandidate) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *PlanCandidate) GetPrecision() string {
+	if x != nil {
+		return x.Precision
+	}
+	return ""
+}
+
+func (x *PlanCandidate) GetThreads() int32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+func (x *PlanCandidate) GetParallelRuns() int32 {
+	if x != nil {
+		return x.ParallelRuns
+	}
+	return 0
+}
+
+func (x *PlanCandidate) GetItemsPerSecond() float64 {
+	if x != nil {
+		return x.ItemsPerSecond
+	}
+	return 0
+}
+
+func (x *PlanCandidate) GetSmallestDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.SmallestDeadline
+	}
+	return nil
+}
+
+func (x *PlanCandidate) GetDifference() float64 {
+	if x != nil {
+		return x.Difference
+	}
+	return 0
+}
+
+func (x *PlanCandidate) GetRejected() string {
+	if x != nil {
+		return x.Rejected
+	}
+	return ""
+}
+
 var File_scry_server_v1_server_proto protoreflect.FileDescriptor
 
 const file_scry_server_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscry/server/v1/server.proto\x12\x0escry.server.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#scry/modelstore/v1/modelstore.proto\"\x16\n" +
+	"\x1bscry/server/v1/server.proto\x12\x0escry.server.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#scry/modelstore/v1/modelstore.proto\"\x16\n" +
 	"\x14GetServerInfoRequest\"\x95\x04\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
@@ -969,7 +1374,7 @@ const file_scry_server_v1_server_proto_rawDesc = "" +
 	"\tload_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bloadTime\x123\n" +
 	"\x06graphs\x18\x06 \x03(\v2\x1b.scry.server.v1.LoadedGraphR\x06graphs\x12D\n" +
 	"\fverification\x18\a \x01(\v2 .scry.modelstore.v1.VerificationR\fverification\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xe2\x02\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\x8c\x03\n" +
 	"\vLoadedGraph\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
@@ -980,7 +1385,9 @@ const file_scry_server_v1_server_proto_rawDesc = "" +
 	"queuedRows\x12#\n" +
 	"\rcomputed_rows\x18\a \x01(\x03R\fcomputedRows\x12\x12\n" +
 	"\x04runs\x18\b \x01(\x03R\x04runs\x12\x1a\n" +
-	"\bbatching\x18\t \x01(\tR\bbatching\x12\x19\n" +
+	"\bbatching\x18\t \x01(\tR\bbatching\x12(\n" +
+	"\x04plan\x18\n" +
+	" \x01(\v2\x14.scry.server.v1.PlanR\x04plan\x12\x19\n" +
 	"\bmax_rows\x18\f \x01(\x05R\amaxRows\x123\n" +
 	"\x06inputs\x18\r \x03(\v2\x1b.scry.server.v1.LoadedInputR\x06inputs\"\xa5\x01\n" +
 	"\vLoadedInput\x12\x12\n" +
@@ -989,7 +1396,49 @@ const file_scry_server_v1_server_proto_rawDesc = "" +
 	"\x05shape\x18\x03 \x03(\x03R\x05shape\x12(\n" +
 	"\rsequence_axis\x18\x04 \x01(\x05H\x00R\fsequenceAxis\x88\x01\x01\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x03R\x05limitB\x10\n" +
-	"\x0e_sequence_axis2\xb2\x02\n" +
+	"\x0e_sequence_axis\"\x86\x06\n" +
+	"\x04Plan\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1c\n" +
+	"\tprecision\x18\x03 \x01(\tR\tprecision\x12\x18\n" +
+	"\athreads\x18\x04 \x01(\x05R\athreads\x12#\n" +
+	"\rparallel_runs\x18\x05 \x01(\x05R\fparallelRuns\x12\x19\n" +
+	"\bmax_rows\x18\x06 \x01(\x05R\amaxRows\x12\x1b\n" +
+	"\tmax_cells\x18\a \x01(\x05R\bmaxCells\x12\x1b\n" +
+	"\trow_steps\x18\b \x03(\x05R\browSteps\x12!\n" +
+	"\flength_steps\x18\t \x03(\x05R\vlengthSteps\x12\x1d\n" +
+	"\n" +
+	"max_length\x18\n" +
+	" \x01(\x05R\tmaxLength\x12\x1d\n" +
+	"\n" +
+	"not_joined\x18\v \x01(\tR\tnotJoined\x12\x1d\n" +
+	"\n" +
+	"not_padded\x18\f \x01(\tR\tnotPadded\x12(\n" +
+	"\x10items_per_second\x18\r \x01(\x01R\x0eitemsPerSecond\x12F\n" +
+	"\x11smallest_deadline\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x10smallestDeadline\x12#\n" +
+	"\rtypical_items\x18\x0f \x01(\tR\ftypicalItems\x12-\n" +
+	"\x05costs\x18\x10 \x03(\v2\x17.scry.server.v1.RunCostR\x05costs\x12=\n" +
+	"\n" +
+	"candidates\x18\x11 \x03(\v2\x1d.scry.server.v1.PlanCandidateR\n" +
+	"candidates\x12=\n" +
+	"\fmeasure_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vmeasureTime\x12D\n" +
+	"\x10measure_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x0fmeasureDuration\x12\x12\n" +
+	"\x04note\x18\x14 \x01(\tR\x04note\"d\n" +
+	"\aRunCost\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x05R\x04rows\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\x05R\x06length\x12-\n" +
+	"\x04time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04time\"\xb2\x02\n" +
+	"\rPlanCandidate\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1c\n" +
+	"\tprecision\x18\x02 \x01(\tR\tprecision\x12\x18\n" +
+	"\athreads\x18\x03 \x01(\x05R\athreads\x12#\n" +
+	"\rparallel_runs\x18\x04 \x01(\x05R\fparallelRuns\x12(\n" +
+	"\x10items_per_second\x18\x05 \x01(\x01R\x0eitemsPerSecond\x12F\n" +
+	"\x11smallest_deadline\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x10smallestDeadline\x12\x1e\n" +
+	"\n" +
+	"difference\x18\a \x01(\x01R\n" +
+	"difference\x12\x1a\n" +
+	"\brejected\x18\b \x01(\tR\brejected2\xb2\x02\n" +
 	"\rServerService\x12\\\n" +
 	"\rGetServerInfo\x12$.scry.server.v1.GetServerInfoRequest\x1a%.scry.server.v1.GetServerInfoResponse\x12V\n" +
 	"\vListDevices\x12\".scry.server.v1.ListDevicesRequest\x1a#.scry.server.v1.ListDevicesResponse\x12k\n" +
@@ -1007,7 +1456,7 @@ func file_scry_server_v1_server_proto_rawDescGZIP() []byte {
 	return file_scry_server_v1_server_proto_rawDescData
 }
 
-var file_scry_server_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_scry_server_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_scry_server_v1_server_proto_goTypes = []any{
 	(*GetServerInfoRequest)(nil),       // 0: scry.server.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil),      // 1: scry.server.v1.GetServerInfoResponse
@@ -1020,33 +1469,45 @@ var file_scry_server_v1_server_proto_goTypes = []any{
 	(*LoadedVersion)(nil),              // 8: scry.server.v1.LoadedVersion
 	(*LoadedGraph)(nil),                // 9: scry.server.v1.LoadedGraph
 	(*LoadedInput)(nil),                // 10: scry.server.v1.LoadedInput
-	nil,                                // 11: scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
-	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
-	(v1.LoadState)(0),                  // 13: scry.modelstore.v1.LoadState
-	(*v1.Verification)(nil),            // 14: scry.modelstore.v1.Verification
+	(*Plan)(nil),                       // 11: scry.server.v1.Plan
+	(*RunCost)(nil),                    // 12: scry.server.v1.RunCost
+	(*PlanCandidate)(nil),              // 13: scry.server.v1.PlanCandidate
+	nil,                                // 14: scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
+	(*timestamppb.Timestamp)(nil),      // 15: google.protobuf.Timestamp
+	(v1.LoadState)(0),                  // 16: scry.modelstore.v1.LoadState
+	(*v1.Verification)(nil),            // 17: scry.modelstore.v1.Verification
+	(*durationpb.Duration)(nil),        // 18: google.protobuf.Duration
 }
 var file_scry_server_v1_server_proto_depIdxs = []int32{
-	12, // 0: scry.server.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	15, // 0: scry.server.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: scry.server.v1.GetServerInfoResponse.limits:type_name -> scry.server.v1.Limits
-	11, // 2: scry.server.v1.GetServerInfoResponse.default_models:type_name -> scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
+	14, // 2: scry.server.v1.GetServerInfoResponse.default_models:type_name -> scry.server.v1.GetServerInfoResponse.DefaultModelsEntry
 	5,  // 3: scry.server.v1.ListDevicesResponse.devices:type_name -> scry.server.v1.Device
 	8,  // 4: scry.server.v1.ListLoadedVersionsResponse.versions:type_name -> scry.server.v1.LoadedVersion
-	13, // 5: scry.server.v1.LoadedVersion.state:type_name -> scry.modelstore.v1.LoadState
-	12, // 6: scry.server.v1.LoadedVersion.load_time:type_name -> google.protobuf.Timestamp
+	16, // 5: scry.server.v1.LoadedVersion.state:type_name -> scry.modelstore.v1.LoadState
+	15, // 6: scry.server.v1.LoadedVersion.load_time:type_name -> google.protobuf.Timestamp
 	9,  // 7: scry.server.v1.LoadedVersion.graphs:type_name -> scry.server.v1.LoadedGraph
-	14, // 8: scry.server.v1.LoadedVersion.verification:type_name -> scry.modelstore.v1.Verification
-	10, // 9: scry.server.v1.LoadedGraph.inputs:type_name -> scry.server.v1.LoadedInput
-	0,  // 10: scry.server.v1.ServerService.GetServerInfo:input_type -> scry.server.v1.GetServerInfoRequest
-	3,  // 11: scry.server.v1.ServerService.ListDevices:input_type -> scry.server.v1.ListDevicesRequest
-	6,  // 12: scry.server.v1.ServerService.ListLoadedVersions:input_type -> scry.server.v1.ListLoadedVersionsRequest
-	1,  // 13: scry.server.v1.ServerService.GetServerInfo:output_type -> scry.server.v1.GetServerInfoResponse
-	4,  // 14: scry.server.v1.ServerService.ListDevices:output_type -> scry.server.v1.ListDevicesResponse
-	7,  // 15: scry.server.v1.ServerService.ListLoadedVersions:output_type -> scry.server.v1.ListLoadedVersionsResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	17, // 8: scry.server.v1.LoadedVersion.verification:type_name -> scry.modelstore.v1.Verification
+	11, // 9: scry.server.v1.LoadedGraph.plan:type_name -> scry.server.v1.Plan
+	10, // 10: scry.server.v1.LoadedGraph.inputs:type_name -> scry.server.v1.LoadedInput
+	18, // 11: scry.server.v1.Plan.smallest_deadline:type_name -> google.protobuf.Duration
+	12, // 12: scry.server.v1.Plan.costs:type_name -> scry.server.v1.RunCost
+	13, // 13: scry.server.v1.Plan.candidates:type_name -> scry.server.v1.PlanCandidate
+	15, // 14: scry.server.v1.Plan.measure_time:type_name -> google.protobuf.Timestamp
+	18, // 15: scry.server.v1.Plan.measure_duration:type_name -> google.protobuf.Duration
+	18, // 16: scry.server.v1.RunCost.time:type_name -> google.protobuf.Duration
+	18, // 17: scry.server.v1.PlanCandidate.smallest_deadline:type_name -> google.protobuf.Duration
+	0,  // 18: scry.server.v1.ServerService.GetServerInfo:input_type -> scry.server.v1.GetServerInfoRequest
+	3,  // 19: scry.server.v1.ServerService.ListDevices:input_type -> scry.server.v1.ListDevicesRequest
+	6,  // 20: scry.server.v1.ServerService.ListLoadedVersions:input_type -> scry.server.v1.ListLoadedVersionsRequest
+	1,  // 21: scry.server.v1.ServerService.GetServerInfo:output_type -> scry.server.v1.GetServerInfoResponse
+	4,  // 22: scry.server.v1.ServerService.ListDevices:output_type -> scry.server.v1.ListDevicesResponse
+	7,  // 23: scry.server.v1.ServerService.ListLoadedVersions:output_type -> scry.server.v1.ListLoadedVersionsResponse
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_scry_server_v1_server_proto_init() }
@@ -1061,7 +1522,7 @@ func file_scry_server_v1_server_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_server_v1_server_proto_rawDesc), len(file_scry_server_v1_server_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
