@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/scry-ml/scry/bundle"
@@ -104,6 +105,14 @@ func (p *Pipeline) Background() int {
 	return p.background.Rows
 }
 
+// Players are what explanations give numbers to, in the order of the features.
+func (p *Pipeline) Players() []Player {
+	if p.row == nil {
+		return nil
+	}
+	return p.row.players
+}
+
 // Mixer makes rows that have some features of one row, and the others of a
 // typical one.
 type Mixer struct {
@@ -167,6 +176,25 @@ func copyCells(dst tensor.Tensor, to int, src tensor.Tensor, from, n int) {
 	}
 	size := dst.DType.Size()
 	copy(dst.Data[to*size:(to+n)*size], src.Data[from*size:(from+n)*size])
+}
+
+// Sum returns a number that is the same for equal rows (FNV-1a of the inputs).
+func (m *Mixer) Sum() uint64 {
+	h := fnv.New64a()
+	for _, t := range m.row.Inputs {
+		h.Write(t.Data)
+		for _, s := range t.Strings {
+			h.Write([]byte(s))
+			h.Write([]byte{0})
+		}
+	}
+	return h.Sum64()
+}
+
+// RoomRows is how many rows an item of Room should hold at most.
+func (m *Mixer) RoomRows() int {
+	bytes := m.plan.rowBytes + m.plan.eventBytes*int64(m.row.Length)
+	return int(min(WaveItems, max(1, WaveBytes/max(bytes, 1))))
 }
 
 // Others returns the number of typical rows.

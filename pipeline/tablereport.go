@@ -28,8 +28,8 @@ type tally struct {
 	note  remark
 }
 
-// maxWarnedRows bounds the rows that a joined warning names.
-const maxWarnedRows = 100
+// MaxWarnedRows bounds the rows that a joined warning names.
+const MaxWarnedRows = 100
 
 func newTableReport(t *Table) *TableReport {
 	return &TableReport{Errors: map[int]error{}, unknown: t.unknown, tallies: make([]tally, (t.plan.slots+1)*codes)}
@@ -52,7 +52,7 @@ func (r *TableReport) warn(slot, row int, field string, note remark) {
 		return // another event of the row
 	}
 	t.last = row + 1
-	if len(t.rows) < maxWarnedRows {
+	if len(t.rows) < MaxWarnedRows {
 		t.rows = append(t.rows, int64(row))
 	}
 	t.count++
@@ -68,7 +68,7 @@ func (r *TableReport) Merge(next *TableReport) {
 			continue
 		}
 		into.count += from.count
-		into.rows = append(into.rows, from.rows[:min(len(from.rows), maxWarnedRows-len(into.rows))]...)
+		into.rows = append(into.rows, from.rows[:min(len(from.rows), MaxWarnedRows-len(into.rows))]...)
 	}
 }
 

@@ -2,11 +2,11 @@ package scoring
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 	"strings"
 
+	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -14,30 +14,54 @@ import (
 
 // head is one head that a call asks for; it is read only.
 type head struct {
-	name     string
-	spec     *bundlev1.Head
-	labels   []string               // of classes
-	features []*bundlev1.Feature    // of reasons
-	codes    []*bundlev1.ReasonCode // of reasons, like features; nil for those without
-	opts     *scoringv1.ScoreOptions
+	name    string
+	spec    *bundlev1.Head
+	labels  []string // of classes
+	opts    *scoringv1.ScoreOptions
+	reasons *reasons // nil when none are asked for, or the model gives none
+	bands   bands
+
+	clusters   []float64   // of a mixture: what does not depend on the row, by cluster
+	treatments []treatment // of an uplift
+	horizon    int         // of a forecast: points to answer
+	levels     []float64   // of a forecast: quantiles to answer
 }
 
-// newHeads returns the heads that a call asks for, in name order, all of which
-// are of a kind that scoring answers.
-func newHeads(m Model, opts *scoringv1.ScoreOptions) ([]*head, error) {
+// answers tells whether scoring answers a head.
+func answers(h *bundlev1.Head) bool {
+	switch h.GetKind().(type) {
+	case *bundlev1.Head_Probability, *bundlev1.Head_Value, *bundlev1.Head_Classes, *bundlev1.Head_Embedding,
+		*bundlev1.Head_Segment, *bundlev1.Head_Uplift, *bundlev1.Head_Forecast:
+		return true
+	}
+	return false
+}
+
+// headsOf returns the names of the heads that scoring answers, in order.
+func headsOf(m Model) ([]string, error) {
 	manifest := m.Bundle().Manifest
 	if manifest.GetRow() == nil {
 		return nil, fmt.Errorf("%w: %s takes no features", ErrUnsupported, m.Identity().Model)
 	}
 	var known []string
 	for name, h := range manifest.GetHeads() {
-		if h.GetProbability() != nil || h.GetValue() != nil || h.GetClasses() != nil || h.GetEmbedding() != nil {
+		if answers(h) {
 			known = append(known, name)
 		}
 	}
 	slices.Sort(known)
 	if len(known) == 0 {
 		return nil, fmt.Errorf("%w: %s has no head that scores", ErrUnsupported, m.Identity().Model)
+	}
+	return known, nil
+}
+
+// newHeads returns the heads that a call asks for, in name order, all of which
+// are of a kind that scoring answers.
+func newHeads(m Model, opts *scoringv1.ScoreOptions) ([]*head, error) {
+	known, err := headsOf(m)
+	if err != nil {
+		return nil, err
 	}
 	for i, name := range opts.GetHeads() {
 		if !slices.Contains(known, name) {
@@ -49,29 +73,69 @@ func newHeads(m Model, opts *scoringv1.ScoreOptions) ([]*head, error) {
 	}
 	heads := make([]*head, 0, len(known))
 	for _, name := range known {
-		if len(opts.GetHeads()) > 0 && !slices.Contains(opts.GetHeads(), name) {
-			continue
+		if len(opts.GetHeads()) == 0 || slices.Contains(opts.GetHeads(), name) {
+			heads = append(heads, newHead(m, name, opts))
 		}
-		h := &head{name: name, spec: manifest.GetHeads()[name], labels: m.Bundle().Labels[name], opts: opts}
-		if reasons := h.spec.GetProbability().GetReasons(); reasons != nil && opts.GetReasons() > 0 {
-			h.features = manifest.GetRow().GetFeatures()
-			h.codes = codesOf(reasons, h.features)
-		}
-		heads = append(heads, h)
 	}
-	return heads, nil
+	if err := chooseTreatments(heads, opts.GetTreatments()); err != nil {
+		return nil, err
+	}
+	return heads, chooseForecasts(heads, opts)
 }
 
-func codesOf(spec *bundlev1.Reasons, features []*bundlev1.Feature) []*bundlev1.ReasonCode {
-	byFeature := make(map[string]*bundlev1.ReasonCode, len(spec.GetCodes()))
-	for _, c := range spec.GetCodes() {
-		byFeature[c.GetFeature()] = c
+// newHead prepares a head for one call.
+func newHead(m Model, name string, opts *scoringv1.ScoreOptions) *head {
+	h := &head{name: name, spec: m.Bundle().Manifest.GetHeads()[name], labels: m.Bundle().Labels[name], opts: opts}
+	if spec := bundle.ReasonsOf(h.spec); spec != nil && opts.GetReasons() > 0 {
+		h.reasons = newReasons(m, spec, spec.GetContributions() == "")
 	}
-	out := make([]*bundlev1.ReasonCode, len(features))
-	for i, f := range features {
-		out[i] = byFeature[f.GetName()]
+	switch k := h.spec.GetKind().(type) {
+	case *bundlev1.Head_Probability:
+		for _, b := range k.Probability.GetBands() {
+			h.bands.add(b.GetName(), b.GetMinProbability())
+		}
+	case *bundlev1.Head_Value:
+		for _, b := range k.Value.GetBands() {
+			h.bands.add(b.GetName(), b.GetMinValue())
+		}
+	case *bundlev1.Head_Segment:
+		h.clusters = logWeights(k.Segment)
+	case *bundlev1.Head_Uplift:
+		h.treatments = allTreatments(k.Uplift)
+	case *bundlev1.Head_Forecast:
+		h.horizon, h.levels = int(k.Forecast.GetHorizon()), k.Forecast.GetQuantiles()
 	}
-	return out
+	return h
+}
+
+// bands are named ranges, each from its minimum on.
+type bands struct {
+	names    []string
+	minimums []float64 // ascending
+}
+
+func (b *bands) add(name string, minimum float64) {
+	b.names, b.minimums = append(b.names, name), append(b.minimums, minimum)
+}
+
+// of returns the place of the band that holds x, the first for what is below
+// it; -1 without bands.
+func (b *bands) of(x float64) int {
+	found := min(0, len(b.minimums)-1)
+	for i, least := range b.minimums {
+		if x >= least {
+			found = i
+		}
+	}
+	return found
+}
+
+// nameOf returns the name of the band that holds x; "" without bands.
+func (b *bands) nameOf(x float64) string {
+	if i := b.of(x); i >= 0 {
+		return b.names[i]
+	}
+	return ""
 }
 
 func names(heads []*head) []string {
@@ -85,15 +149,20 @@ func names(heads []*head) []string {
 // reader reads heads from one answer, one row at a time. Its memory is used
 // again for every row.
 type reader struct {
-	heads   []boundHead
-	numbers []float64
-	sizes   []float64
+	heads     []boundHead
+	numbers   []float64
+	sizes     []float64
+	distances []float64
+	points    []float64
+	quantiles []float64
 }
 
 // boundHead is a head with the tensors that it reads.
 type boundHead struct {
 	*head
-	source, raw, contributions pipeline.Columns
+	source, raw, contributions, mean pipeline.Columns
+
+	sampled [][]float64 // by row: contributions that the graph does not give
 }
 
 // bind finds the tensors that heads read. Errors wrap pipeline.ErrOutput.
@@ -120,16 +189,34 @@ func (b *boundHead) bind(out pipeline.Outputs) (err error) {
 			return err
 		}
 	}
-	if b.codes != nil {
-		if b.contributions, err = out.Columns(p.GetReasons().GetContributions()); err != nil {
+	if b.reasons != nil && !b.reasons.sampled {
+		if b.contributions, err = out.Columns(bundle.ReasonsOf(b.spec).GetContributions()); err != nil {
 			return err
 		}
-		if b.contributions.Columns != len(b.features) {
-			return fmt.Errorf("%w: %d contributions for %d features", pipeline.ErrOutput, b.contributions.Columns, len(b.features))
+		if b.contributions.Columns != len(b.reasons.names) {
+			return fmt.Errorf("%w: %d contributions for %d features", pipeline.ErrOutput, b.contributions.Columns, len(b.reasons.names))
 		}
 	}
-	if b.spec.GetClasses() != nil && b.source.Columns != len(b.labels) {
-		return fmt.Errorf("%w: %d columns for %d classes", pipeline.ErrOutput, b.source.Columns, len(b.labels))
+	want := b.source.Columns
+	switch k := b.spec.GetKind().(type) {
+	case *bundlev1.Head_Classes:
+		want = len(b.labels)
+	case *bundlev1.Head_Segment:
+		want = len(k.Segment.GetClusters()[0].GetCentroid())
+	case *bundlev1.Head_Forecast:
+		want = int(k.Forecast.GetHorizon()) * max(len(k.Forecast.GetQuantiles()), 1)
+		if k.Forecast.GetMean() == "" {
+			break
+		}
+		if b.mean, err = out.Columns(k.Forecast.GetMean()); err != nil {
+			return err
+		}
+		if b.mean.Columns != int(k.Forecast.GetHorizon()) {
+			return fmt.Errorf("%w: %d means for %d points", pipeline.ErrOutput, b.mean.Columns, k.Forecast.GetHorizon())
+		}
+	}
+	if b.source.Columns != want {
+		return fmt.Errorf("%w: %d columns, want %d", pipeline.ErrOutput, b.source.Columns, want)
 	}
 	return nil
 }
@@ -157,11 +244,29 @@ func (r *reader) head(b *boundHead, row int) (*scoringv1.Head, error) {
 		}
 		return &scoringv1.Head{Kind: &scoringv1.Head_Probability{Probability: p}}, nil
 	case *bundlev1.Head_Value:
-		x, err := b.source.At(row, int(k.Value.GetColumn()))
+		v, err := r.value(b, row, k.Value)
 		if err != nil {
 			return nil, err
 		}
-		return &scoringv1.Head{Kind: &scoringv1.Head_Value{Value: &scoringv1.Value{Value: x, Unit: k.Value.GetUnit()}}}, nil
+		return &scoringv1.Head{Kind: &scoringv1.Head_Value{Value: v}}, nil
+	case *bundlev1.Head_Segment:
+		g, err := r.segment(b, row, k.Segment)
+		if err != nil {
+			return nil, err
+		}
+		return &scoringv1.Head{Kind: &scoringv1.Head_Segment{Segment: g}}, nil
+	case *bundlev1.Head_Uplift:
+		u, err := r.uplift(b, row, k.Uplift)
+		if err != nil {
+			return nil, err
+		}
+		return &scoringv1.Head{Kind: &scoringv1.Head_Uplift{Uplift: u}}, nil
+	case *bundlev1.Head_Forecast:
+		f, err := r.forecast(b, row, k.Forecast)
+		if err != nil {
+			return nil, err
+		}
+		return &scoringv1.Head{Kind: &scoringv1.Head_Forecast{Forecast: f}}, nil
 	case *bundlev1.Head_Classes:
 		if err := r.classes(b, row, k.Classes); err != nil {
 			return nil, err
@@ -207,17 +312,9 @@ func (r *reader) probability(b *boundHead, row int, spec *bundlev1.Probability) 
 		q := percentile(spec.GetQuantiles(), e.probability)
 		p.Percentile = &q
 	}
-	if i := bandOf(spec.GetBands(), e.probability); i >= 0 {
-		p.Band = spec.GetBands()[i].GetName()
-	}
-	strongest, err := r.strongest(b, row)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range strongest {
-		p.Reasons = append(p.Reasons, b.reason(i, r.numbers[i]))
-	}
-	return p, nil
+	p.Band = b.bands.nameOf(e.probability)
+	p.Reasons, err = r.reasons(b, row)
+	return p, err
 }
 
 // estimate is a calibrated probability with what led to it.
@@ -259,6 +356,8 @@ func interpolate(xs, ys []float64, x float64) float64 {
 		return ys[0]
 	case i == len(xs):
 		return ys[len(ys)-1]
+	case xs[i] == x:
+		return ys[i]
 	}
 	part := (x - xs[i-1]) / (xs[i] - xs[i-1])
 	return ys[i-1] + part*(ys[i]-ys[i-1])
@@ -280,52 +379,11 @@ func percentile(quantiles []float64, p float64) float64 {
 	return (float64(i-1) + part) * 100 / float64(n-1)
 }
 
-// bandOf returns the index of the band that holds p; -1 without bands.
-func bandOf(bands []*bundlev1.Band, p float64) int {
-	found := -1
-	for i, b := range bands {
-		if p >= b.GetMinProbability() {
-			found = i
-		}
-	}
-	return found
-}
-
 func threshold(spec *bundlev1.Probability) float64 {
 	if spec.Threshold == nil {
 		return 0.5
 	}
 	return spec.GetThreshold()
-}
-
-// strongest returns the features that moved a row's score most, and leaves the
-// row's contributions in r.numbers. Features that moved nothing are left out.
-func (r *reader) strongest(b *boundHead, row int) (_ []int, err error) {
-	if b.codes == nil {
-		return nil, nil
-	}
-	if r.numbers, err = b.contributions.Row(r.numbers, row); err != nil {
-		return nil, err
-	}
-	r.sizes = r.sizes[:0]
-	for i, x := range r.numbers {
-		size := math.Abs(x)
-		if b.opts.GetActionableOnly() && !b.codes[i].GetActionable() {
-			size = 0
-		}
-		r.sizes = append(r.sizes, size)
-	}
-	return pipeline.Top(r.sizes, int(b.opts.GetReasons()), math.SmallestNonzeroFloat64), nil
-}
-
-// reason says in words what a feature did.
-func (h *head) reason(feature int, contribution float64) *scoringv1.Reason {
-	c := h.codes[feature]
-	name := h.features[feature].GetName()
-	return &scoringv1.Reason{
-		Feature: name, Code: c.GetCode(), Text: textIn(h.opts.GetLanguage(), c.GetText(), name),
-		Contribution: contribution, Actionable: c.GetActionable(),
-	}
 }
 
 // textIn returns the text in a language, such as "ru-RU", else in its base

@@ -26,6 +26,8 @@ type Model interface {
 	Pipeline() *pipeline.Pipeline
 	Identity() pipeline.Identity
 	Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer
+	// Yielding returns a context whose runs give way to those of other calls.
+	Yielding(ctx context.Context) context.Context
 }
 
 // Score answers rows. results[i] and errs[i] belong to instances[i], whose
@@ -68,6 +70,11 @@ func scoreWave(ctx context.Context, m Model, heads []*head, rows []*structpb.Str
 	}
 	return runRows(ctx, m, item, errs[w.From:w.To], func(answer *pipeline.Answer, from, to int) error {
 		read, err := bind(heads, answer.Outputs)
+		if err == nil {
+			if err := read.sample(ctx, m, item, from, errs[w.From+from:w.From+to]); err != nil {
+				return err
+			}
+		}
 		served := []*servingv1.ServedBy{answer.Stats.ServedBy(m.Identity(), names(heads))}
 		for row := from; row < to; row++ {
 			i := w.From + row
@@ -86,7 +93,13 @@ func scoreWave(ctx context.Context, m Model, heads []*head, rows []*structpb.Str
 			r.Heads = answers
 			r.PredictionId = pipeline.NewPredictionID()
 			r.ServedBy = served
-			r.Warnings = pipeline.Within(fmt.Sprintf("instances[%d]", i), reports[row].Warnings)
+			at := fmt.Sprintf("instances[%d]", i)
+			r.Warnings = pipeline.Within(at, reports[row].Warnings)
+			for _, h := range heads {
+				if answers[h.name].GetSegment().GetOutlier() {
+					r.Warnings = append(r.Warnings, lowSupport(h.name, at))
+				}
+			}
 		}
 		return nil
 	})

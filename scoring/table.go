@@ -69,7 +69,30 @@ func ScoreTable(ctx context.Context, m Model, t *scoringv1.Table, opts *scoringv
 			c.clear(row)
 		}
 	}
+	for _, c := range s.columns {
+		if w := c.outliers(); w != nil {
+			result.Warnings = append(result.Warnings, w)
+		}
+	}
 	return result, report.Errors, nil
+}
+
+// outliers warns of the rows that belong to no segment; nil when all do.
+func (c *columns) outliers() *scoringv1.TableWarning {
+	w := &scoringv1.TableWarning{}
+	for row, is := range c.out.GetSegment().GetOutlier() {
+		if !is {
+			continue
+		}
+		if w.Count++; w.Count <= pipeline.MaxWarnedRows {
+			w.Rows = append(w.Rows, int64(row))
+		}
+	}
+	if w.GetCount() == 0 {
+		return nil
+	}
+	w.Warning = lowSupport(c.name, "table")
+	return w
 }
 
 // tableScorer is one call.
@@ -114,6 +137,9 @@ func (s *tableScorer) wave(ctx context.Context, k int, w pipeline.Wave) error {
 	err = runRows(ctx, s.model, item, errs, func(answer *pipeline.Answer, from, to int) error {
 		read, err := s.bind(answer)
 		if err != nil {
+			return err
+		}
+		if err := read.sample(ctx, s.model, item, from, errs[from:to]); err != nil {
 			return err
 		}
 		for row := from; row < to; row++ {
@@ -201,15 +227,31 @@ func (h *head) rowBytes() int {
 		}
 		return n + h.ranks()*(double+index)
 	case *bundlev1.Head_Value:
-		return double
+		n := double
+		if levelOf(k.Value) > 0 {
+			n += 2 * double
+		}
+		if hasPositive(k.Value) {
+			n += double
+		}
+		if len(k.Value.GetQuantiles()) > 1 {
+			n += double
+		}
+		if len(k.Value.GetBands()) > 0 {
+			n++
+		}
+		return n + h.ranks()*(double+index)
 	case *bundlev1.Head_Classes:
 		return double * len(h.labels)
+	case *bundlev1.Head_Segment:
+		return 1 + (1+min(alternatives, len(k.Segment.GetClusters())-1))*(2*double+index)
+	case *bundlev1.Head_Uplift:
+		return index + double + len(h.treatments)*4*double
+	case *bundlev1.Head_Forecast:
+		return h.horizon * (1 + len(h.levels)) * double
 	}
 	return 0
 }
-
-// ranks is the number of reasons for each row.
-func (h *head) ranks() int { return min(int(h.opts.GetReasons()), len(h.codes)) }
 
 // newColumns makes the columns of a head, embeddings aside.
 func newColumns(h *head, rows int) *columns {
@@ -218,11 +260,17 @@ func newColumns(h *head, rows int) *columns {
 	case *bundlev1.Head_Probability:
 		out.Kind = &scoringv1.HeadColumns_Probability{Probability: probabilityColumns(h, k.Probability, rows)}
 	case *bundlev1.Head_Value:
-		out.Kind = &scoringv1.HeadColumns_Value{Value: &scoringv1.ValueColumn{Values: make([]float64, rows), Unit: k.Value.GetUnit()}}
+		out.Kind = &scoringv1.HeadColumns_Value{Value: valueColumn(h, k.Value, rows)}
 	case *bundlev1.Head_Classes:
 		out.Kind = &scoringv1.HeadColumns_Classes{Classes: &scoringv1.ClassesColumns{Names: h.labels, Probabilities: make([]float64, rows*len(h.labels))}}
 	case *bundlev1.Head_Embedding:
 		out.Kind = &scoringv1.HeadColumns_Embedding{Embedding: &scoringv1.EmbeddingColumn{}}
+	case *bundlev1.Head_Segment:
+		out.Kind = &scoringv1.HeadColumns_Segment{Segment: segmentColumns(h, k.Segment, rows)}
+	case *bundlev1.Head_Uplift:
+		out.Kind = &scoringv1.HeadColumns_Uplift{Uplift: upliftColumns(h, k.Uplift, rows)}
+	case *bundlev1.Head_Forecast:
+		out.Kind = &scoringv1.HeadColumns_Forecast{Forecast: forecastColumns(h, k.Forecast, rows)}
 	}
 	return &columns{head: h, out: out}
 }
@@ -231,24 +279,13 @@ func probabilityColumns(h *head, spec *bundlev1.Probability, rows int) *scoringv
 	c := &scoringv1.ProbabilityColumns{
 		Event: spec.GetEvent(), Threshold: threshold(spec),
 		Probability: make([]float64, rows), RawScore: make([]float64, rows),
+		BandNames: h.bands.names, Reasons: h.reasonColumns(rows),
 	}
 	if len(spec.GetQuantiles()) > 1 {
 		c.Percentile = make([]float64, rows)
 	}
 	if len(spec.GetBands()) > 0 {
 		c.Band = make([]uint32, rows)
-		for _, b := range spec.GetBands() {
-			c.BandNames = append(c.BandNames, b.GetName())
-		}
-	}
-	features, codes := make([]string, len(h.codes)), make([]string, len(h.codes))
-	for i, code := range h.codes {
-		features[i], codes[i] = h.features[i].GetName(), code.GetCode()
-	}
-	for range h.ranks() {
-		c.Reasons = append(c.Reasons, &scoringv1.ReasonColumn{
-			Feature: make([]uint32, rows), Contribution: make([]float64, rows), FeatureNames: features, Codes: codes,
-		})
 	}
 	return c
 }
@@ -259,11 +296,13 @@ func (c *columns) write(r *reader, b *boundHead, row, to int) error {
 	case *scoringv1.HeadColumns_Probability:
 		return c.writeProbability(k.Probability, r, b, row, to)
 	case *scoringv1.HeadColumns_Value:
-		x, err := b.source.At(row, int(b.spec.GetValue().GetColumn()))
-		if err != nil {
-			return err
-		}
-		k.Value.Values[to] = x
+		return c.writeValue(k.Value, r, b, row, to)
+	case *scoringv1.HeadColumns_Segment:
+		return r.writeSegment(b, row, k.Segment, to)
+	case *scoringv1.HeadColumns_Uplift:
+		return b.writeUplift(row, k.Uplift, to)
+	case *scoringv1.HeadColumns_Forecast:
+		return r.writeForecast(b, row, k.Forecast, to)
 	case *scoringv1.HeadColumns_Classes:
 		if err := r.classes(b, row, b.spec.GetClasses()); err != nil {
 			return err
@@ -285,22 +324,14 @@ func (c *columns) writeProbability(out *scoringv1.ProbabilityColumns, r *reader,
 	if err != nil {
 		return err
 	}
-	strongest, err := r.strongest(b, row)
-	if err != nil {
-		return err
-	}
 	out.Probability[to], out.RawScore[to] = e.probability, e.raw
 	if out.Percentile != nil {
 		out.Percentile[to] = percentile(spec.GetQuantiles(), e.probability)
 	}
 	if out.Band != nil {
-		out.Band[to] = uint32(max(bandOf(spec.GetBands(), e.probability), 0))
+		out.Band[to] = uint32(c.bands.of(e.probability))
 	}
-	for rank, feature := range strongest {
-		out.Reasons[rank].Feature[to] = uint32(feature)
-		out.Reasons[rank].Contribution[to] = r.numbers[feature]
-	}
-	return nil
+	return r.writeReasons(b, row, out.GetReasons(), to)
 }
 
 // clear makes a row zero again: one of its other heads failed.
@@ -309,17 +340,17 @@ func (c *columns) clear(row int) {
 	case *scoringv1.HeadColumns_Probability:
 		p := k.Probability
 		p.Probability[row], p.RawScore[row] = 0, 0
-		if p.Percentile != nil {
-			p.Percentile[row] = 0
-		}
-		if p.Band != nil {
-			p.Band[row] = 0
-		}
-		for _, r := range p.GetReasons() {
-			r.Feature[row], r.Contribution[row] = 0, 0
-		}
+		set(p.Percentile, row, 0)
+		set(p.Band, row, 0)
+		clearReasons(p.GetReasons(), row)
 	case *scoringv1.HeadColumns_Value:
-		k.Value.Values[row] = 0
+		clearValue(k.Value, row)
+	case *scoringv1.HeadColumns_Segment:
+		clearSegment(k.Segment, row)
+	case *scoringv1.HeadColumns_Uplift:
+		clearUplift(k.Uplift, row)
+	case *scoringv1.HeadColumns_Forecast:
+		clearForecast(k.Forecast, row)
 	case *scoringv1.HeadColumns_Classes:
 		clear(k.Classes.GetProbabilities()[row*len(c.labels):][:len(c.labels)])
 	case *scoringv1.HeadColumns_Embedding:

@@ -104,6 +104,29 @@ func (s *scoringService) StreamScore(stream scoringv1.ScoringService_StreamScore
 		})
 }
 
+// Explain implements the RPC of that name.
+func (s *scoringService) Explain(ctx context.Context, req *scoringv1.ExplainRequest) (*scoringv1.ExplainResponse, error) {
+	model, err := pick(req.GetModel(), s.server.cfg.Models.Scoring, "model")
+	if err != nil {
+		return nil, err
+	}
+	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	results, errs, err := scoring.Explain(ctx, v, req.GetInstances(), req.GetOptions())
+	if err != nil {
+		return nil, err
+	}
+	for i, err := range errs {
+		if err != nil {
+			results[i].Error = itemStatus(err, "instances", i)
+		}
+	}
+	return &scoringv1.ExplainResponse{Results: results}, nil
+}
+
 // pick returns the model that a call names, or the server's default.
 func pick(named, fallback, field string) (string, error) {
 	switch {

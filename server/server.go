@@ -158,7 +158,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.Limits = cfg.Limits.WithDefaults()
 	validator, err := protovalidate.New(protovalidate.WithMessages(
-		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{},
+		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{}, &scoringv1.ExplainRequest{},
 		&sentimentv1.AnalyzeTextRequest{}, &sentimentv1.StreamAnalyzeTextRequest{},
 		&imageanalysisv1.AnalyzeImagesRequest{}, &imageanalysisv1.StreamAnalyzeImagesRequest{},
 		&modelstorev1.CreateUploadRequest{}, &modelstorev1.UploadFileRequest{},

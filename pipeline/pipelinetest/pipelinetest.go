@@ -132,6 +132,17 @@ func (m *Model) Admit(_ context.Context, rows int, cost int64) error {
 	return m.Refuse
 }
 
+// yieldingKey marks a context of Yielding.
+type yieldingKey struct{}
+
+// Yielding marks a context; IsYielding tells.
+func (m *Model) Yielding(ctx context.Context) context.Context {
+	return context.WithValue(ctx, yieldingKey{}, true)
+}
+
+// IsYielding tells whether a run is one that gives way to others.
+func IsYielding(ctx context.Context) bool { return ctx.Value(yieldingKey{}) != nil }
+
 // Run answers items one by one.
 func (m *Model) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {
 	answers := make([]pipeline.Answer, len(items))
