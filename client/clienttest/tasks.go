@@ -113,6 +113,36 @@ func score(index int64, instance *scoringv1.Instance, options *scoringv1.ScoreOp
 	return result
 }
 
+// Explain gives each number of a row a hundredth of itself as its contribution
+// to their sum, against a base of 0.5 that nothing explains.
+func (s *scoring) Explain(_ context.Context, r *scoringv1.ExplainRequest) (*scoringv1.ExplainResponse, error) {
+	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("Explain", len(r.GetInstances()))
+	resp := &scoringv1.ExplainResponse{}
+	for i, instance := range r.GetInstances() {
+		scored := score(int64(i), instance, &scoringv1.ScoreOptions{Reasons: math.MaxInt32}, served)
+		p := scored.GetHeads()["churn"].GetProbability()
+		e := &scoringv1.Explanation{Id: scored.GetId(), Index: scored.GetIndex(), Error: scored.GetError(), Warnings: scored.GetWarnings()}
+		resp.Results = append(resp.Results, e)
+		if e.GetError() != nil {
+			continue
+		}
+		e.Head, e.Scale, e.Value, e.BaseValue = "churn", scoringv1.Scale_SCALE_RAW_SCORE, p.GetRawScore()/100, 0.5
+		e.BackgroundRows, e.Evaluations, e.Seed = 100, 4096, r.GetOptions().GetSeed()
+		e.AdditivityError = -0.5
+		for _, reason := range p.GetReasons() {
+			e.Contributions = append(e.Contributions, &scoringv1.Contribution{
+				Feature: reason.GetFeature(), Code: reason.GetCode(), Text: reason.GetText(), Contribution: reason.GetContribution(), StandardError: 0.01,
+			})
+		}
+		e.PredictionId, e.ServedBy = scored.GetPredictionId(), scored.GetServedBy()
+	}
+	return resp, nil
+}
+
 // scoreTable gives a row the first column's number as its probability.
 func scoreTable(t *scoringv1.Table, served *servingv1.ServedBy) *scoringv1.TableResult {
 	return &scoringv1.TableResult{

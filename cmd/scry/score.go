@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
+	"strings"
 
 	"github.com/scry-ml/scry/client"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -13,14 +15,17 @@ import (
 
 // scoreCmd scores rows.
 type scoreCmd struct {
-	File       string   `arg:"" optional:"" help:"CSV or JSON Lines file; \"-\" or nothing for standard input."`
-	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for scoring)."`
-	Format     string   `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
-	ID         string   `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
-	Heads      []string `help:"Answers to ask for (default: all of the model)."`
-	Reasons    int      `short:"r" help:"Strongest reasons of each probability."`
-	Language   string   `help:"Language of the reasons' texts, such as ru."`
-	Actionable bool     `help:"Leave out reasons that the company cannot change."`
+	File       string    `arg:"" optional:"" help:"CSV or JSON Lines file; \"-\" or nothing for standard input."`
+	Model      modelRef  `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for scoring)."`
+	Format     string    `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	ID         string    `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
+	Heads      []string  `help:"Answers to ask for (default: all of the model)."`
+	Reasons    int       `short:"r" help:"Strongest reasons of each probability and value. Where the model does not compute them, each row costs hundreds."`
+	Language   string    `help:"Language of the reasons' texts, such as ru."`
+	Actionable bool      `help:"Leave out reasons that the company cannot change."`
+	Horizon    int       `help:"Points of each forecast (default: all that the model gives)."`
+	Quantiles  []float64 `help:"Levels of the forecasts' quantiles, such as 0.1,0.5,0.9 (default: the model's)."`
+	Treatments []string  `placeholder:"NAME[=COST]" help:"Treatments to compare, with what they cost (default: all of the model)."`
 	servedFlag
 }
 
@@ -42,16 +47,39 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	defer in.Close()
+	treatments, err := treatmentOptions(c.Treatments)
+	if err != nil {
+		return err
+	}
 	reader := newRowReader(row, c.ID, app.output.remark)
 	req := &scoringv1.ScoreRequest{
 		// The version is pinned, so that one file is scored by one version.
 		Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()),
 		Options: &scoringv1.ScoreOptions{
 			Heads: c.Heads, Reasons: int32(c.Reasons), Language: c.Language, ActionableOnly: c.Actionable,
+			Horizon: int32(c.Horizon), Quantiles: c.Quantiles, Treatments: treatments,
 		},
 	}
 	results := server.StreamScore(ctx, req, reader.instances(in, format))
-	return c.print(app.output, version, in, results, reader)
+	return c.print(app.output, version, in, req.GetOptions(), results, reader)
+}
+
+// treatmentOptions reads NAME or NAME=COST.
+func treatmentOptions(texts []string) ([]*scoringv1.TreatmentOption, error) {
+	var out []*scoringv1.TreatmentOption
+	for _, text := range texts {
+		name, cost, priced := strings.Cut(text, "=")
+		t := &scoringv1.TreatmentOption{Name: name}
+		if priced {
+			x, err := strconv.ParseFloat(cost, 64)
+			if err != nil {
+				return nil, wrongUse("--treatments %s: the cost is no number", text)
+			}
+			t.Cost = &x
+		}
+		out = append(out, t)
+	}
+	return out, nil
 }
 
 // version finds the model's version and its manifest.
@@ -71,8 +99,8 @@ func (c *scoreCmd) version(ctx context.Context, server *client.Client) (*modelst
 }
 
 // print writes the answers to the reader's rows as they come.
-func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, results iter.Seq2[*scoringv1.ScoreResult, error], reader *rowReader) error {
-	write, flush, err := scorePrinter(o, version.GetManifest(), c.Heads, c.Reasons, c.servedFlag)
+func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, opts *scoringv1.ScoreOptions, results iter.Seq2[*scoringv1.ScoreResult, error], reader *rowReader) error {
+	write, flush, err := scorePrinter(o, version.GetManifest(), opts, c.servedFlag)
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,28 @@ func headText(h *bundlev1.Head) string {
 		}
 		return text
 	case h.GetValue() != nil:
-		return strings.TrimSpace("value " + h.GetValue().GetUnit())
+		v := h.GetValue()
+		text := strings.TrimSpace("value " + v.GetUnit())
+		if v.GetInterval() != nil {
+			text += ", interval"
+		}
+		if len(v.GetQuantiles()) > 0 {
+			text += ", percentile"
+		}
+		if v.GetReasons() != nil {
+			text += ", reasons"
+		}
+		return text
+	case h.GetSegment() != nil:
+		return "one of " + counted(len(h.GetSegment().GetClusters()), "segments")
+	case h.GetUplift() != nil:
+		var names []string
+		for _, t := range h.GetUplift().GetTreatments() {
+			names = append(names, t.GetName())
+		}
+		return shorten("uplift of "+strings.Join(names, ", "), 120)
+	case h.GetForecast() != nil:
+		return strings.TrimSpace("forecast of " + counted(h.GetForecast().GetHorizon(), "points") + " " + h.GetForecast().GetUnit())
 	case h.GetClasses() != nil:
 		return shorten("classes "+strings.Join(h.GetClasses().GetNames(), ", "), 120)
 	case h.GetEmbedding() != nil:

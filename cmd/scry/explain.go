@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/scry-ml/scry/client"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// explainCmd tells why rows are scored as they are.
+type explainCmd struct {
+	Model       modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The model."`
+	File        string   `arg:"" optional:"" help:"A row as JSON, or a JSON Lines or CSV file; \"-\" or nothing for standard input."`
+	Format      string   `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	ID          string   `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
+	Head        string   `help:"The answer to explain (default: the model's only one)."`
+	Target      string   `help:"Which class, segment or treatment of it (default: the row's own)."`
+	Scale       string   `enum:"raw-score,probability,log-odds" default:"raw-score" help:"The scale of a probability: raw-score, probability or log-odds."`
+	Evaluations int      `help:"Rows that the model may be asked for each row (default: 4096)."`
+	Seed        *uint64  `help:"Seed of the sampling (default: one made of the row)."`
+	Top         int      `help:"Print the strongest contributions only, so many."`
+	Language    string   `help:"Language of the texts, such as ru."`
+	Actionable  bool     `help:"Leave out what the company cannot change."`
+	servedFlag
+}
+
+var scales = map[string]scoringv1.Scale{
+	"raw-score": scoringv1.Scale_SCALE_RAW_SCORE, "probability": scoringv1.Scale_SCALE_PROBABILITY, "log-odds": scoringv1.Scale_SCALE_LOG_ODDS,
+}
+
+func (c *explainCmd) Run(ctx context.Context, app *app) error {
+	server, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := (&scoreCmd{Model: c.Model}).version(ctx, server)
+	if err != nil {
+		return err
+	}
+	row := version.GetManifest().GetRow()
+	if row == nil {
+		return fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
+	}
+	in, format, err := app.output.open(ctx, c.File, c.Format)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	input := io.Reader(in)
+	if strings.HasSuffix(strings.ToLower(c.File), ".json") {
+		if input, err = oneLine(in); err != nil {
+			return err
+		}
+	}
+	reader := newRowReader(row, c.ID, app.output.remark)
+	req := &scoringv1.ExplainRequest{
+		Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()),
+		Options: &scoringv1.ExplainOptions{
+			Head: c.Head, Target: c.Target, Scale: scales[c.Scale], MaxEvaluations: int32(c.Evaluations), Seed: c.Seed,
+			Language: c.Language, ActionableOnly: c.Actionable,
+		},
+	}
+	write, flush, err := c.printer(app.output)
+	if err != nil {
+		return err
+	}
+	t := &tally{items: "rows"}
+	err = each(in, explanations(ctx, server, req, reader.instances(input, format)), t, write)
+	t.absent = reader.absent
+	return t.finish(app.output, err, reader.err, flush)
+}
+
+// explanations asks for one row after the other: each takes the model a while.
+func explanations(ctx context.Context, server *client.Client, req *scoringv1.ExplainRequest, rows iter.Seq[*scoringv1.Instance]) iter.Seq2[*scoringv1.Explanation, error] {
+	return func(yield func(*scoringv1.Explanation, error) bool) {
+		index := int64(0)
+		for row := range rows {
+			req.Instances = []*scoringv1.Instance{row}
+			resp, err := server.Scoring().Explain(ctx, req)
+			if err == nil && len(resp.GetResults()) != 1 {
+				err = fmt.Errorf("the server gave %d answers to one row", len(resp.GetResults()))
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			e := resp.GetResults()[0]
+			e.Index = index
+			index++
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// oneLine makes an indented JSON object the one line that the reader of rows
+// takes. What is no single value is handed on as it is.
+func oneLine(in io.Reader) (io.Reader, error) {
+	const most = 64 << 20 // a message of gRPC holds no more
+	text, err := io.ReadAll(io.LimitReader(in, most))
+	if err != nil {
+		return nil, err
+	}
+	var line bytes.Buffer
+	if json.Compact(&line, bytes.TrimPrefix(text, bom)) != nil {
+		return io.MultiReader(bytes.NewReader(text), in), nil
+	}
+	return &line, nil
+}
+
+// printer returns what writes one explanation, and what ends the writing.
+func (c *explainCmd) printer(o *output) (func(*scoringv1.Explanation, error) error, func() error, error) {
+	none := func() error { return nil }
+	switch {
+	case o.json():
+		return func(e *scoringv1.Explanation, _ error) error {
+			c.cut(e)
+			raw, err := marshal(e)
+			if err != nil {
+				return err
+			}
+			return o.writeRaw(raw, false)
+		}, none, nil
+	case o.format == "csv":
+		w, err := o.csv(c.titles(o, "id", "head", "target", "value", "base_value", "feature", "code", "contribution", "standard_error", "additivity_error", "prediction_id", "error")...)
+		if err != nil {
+			return nil, nil, err
+		}
+		number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+		return func(e *scoringv1.Explanation, failed error) error {
+			c.cut(e)
+			if failed != nil {
+				return w.row(append([]string{e.GetId(), "", "", "", "", "", "", "", "", "", "", errText(failed)}, c.cells(e.GetServedBy())...)...)
+			}
+			for _, p := range e.GetContributions() {
+				row := []string{
+					e.GetId(), e.GetHead(), e.GetTarget(), number(e.GetValue()), number(e.GetBaseValue()), p.GetFeature(), p.GetCode(),
+					number(p.GetContribution()), number(p.GetStandardError()), number(e.GetAdditivityError()), e.GetPredictionId(), "",
+				}
+				if err := w.row(append(row, c.cells(e.GetServedBy())...)...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, w.flush, nil
+	}
+	first := true
+	return func(e *scoringv1.Explanation, failed error) error {
+		if !first {
+			fmt.Fprintln(o.out)
+		}
+		first = false
+		if failed != nil {
+			_, err := fmt.Fprintln(o.out, clean(e.GetId())+"  "+o.bad.Render(clean(errText(failed))))
+			return err
+		}
+		c.cut(e)
+		return writeExplanation(o, e)
+	}, none, nil
+}
+
+// cut leaves the strongest contributions.
+func (c *explainCmd) cut(e *scoringv1.Explanation) {
+	if c.Top > 0 && len(e.GetContributions()) > c.Top {
+		e.Contributions = e.GetContributions()[:c.Top]
+	}
+}
+
+// writeExplanation prints one row's contributions as bars.
+func writeExplanation(o *output, e *scoringv1.Explanation) error {
+	what := e.GetHead()
+	if e.GetTarget() != "" {
+		what += " " + e.GetTarget()
+	}
+	for name, scale := range scales {
+		if e.GetScale() == scale {
+			what += ", " + strings.ReplaceAll(name, "-", " ")
+		}
+	}
+	fmt.Fprintln(o.out, o.bold.Render(clean(fmt.Sprintf("%s  %s", e.GetId(), what)))+
+		fmt.Sprintf(": %.4g, %+.4g against the mean of %s, %.4g", e.GetValue(), e.GetValue()-e.GetBaseValue(), counted(e.GetBackgroundRows(), "typical rows"), e.GetBaseValue()))
+	most := 0.0
+	for _, p := range e.GetContributions() {
+		most = max(most, math.Abs(p.GetContribution()))
+	}
+	t := o.table("FEATURE", "CONTRIBUTION", "±", "")
+	for _, p := range e.GetContributions() {
+		text := p.GetText()
+		if text == "" {
+			text = p.GetFeature()
+		}
+		uncertain := ""
+		if !e.GetExact() {
+			uncertain = fmt.Sprintf("%.2g", p.GetStandardError())
+		}
+		style := o.strong
+		if p.GetContribution() < 0 {
+			style = o.faint
+		}
+		t.row(text, fmt.Sprintf("%+.4f", p.GetContribution()), uncertain, cell{bar(p.GetContribution(), most), style})
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	how := "sampled"
+	if e.GetExact() {
+		how = "exact"
+	}
+	_, err := fmt.Fprintln(o.out, o.faint.Render(fmt.Sprintf("%s, %s, additivity error %.2g", how, counted(e.GetEvaluations(), "evaluations"), e.GetAdditivityError())))
+	return err
+}
+
+// halfBar is the longest bar to one side.
+const halfBar = 16
+
+// bar draws a number as a bar to the right of an axis, or to its left below 0.
+func bar(x, most float64) string {
+	if most == 0 {
+		most = 1
+	}
+	n := int(math.Round(math.Abs(x) / most * halfBar))
+	if n == 0 && x != 0 {
+		n = 1
+	}
+	if x < 0 {
+		return strings.Repeat(" ", halfBar-n) + strings.Repeat("█", n) + "│"
+	}
+	return strings.Repeat(" ", halfBar) + "│" + strings.Repeat("█", n)
+}
