@@ -332,9 +332,9 @@ func TestMixer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.PutMixed(room, 0, 0, []bool{true, false})
-	m.PutMixed(room, 1, 0, []bool{false, true})
-	m.PutOther(room, 2, 1)
+	m.PutMixed(room, 0, 0, []int{0})
+	m.PutMixed(room, 1, 0, []int{1})
+	m.PutMixed(room, 2, 1, nil)
 	m.PutRow(room, 3)
 	for input, want := range map[string]string{
 		"plan": "[11 10 12 11]", "kind": "[4 4 4 2 2 0 0 0 0 2 2 0]", "n": "[3 2 0 2]", "mask": "[1 1 1 1 1 0 0 0 0 1 1 0]",

@@ -209,22 +209,15 @@ func (m *Mixer) Room(rows int) (Item, error) {
 // PutRow writes the explained row to a row of an item of Room.
 func (m *Mixer) PutRow(into Item, at int) { m.put(into, at, m.row, 0) }
 
-// PutOther writes a typical row to a row of an item of Room.
-func (m *Mixer) PutOther(into Item, at, other int) { m.put(into, at, m.others, other) }
-
-// PutMixed writes a typical row in which the players of take are the explained
-// row's.
-func (m *Mixer) PutMixed(into Item, at, other int, take []bool) {
-	m.PutOther(into, at, other)
-	for k, mine := range take {
-		if mine {
-			m.PutPlayer(into, at, k)
-		}
+// PutMixed writes a typical row in which some players are the explained row's.
+func (m *Mixer) PutMixed(into Item, at, other int, players []int) {
+	m.put(into, at, m.others, other)
+	for _, player := range players {
+		m.putPlayer(into, at, player)
 	}
 }
 
-// PutPlayer writes the explained row's part of one player.
-func (m *Mixer) PutPlayer(into Item, at, player int) {
+func (m *Mixer) putPlayer(into Item, at, player int) {
 	for _, p := range m.Players[player].places {
 		n := m.width(p.input)
 		if p.column >= 0 {
@@ -234,9 +227,6 @@ func (m *Mixer) PutPlayer(into Item, at, player int) {
 		}
 	}
 }
-
-// Copy repeats a row of an item of Room.
-func (m *Mixer) Copy(into Item, at, from int) { m.put(into, at, into, from) }
 
 func (m *Mixer) put(into Item, at int, src Item, from int) {
 	for i := range into.Inputs {

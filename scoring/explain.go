@@ -106,11 +106,8 @@ func (e *evaluator) evaluate(rows []explain.Row) ([]float64, error) {
 		for at, row := range part {
 			if row.Other < 0 {
 				e.mixer.PutRow(item, at)
-				continue
-			}
-			e.mixer.PutOther(item, at, row.Other)
-			for _, player := range row.Take {
-				e.mixer.PutPlayer(item, at, player)
+			} else {
+				e.mixer.PutMixed(item, at, row.Other, row.Take)
 			}
 		}
 		answer := e.model.Run(e.model.Yielding(e.ctx), []pipeline.Item{item})[0]
@@ -219,7 +216,7 @@ func newExplainer(m Model, opts *scoringv1.ExplainOptions) (*explainer, error) {
 	name := opts.GetHead()
 	switch {
 	case len(known) == 0:
-		return nil, fmt.Errorf("%w: %s has no head that can be explained", ErrUnsupported, m.Identity().Model)
+		return nil, fmt.Errorf("%w: %s answers embeddings only", ErrUnexplained, m.Identity().Model)
 	case name == "" && len(known) == 1:
 		name = known[0]
 	case name == "":
@@ -229,7 +226,7 @@ func newExplainer(m Model, opts *scoringv1.ExplainOptions) (*explainer, error) {
 	}
 	others := m.Pipeline().Background()
 	if others == 0 {
-		return nil, fmt.Errorf("%w: %s has no typical rows to compare with (row.background)", ErrUnsupported, m.Identity().Model)
+		return nil, fmt.Errorf("%w: %s has no typical rows to compare with (row.background)", ErrUnexplained, m.Identity().Model)
 	}
 	h := newHead(m, name, &scoringv1.ScoreOptions{Language: opts.GetLanguage()})
 	x := &explainer{model: m, opts: opts, head: h, target: -1}

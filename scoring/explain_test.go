@@ -253,7 +253,7 @@ func TestExplainRefused(t *testing.T) {
 		t.Errorf("%v, %v", err, errs)
 	}
 	bare := pipelinetest.NewModel(t, pipelinetest.Files(graph, everyHead, nil), compute)
-	if _, _, err := scoring.Explain(t.Context(), bare, in, &scoringv1.ExplainOptions{Head: "churn"}); !errors.Is(err, scoring.ErrUnsupported) {
+	if _, _, err := scoring.Explain(t.Context(), bare, in, &scoringv1.ExplainOptions{Head: "churn"}); !errors.Is(err, scoring.ErrUnexplained) {
 		t.Errorf("a model without background: %v", err)
 	}
 }
@@ -408,5 +408,34 @@ func TestReasonsOfManyFeatures(t *testing.T) {
 	}
 	if rows := m.Rows.Load(); rows > 1+4*n {
 		t.Errorf("%d rows for one", rows)
+	}
+}
+
+// BenchmarkSampledReasons finds reasons of one row of 20 features, each an input
+// of its own.
+func BenchmarkSampledReasons(b *testing.B) {
+	const n = 20
+	var specs []string
+	var inputs []bundle.Value
+	values := map[string]any{}
+	for i := range n {
+		name := fmt.Sprintf("f%d", i)
+		specs = append(specs, fmt.Sprintf("{name: %s, type: FEATURE_TYPE_FLOAT}", name))
+		inputs = append(inputs, value(name, tensor.Float32, -1, 1))
+		values[name] = float64(i)
+	}
+	manifest := "heads: {sum: {source: model.y, value: {reasons: {}}}}\nrow: {background: b.jsonl, features: [" + strings.Join(specs, ", ") + "]}\n"
+	m := pipelinetest.NewModel(b, pipelinetest.Files(pipelinetest.Graph(inputs, []bundle.Value{value("y", tensor.Float32, -1)}), manifest, map[string]string{"b.jsonl": strings.Repeat("{}\n{\"f0\": 1}\n", 50)}),
+		func(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
+			out, err := tensor.New(tensor.Float32, in[0].Shape[0])
+			return []tensor.Tensor{out}, err
+		})
+	in := []*scoringv1.Instance{instance("", values)}
+	opts := &scoringv1.ScoreOptions{Reasons: 3}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := scoring.Score(b.Context(), m, in, opts, 0); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -20,6 +20,10 @@ import (
 // rows.
 var ErrUnsupported = errors.New("the model does not score rows")
 
+// ErrUnexplained is wrapped by the error of an explanation that a model is not
+// made for.
+var ErrUnexplained = errors.New("the model's scores cannot be explained")
+
 // Model is what scoring needs of a loaded version.
 type Model interface {
 	Bundle() *bundle.Bundle

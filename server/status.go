@@ -88,6 +88,7 @@ var table = []struct {
 	{serving.ErrLoad, codes.FailedPrecondition, "LOAD_FAILED"},
 	// Tasks.
 	{scoring.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
+	{scoring.ErrUnexplained, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{sentiment.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{imageanalysis.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{pipeline.ErrOutput, codes.Internal, "OUTPUT_INVALID"},
