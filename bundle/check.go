@@ -295,6 +295,8 @@ func checkEncoding(field string, f *bundlev1.Feature, d tensor.DType) error {
 		return invalid(field+".index", "the input takes %v, so the categories need an index", d)
 	case f.GetTime() != 0 && f.GetType() != bundlev1.FeatureType_FEATURE_TYPE_TIMESTAMP:
 		return invalid(field+".time", "only a TIMESTAMP has one")
+	case f.GetInfinity() != 0 && f.GetType() != bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
+		return invalid(field+".infinity", "only a FLOAT has one")
 	case f.GetTime() != 0 && f.GetDefault() != nil:
 		return invalid(field+".default", "a difference of times has none")
 	}

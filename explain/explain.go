@@ -27,6 +27,13 @@ type Row struct {
 	Take []int
 }
 
+// Follows tells whether a row is another one with one player more, the last of
+// Take. It finds the steps of a walk, not every such pair.
+func (r Row) Follows(before Row) bool {
+	n := len(before.Take)
+	return r.Other == before.Other && n > 0 && len(r.Take) == n+1 && &r.Take[0] == &before.Take[0]
+}
+
 // Game is what is explained.
 type Game struct {
 	// Players and Others are the numbers of players and of typical rows, at least

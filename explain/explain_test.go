@@ -65,7 +65,10 @@ func game(background [][]float64, row []float64, groups [][]int, asked *int, mod
 		Evaluate: func(rows []explain.Row) ([]float64, error) {
 			*asked += len(rows)
 			var out []float64
-			for _, r := range rows {
+			for i, r := range rows {
+				if i > 0 && r.Follows(rows[i-1]) && (len(r.Take) != len(rows[i-1].Take)+1 || fmt.Sprint(r.Take[:len(r.Take)-1]) != fmt.Sprint(rows[i-1].Take)) {
+					return nil, fmt.Errorf("row %v does not follow %v", r, rows[i-1])
+				}
 				x := slices.Clone(row)
 				if r.Other >= 0 {
 					copy(x, background[r.Other])

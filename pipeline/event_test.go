@@ -336,6 +336,17 @@ func TestMixer(t *testing.T) {
 	m.PutMixed(room, 1, 0, []int{1})
 	m.PutMixed(room, 2, 1, nil)
 	m.PutRow(room, 3)
+	next, err := m.Room(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.PutMixed(next, 0, 1, []int{0})
+	m.PutNext(next, 1, 1)
+	for input, want := range map[string]string{"plan": "[11 11]", "kind": "[0 0 0 2 2 0]", "n": "[0 2]"} {
+		if got := show(p, next, input); got != want {
+			t.Errorf("%s is %s, want %s", input, got, want)
+		}
+	}
 	for input, want := range map[string]string{
 		"plan": "[11 10 12 11]", "kind": "[4 4 4 2 2 0 0 0 0 2 2 0]", "n": "[3 2 0 2]", "mask": "[1 1 1 1 1 0 0 0 0 1 1 0]",
 		"amount": "[0 1 2 0 1 -1 -1 -1 -1 0 1 -1]", "gap": "[0 10 20 0 10 0 0 0 0 0 10 0]",

@@ -205,7 +205,7 @@ func (f *feature) put(c *cells, at int, v *structpb.Value) (remark, *InputError)
 			break
 		}
 		if math.IsNaN(n.NumberValue) || math.IsInf(n.NumberValue, 0) {
-			return remark{}, &InputError{Reason: "FEATURE_RANGE", Message: "NaN and infinities can be given by a table only"}
+			return remark{}, &InputError{Reason: "FEATURE_RANGE", Message: "is NaN or infinite; null is a missing value, and a table can hold infinities"}
 		}
 		return f.putNumber(c, at, n.NumberValue)
 	case bundlev1.FeatureType_FEATURE_TYPE_BOOL:
@@ -236,8 +236,12 @@ func (f *feature) put(c *cells, at int, v *structpb.Value) (remark, *InputError)
 	return remark{}, f.wrongType(v)
 }
 
-// putNumber writes a number, which only a FLOAT may be NaN or an infinity.
+// putNumber writes a number. NaN is a missing value, and only a FLOAT may be an
+// infinity.
 func (f *feature) putNumber(c *cells, at int, n float64) (remark, *InputError) {
+	if math.IsNaN(n) {
+		return f.fillMissing(c, at)
+	}
 	if f.kind == bundlev1.FeatureType_FEATURE_TYPE_INT {
 		switch {
 		case n != math.Trunc(n) || math.IsInf(n, 0):
@@ -246,6 +250,9 @@ func (f *feature) putNumber(c *cells, at int, n float64) (remark, *InputError) {
 			return remark{}, &InputError{Reason: "FEATURE_RANGE", Message: "integers beyond 2^53 can be given by a table's int64s only"}
 		}
 		return f.putWhole(c, at, int64(n))
+	}
+	if math.IsInf(n, 0) && f.spec.GetInfinity() == bundlev1.InfinityPolicy_INFINITY_POLICY_ERROR {
+		return remark{}, &InputError{Reason: "FEATURE_RANGE", Message: "is infinite"}
 	}
 	if !c.float(at, n) {
 		return remark{}, f.tooLarge()
@@ -267,7 +274,7 @@ func (f *feature) tooLarge() *InputError {
 
 // ranged remarks on a number outside the range seen in training.
 func (f *feature) ranged(n float64) remark {
-	if (f.spec.Min != nil && n < *f.spec.Min) || (f.spec.Max != nil && n > *f.spec.Max) {
+	if (f.spec.Min != nil && n < *f.spec.Min) || (f.spec.Max != nil && n > *f.spec.Max) || math.IsInf(n, 0) {
 		return remark{servingv1.WarningCode_WARNING_CODE_OUT_OF_RANGE, "lies outside the range seen in training"}
 	}
 	return remark{}

@@ -217,6 +217,12 @@ func (m *Mixer) PutMixed(into Item, at, other int, players []int) {
 	}
 }
 
+// PutNext writes the row before with one player more of the explained row.
+func (m *Mixer) PutNext(into Item, at, player int) {
+	m.put(into, at, into, at-1)
+	m.putPlayer(into, at, player)
+}
+
 func (m *Mixer) putPlayer(into Item, at, player int) {
 	for _, p := range m.Players[player].places {
 		n := m.width(p.input)

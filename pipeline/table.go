@@ -326,7 +326,7 @@ type tableWriter struct {
 	times  []int64 // of one row's events
 }
 
-// plain copies the common case of numbers without gaps or ranges; false when
+// plain copies the common case of numbers without validity or ranges; false when
 // the column is none.
 func (w *tableWriter) plain(f *feature, c *column, out *cells) bool {
 	if f.width != 1 || len(c.validity) != 0 || f.spec.Min != nil || f.spec.Max != nil {
@@ -335,8 +335,8 @@ func (w *tableWriter) plain(f *feature, c *column, out *cells) bool {
 	switch {
 	case c.doubles != nil && out.float32 != nil && f.kind == bundlev1.FeatureType_FEATURE_TYPE_FLOAT:
 		for i, x := range c.doubles[w.wave.From:w.wave.To] {
-			if !out.float(i, x) {
-				w.report.fail(w.wave.From+i, c.path, f.tooLarge())
+			if row := w.wave.From + i; x-x != 0 || !out.float(i, x) { // NaN, an infinity, or too large
+				w.cell(f, c, out, row, row, i)
 			}
 		}
 		return true

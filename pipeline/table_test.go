@@ -80,7 +80,13 @@ func TestTable(t *testing.T) {
 		{name: "good", table: twoRows(), input: "age", want: "[40 41]"},
 		{name: "dictionary", table: twoRows(), input: "plan", want: "[basic gold]"},
 		{name: "NaN and infinity", table: twoRows("age", column("age", `"doubles": {"values": ["NaN", "Infinity"]}`)), input: "age", want: "[NaN +Inf]",
-			warns: "OUT_OF_RANGE table.columns[0] 1"},
+			warns: "FEATURE_IMPUTED table.columns[0] 1, OUT_OF_RANGE table.columns[0] 1"},
+		{name: "NaN of a whole number", table: twoRows("tenure", column("tenure", `"doubles": {"values": [7, "NaN"]}`)), input: "tenure", want: "[7 0]",
+			rows: "1 FEATURE_MISSING table.columns[1]"},
+		{name: "infinity of a whole number", table: twoRows("tenure", column("tenure", `"doubles": {"values": [7, "Infinity"]}`)), input: "tenure", want: "[7 0]",
+			rows: "1 FEATURE_TYPE table.columns[1]"},
+		{name: "NaN with a default", table: twoRows("small", column("small", `"doubles": {"values": [7, "NaN"]}`)), input: "small", want: "[7 3]",
+			warns: "FEATURE_IMPUTED table.columns[4] 1"},
 		{name: "gap", table: twoRows("age", column("age", `"doubles": {"values": [1, 41]}, "validity": "Ag=="`)), input: "age", want: "[NaN 41]",
 			warns: "FEATURE_IMPUTED table.columns[0] 1"},
 		{name: "gap without default", table: twoRows("tenure", column("tenure", `"int64s": {"values": [1, 2]}, "validity": "AQ=="`)), input: "tenure", want: "[1 0]",
@@ -104,7 +110,7 @@ func TestTable(t *testing.T) {
 		{name: "bools", table: twoRows("vip", column("vip", `"bools": {"values": [false, true]}`)), input: "vip", want: "[0 1]"},
 		{name: "whole doubles", table: twoRows("tenure", column("tenure", `"doubles": {"values": [12.0, -3]}`)), input: "tenure", want: "[12 -3]"},
 		{name: "bad doubles", table: twoRows("tenure", column("tenure", `"doubles": {"values": [12.5, "NaN"]}`)), input: "tenure", want: "[0 0]",
-			rows: "0 FEATURE_TYPE table.columns[1], 1 FEATURE_TYPE table.columns[1]"},
+			rows: "0 FEATURE_TYPE table.columns[1], 1 FEATURE_MISSING table.columns[1]"},
 		{name: "beyond 2^53", table: twoRows("tenure", column("tenure", `"int64s": {"values": ["9007199254740993", "-9223372036854775808"]}`)),
 			input: "tenure", want: "[9007199254740993 -9223372036854775808]"},
 		{name: "beyond 2^53 as doubles", table: twoRows("tenure", column("tenure", `"doubles": {"values": [1e17, 1]}`)), input: "tenure", want: "[0 1]",
@@ -493,6 +499,9 @@ func FuzzTable(f *testing.F) {
 			{"name": "sum", "doubles": {"values": [7, 8, 9]}, "validity": "BQ=="}, {"name": "item", "strings": {"dictionary": ["tea"], "indices": [0, 0, 0]}}]}`)),
 		`{"rows": 1000000, "columns": [{"name": "age", "doubles": {}}]}`,
 		twoRows("since", column("since", `"strings": {"dictionary": ["x"], "indices": [0, 0]}`)),
+		`{"rows": 2, "columns": [` + column("plan", `"strings": {"dictionary": ["dear"], "indices": [0, 0]}`) + `, {"name": "path", "sequences": {"offsets": [0, 2, 3], "fields": [
+			{"name": "kind", "strings": {"dictionary": ["buy", "x"], "indices": [0, 1, 0]}}, {"name": "at", "int64s": {"values": [5, 4, "-9223372036854775808"]}},
+			{"name": "seen", "strings": {"dictionary": ["2026-01-01T00:00:00Z"], "indices": [0, 0, 0]}}]}}]}`,
 	} {
 		data, err := proto.Marshal(tableOf(f, text))
 		if err != nil {
@@ -500,37 +509,44 @@ func FuzzTable(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	p := open(f)
+	models := []*pipeline.Pipeline{open(f), openPath(f)}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table := &scoringv1.Table{}
 		if proto.Unmarshal(data, table) != nil {
 			return
 		}
-		checked, err := p.Table(table)
-		if err != nil {
-			if !errors.Is(err, pipeline.ErrInput) {
-				t.Fatal(err)
-			}
-			return
-		}
-		for _, w := range checked.Waves() {
-			item, report, err := checked.Item(w)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, in := range item.Inputs {
-				if err := in.Validate(); err != nil || in.Rows() != int64(w.To-w.From) {
-					t.Fatal(err, in.Shape)
-				}
-			}
-			for row := range report.Errors {
-				if row < w.From || row >= w.To {
-					t.Fatalf("row %d of wave %+v", row, w)
-				}
-			}
-			report.Warnings()
+		for _, p := range models {
+			layOutAll(t, p, table)
 		}
 	})
+}
+
+// layOutAll runs a table through the pipeline, whatever it holds.
+func layOutAll(t *testing.T, p *pipeline.Pipeline, table *scoringv1.Table) {
+	checked, err := p.Table(table)
+	if err != nil {
+		if !errors.Is(err, pipeline.ErrInput) {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, w := range checked.Waves() {
+		item, report, err := checked.Item(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range item.Inputs {
+			if err := in.Validate(); err != nil || in.Rows() != int64(w.To-w.From) {
+				t.Fatal(err, in.Shape)
+			}
+		}
+		for row := range report.Errors {
+			if row < w.From || row >= w.To {
+				t.Fatalf("row %d of wave %+v", row, w)
+			}
+		}
+		report.Warnings()
+	}
 }
 
 func BenchmarkTable(b *testing.B) {
@@ -561,4 +577,42 @@ func BenchmarkTable(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// TestNonFinite wants NaN to be a missing value and infinities to be treated as
+// the manifest says, whether a column is copied as a whole or value by value.
+func TestNonFinite(t *testing.T) {
+	for _, c := range []struct{ spec, values, want, rows, warns string }{
+		{"", `[1, "NaN", 3]`, "[1 NaN 3]", "", "FEATURE_IMPUTED 1"},
+		{"default: 7", `[1, "NaN", 3]`, "[1 7 3]", "", "FEATURE_IMPUTED 1"},
+		{"required: true", `[1, "NaN", 3]`, "[1 0 3]", "1 FEATURE_MISSING", ""},
+		{"", `["Infinity", 2, "-Infinity"]`, "[+Inf 2 -Inf]", "", "OUT_OF_RANGE 2"},
+		{"infinity: INFINITY_POLICY_ERROR", `["Infinity", 2, "-Infinity"]`, "[0 2 0]", "0 FEATURE_RANGE, 2 FEATURE_RANGE", ""},
+		{"min: 0, max: 2, infinity: INFINITY_POLICY_ERROR", `["Infinity", 2, 3]`, "[0 2 3]", "0 FEATURE_RANGE", "OUT_OF_RANGE 1"},
+		{"", `[1e300, 2, -1e300]`, "[+Inf 2 -Inf]", "0 FEATURE_RANGE, 2 FEATURE_RANGE", ""},
+	} {
+		g := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1)}, []bundle.Value{value("y", tensor.Float32, -1)})
+		p, err := pipelinetest.Open(pipelinetest.Files(g, "row: {features: [{name: x, type: FEATURE_TYPE_FLOAT, "+c.spec+"}]}\n", nil), pipeline.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, validity := range []string{"", `, "validity": "Bw=="`} {
+			item, report, err := layOut(p, tableOf(t, `{"rows": 3, "columns": [`+column("x", `"doubles": {"values": `+c.values+"}"+validity)+`]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rows, warns []string
+			for row := range 3 {
+				if err := report.Errors[row]; err != nil {
+					rows = append(rows, fmt.Sprintf("%d %s", row, strings.Fields(reasonOf(err))[0]))
+				}
+			}
+			for _, w := range report.Warnings() {
+				warns = append(warns, fmt.Sprintf("%s %d", strings.TrimPrefix(w.GetWarning().GetCode().String(), "WARNING_CODE_"), w.GetCount()))
+			}
+			if got := fmt.Sprintf("%s|%s|%s", show(p, item, "x"), strings.Join(rows, ", "), strings.Join(warns, ", ")); got != c.want+"|"+c.rows+"|"+c.warns {
+				t.Errorf("{%s} of %s%s: %s, want %s|%s|%s", c.spec, c.values, validity, got, c.want, c.rows, c.warns)
+			}
+		}
+	}
 }

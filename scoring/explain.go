@@ -104,9 +104,12 @@ func (e *evaluator) evaluate(rows []explain.Row) ([]float64, error) {
 			return nil, err
 		}
 		for at, row := range part {
-			if row.Other < 0 {
+			switch {
+			case row.Other < 0:
 				e.mixer.PutRow(item, at)
-			} else {
+			case at > 0 && row.Follows(part[at-1]):
+				e.mixer.PutNext(item, at, row.Take[len(row.Take)-1])
+			default:
 				e.mixer.PutMixed(item, at, row.Other, row.Take)
 			}
 		}

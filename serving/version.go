@@ -279,7 +279,8 @@ func CallOf(ctx context.Context) batch.Call {
 	return c
 }
 
-// Yielding returns a context whose runs give way to those of other calls.
+// Yielding returns a context whose runs give way to those of other calls, and
+// whose items are not metered.
 func (v *Version) Yielding(ctx context.Context) context.Context {
 	call := CallOf(ctx)
 	call.Priority = yielding
@@ -318,7 +319,7 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 		if a.Err != nil {
 			a.Outputs = pipeline.Outputs{}
 		}
-		if v.meter != nil {
+		if v.meter != nil && call.Priority != yielding { // a mixed row is nobody's item
 			v.meter.Item(max(items[i].Rows, 1), Times{
 				Prepared: items[i].Prepared, Queue: a.Stats.Queue, Compute: a.Stats.Compute, Total: items[i].Prepared + took,
 			}, a.Err)

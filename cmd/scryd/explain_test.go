@@ -130,6 +130,11 @@ func TestExplain(t *testing.T) {
 		}
 	}
 
+	// Mixed rows are nobody's items.
+	if _, metrics := d.get("/metrics"); !strings.Contains(metrics, fmt.Sprintf(`scry_items_total{model="why",outcome="ok",version="1"} %d`, len(samples))) {
+		t.Errorf("more items than rows were scored:\n%s", metrics)
+	}
+
 	for name, c := range map[string]struct {
 		req           *scoringv1.ExplainRequest
 		code          codes.Code

@@ -318,6 +318,59 @@ func (Channels) EnumDescriptor() ([]byte, []int) {
 	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
+// InfinityPolicy is what to do with an infinite number.
+type InfinityPolicy int32
+
+const (
+	// The same as WARN.
+	InfinityPolicy_INFINITY_POLICY_UNSPECIFIED InfinityPolicy = 0
+	// Hand it to the graph, with an OUT_OF_RANGE warning.
+	InfinityPolicy_INFINITY_POLICY_WARN InfinityPolicy = 1
+	// Fail the item.
+	InfinityPolicy_INFINITY_POLICY_ERROR InfinityPolicy = 2
+)
+
+// Enum value maps for InfinityPolicy.
+var (
+	InfinityPolicy_name = map[int32]string{
+		0: "INFINITY_POLICY_UNSPECIFIED",
+		1: "INFINITY_POLICY_WARN",
+		2: "INFINITY_POLICY_ERROR",
+	}
+	InfinityPolicy_value = map[string]int32{
+		"INFINITY_POLICY_UNSPECIFIED": 0,
+		"INFINITY_POLICY_WARN":        1,
+		"INFINITY_POLICY_ERROR":       2,
+	}
+)
+
+func (x InfinityPolicy) Enum() *InfinityPolicy {
+	p := new(InfinityPolicy)
+	*p = x
+	return p
+}
+
+func (x InfinityPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InfinityPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
+}
+
+func (InfinityPolicy) Type() protoreflect.EnumType {
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
+}
+
+func (x InfinityPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InfinityPolicy.Descriptor instead.
+func (InfinityPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+}
+
 // TimeEncoding is how a time becomes a number.
 type TimeEncoding int32
 
@@ -356,11 +409,11 @@ func (x TimeEncoding) String() string {
 }
 
 func (TimeEncoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
 }
 
 func (TimeEncoding) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
 }
 
 func (x TimeEncoding) Number() protoreflect.EnumNumber {
@@ -369,7 +422,7 @@ func (x TimeEncoding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TimeEncoding.Descriptor instead.
 func (TimeEncoding) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 // FeatureType is what callers send for a feature.
@@ -425,11 +478,11 @@ func (x FeatureType) String() string {
 }
 
 func (FeatureType) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
 }
 
 func (FeatureType) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
 }
 
 func (x FeatureType) Number() protoreflect.EnumNumber {
@@ -438,7 +491,7 @@ func (x FeatureType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureType.Descriptor instead.
 func (FeatureType) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 // UnknownPolicy is what to do with a category that training did not see.
@@ -478,11 +531,11 @@ func (x UnknownPolicy) String() string {
 }
 
 func (UnknownPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[8].Descriptor()
 }
 
 func (UnknownPolicy) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[8]
 }
 
 func (x UnknownPolicy) Number() protoreflect.EnumNumber {
@@ -491,7 +544,7 @@ func (x UnknownPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UnknownPolicy.Descriptor instead.
 func (UnknownPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 // Precision is the arithmetic that a device uses for a graph.
@@ -539,11 +592,11 @@ func (x Precision) String() string {
 }
 
 func (Precision) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[8].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[9].Descriptor()
 }
 
 func (Precision) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[8]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[9]
 }
 
 func (x Precision) Number() protoreflect.EnumNumber {
@@ -552,7 +605,7 @@ func (x Precision) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Precision.Descriptor instead.
 func (Precision) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 // Manifest is the content of bundle.yaml. Every path in it is relative to the
@@ -3417,7 +3470,9 @@ type Feature struct {
 	// LOW_SUPPORT warning.
 	RareCategories []string `protobuf:"bytes,17,rep,name=rare_categories,json=rareCategories,proto3" json:"rare_categories,omitempty"`
 	// TIMESTAMP only: what the input takes of the time.
-	Time          TimeEncoding `protobuf:"varint,18,opt,name=time,proto3,enum=scry.bundle.v1.TimeEncoding" json:"time,omitempty"`
+	Time TimeEncoding `protobuf:"varint,18,opt,name=time,proto3,enum=scry.bundle.v1.TimeEncoding" json:"time,omitempty"`
+	// FLOAT only: what to do with an infinity. NaN is a missing value.
+	Infinity      InfinityPolicy `protobuf:"varint,19,opt,name=infinity,proto3,enum=scry.bundle.v1.InfinityPolicy" json:"infinity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3576,6 +3631,13 @@ func (x *Feature) GetTime() TimeEncoding {
 		return x.Time
 	}
 	return TimeEncoding_TIME_ENCODING_UNSPECIFIED
+}
+
+func (x *Feature) GetInfinity() InfinityPolicy {
+	if x != nil {
+		return x.Infinity
+	}
+	return InfinityPolicy_INFINITY_POLICY_UNSPECIFIED
 }
 
 // CategoryIndex gives categories as numbers, as embedding layers take them.
@@ -4448,7 +4510,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12&\n" +
 	"\bfeatures\x18\x02 \x03(\tB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x18\x01R\bfeatures\"\x83\x06\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x18\x01R\bfeatures\"\xc9\x06\n" +
 	"\aFeature\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12;\n" +
@@ -4476,7 +4538,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x05index\x18\x10 \x01(\v2\x1d.scry.bundle.v1.CategoryIndexR\x05index\x123\n" +
 	"\x0frare_categories\x18\x11 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\x0erareCategories\x12:\n" +
-	"\x04time\x18\x12 \x01(\x0e2\x1c.scry.bundle.v1.TimeEncodingB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04timeB\x06\n" +
+	"\x04time\x18\x12 \x01(\x0e2\x1c.scry.bundle.v1.TimeEncodingB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04time\x12D\n" +
+	"\binfinity\x18\x13 \x01(\x0e2\x1e.scry.bundle.v1.InfinityPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\binfinityB\x06\n" +
 	"\x04_minB\x06\n" +
 	"\x04_max\"Z\n" +
 	"\rCategoryIndex\x12/\n" +
@@ -4556,7 +4619,11 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x14CHANNELS_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCHANNELS_RGB\x10\x01\x12\x10\n" +
 	"\fCHANNELS_BGR\x10\x02\x12\x11\n" +
-	"\rCHANNELS_GRAY\x10\x03*z\n" +
+	"\rCHANNELS_GRAY\x10\x03*f\n" +
+	"\x0eInfinityPolicy\x12\x1f\n" +
+	"\x1bINFINITY_POLICY_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14INFINITY_POLICY_WARN\x10\x01\x12\x19\n" +
+	"\x15INFINITY_POLICY_ERROR\x10\x02*z\n" +
 	"\fTimeEncoding\x12\x1d\n" +
 	"\x19TIME_ENCODING_UNSPECIFIED\x10\x00\x12(\n" +
 	"$TIME_ENCODING_SECONDS_SINCE_PREVIOUS\x10\x01\x12!\n" +
@@ -4592,7 +4659,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_scry_bundle_v1_bundle_proto_rawDescData
 }
 
-var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
 var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Activation)(0),               // 0: scry.bundle.v1.Activation
@@ -4600,153 +4667,155 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Filter)(0),                   // 2: scry.bundle.v1.Filter
 	(Layout)(0),                   // 3: scry.bundle.v1.Layout
 	(Channels)(0),                 // 4: scry.bundle.v1.Channels
-	(TimeEncoding)(0),             // 5: scry.bundle.v1.TimeEncoding
-	(FeatureType)(0),              // 6: scry.bundle.v1.FeatureType
-	(UnknownPolicy)(0),            // 7: scry.bundle.v1.UnknownPolicy
-	(Precision)(0),                // 8: scry.bundle.v1.Precision
-	(*Manifest)(nil),              // 9: scry.bundle.v1.Manifest
-	(*Graph)(nil),                 // 10: scry.bundle.v1.Graph
-	(*Port)(nil),                  // 11: scry.bundle.v1.Port
-	(*Batching)(nil),              // 12: scry.bundle.v1.Batching
-	(*Execution)(nil),             // 13: scry.bundle.v1.Execution
-	(*Step)(nil),                  // 14: scry.bundle.v1.Step
-	(*Head)(nil),                  // 15: scry.bundle.v1.Head
-	(*Probability)(nil),           // 16: scry.bundle.v1.Probability
-	(*Calibration)(nil),           // 17: scry.bundle.v1.Calibration
-	(*Logistic)(nil),              // 18: scry.bundle.v1.Logistic
-	(*Points)(nil),                // 19: scry.bundle.v1.Points
-	(*Band)(nil),                  // 20: scry.bundle.v1.Band
-	(*Reasons)(nil),               // 21: scry.bundle.v1.Reasons
-	(*ReasonCode)(nil),            // 22: scry.bundle.v1.ReasonCode
-	(*Value)(nil),                 // 23: scry.bundle.v1.Value
-	(*QuantileInterval)(nil),      // 24: scry.bundle.v1.QuantileInterval
-	(*LogNormal)(nil),             // 25: scry.bundle.v1.LogNormal
-	(*ValueBand)(nil),             // 26: scry.bundle.v1.ValueBand
-	(*Classes)(nil),               // 27: scry.bundle.v1.Classes
-	(*Embedding)(nil),             // 28: scry.bundle.v1.Embedding
-	(*Segment)(nil),               // 29: scry.bundle.v1.Segment
-	(*Cluster)(nil),               // 30: scry.bundle.v1.Cluster
-	(*Nearest)(nil),               // 31: scry.bundle.v1.Nearest
-	(*Mixture)(nil),               // 32: scry.bundle.v1.Mixture
-	(*Uplift)(nil),                // 33: scry.bundle.v1.Uplift
-	(*Treatment)(nil),             // 34: scry.bundle.v1.Treatment
-	(*Forecast)(nil),              // 35: scry.bundle.v1.Forecast
-	(*Sentiment)(nil),             // 36: scry.bundle.v1.Sentiment
-	(*Labels)(nil),                // 37: scry.bundle.v1.Labels
-	(*Text)(nil),                  // 38: scry.bundle.v1.Text
-	(*Image)(nil),                 // 39: scry.bundle.v1.Image
-	(*Resize)(nil),                // 40: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 41: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 42: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 43: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 44: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 45: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 46: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 47: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 48: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 49: scry.bundle.v1.Values
-	(*Limits)(nil),                // 50: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 51: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 52: scry.bundle.v1.Lineage
-	nil,                           // 53: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 54: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 55: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 56: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 57: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 58: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 59: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 60: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 61: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 62: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 63: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 64: scry.bundle.v1.Lineage.MetricsEntry
-	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 66: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 67: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 68: google.protobuf.Timestamp
+	(InfinityPolicy)(0),           // 5: scry.bundle.v1.InfinityPolicy
+	(TimeEncoding)(0),             // 6: scry.bundle.v1.TimeEncoding
+	(FeatureType)(0),              // 7: scry.bundle.v1.FeatureType
+	(UnknownPolicy)(0),            // 8: scry.bundle.v1.UnknownPolicy
+	(Precision)(0),                // 9: scry.bundle.v1.Precision
+	(*Manifest)(nil),              // 10: scry.bundle.v1.Manifest
+	(*Graph)(nil),                 // 11: scry.bundle.v1.Graph
+	(*Port)(nil),                  // 12: scry.bundle.v1.Port
+	(*Batching)(nil),              // 13: scry.bundle.v1.Batching
+	(*Execution)(nil),             // 14: scry.bundle.v1.Execution
+	(*Step)(nil),                  // 15: scry.bundle.v1.Step
+	(*Head)(nil),                  // 16: scry.bundle.v1.Head
+	(*Probability)(nil),           // 17: scry.bundle.v1.Probability
+	(*Calibration)(nil),           // 18: scry.bundle.v1.Calibration
+	(*Logistic)(nil),              // 19: scry.bundle.v1.Logistic
+	(*Points)(nil),                // 20: scry.bundle.v1.Points
+	(*Band)(nil),                  // 21: scry.bundle.v1.Band
+	(*Reasons)(nil),               // 22: scry.bundle.v1.Reasons
+	(*ReasonCode)(nil),            // 23: scry.bundle.v1.ReasonCode
+	(*Value)(nil),                 // 24: scry.bundle.v1.Value
+	(*QuantileInterval)(nil),      // 25: scry.bundle.v1.QuantileInterval
+	(*LogNormal)(nil),             // 26: scry.bundle.v1.LogNormal
+	(*ValueBand)(nil),             // 27: scry.bundle.v1.ValueBand
+	(*Classes)(nil),               // 28: scry.bundle.v1.Classes
+	(*Embedding)(nil),             // 29: scry.bundle.v1.Embedding
+	(*Segment)(nil),               // 30: scry.bundle.v1.Segment
+	(*Cluster)(nil),               // 31: scry.bundle.v1.Cluster
+	(*Nearest)(nil),               // 32: scry.bundle.v1.Nearest
+	(*Mixture)(nil),               // 33: scry.bundle.v1.Mixture
+	(*Uplift)(nil),                // 34: scry.bundle.v1.Uplift
+	(*Treatment)(nil),             // 35: scry.bundle.v1.Treatment
+	(*Forecast)(nil),              // 36: scry.bundle.v1.Forecast
+	(*Sentiment)(nil),             // 37: scry.bundle.v1.Sentiment
+	(*Labels)(nil),                // 38: scry.bundle.v1.Labels
+	(*Text)(nil),                  // 39: scry.bundle.v1.Text
+	(*Image)(nil),                 // 40: scry.bundle.v1.Image
+	(*Resize)(nil),                // 41: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 42: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 43: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 44: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 45: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 46: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 47: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 48: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 49: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 50: scry.bundle.v1.Values
+	(*Limits)(nil),                // 51: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 52: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 53: scry.bundle.v1.Lineage
+	nil,                           // 54: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 55: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 56: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 57: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 58: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 59: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 60: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 61: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 62: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 63: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 64: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 65: scry.bundle.v1.Lineage.MetricsEntry
+	(*durationpb.Duration)(nil),   // 66: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 67: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 68: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 69: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	53, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
-	14, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	54, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	38, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	39, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	41, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	45, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	50, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	51, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	52, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	55, // 10: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	56, // 11: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
-	12, // 12: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
-	13, // 13: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
-	65, // 14: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	57, // 15: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	16, // 16: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	23, // 17: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	27, // 18: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	28, // 19: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	36, // 20: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	37, // 21: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	29, // 22: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
-	33, // 23: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
-	35, // 24: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	17, // 25: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	20, // 26: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	21, // 27: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	18, // 28: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	19, // 29: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	22, // 30: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	58, // 31: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	24, // 32: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	25, // 33: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	26, // 34: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	21, // 35: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	54, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	15, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
+	55, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	39, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	40, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	42, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	46, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	51, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	52, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	53, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	56, // 10: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	57, // 11: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	13, // 12: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
+	14, // 13: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
+	66, // 14: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	58, // 15: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	17, // 16: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	24, // 17: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	28, // 18: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	29, // 19: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	37, // 20: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	38, // 21: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	30, // 22: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	34, // 23: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	36, // 24: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	18, // 25: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	21, // 26: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	22, // 27: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	19, // 28: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	20, // 29: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	23, // 30: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	59, // 31: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	25, // 32: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	26, // 33: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	27, // 34: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	22, // 35: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
 	0,  // 36: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
 	0,  // 37: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	30, // 38: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	31, // 39: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	32, // 40: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	59, // 41: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	60, // 42: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	34, // 43: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	61, // 44: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	65, // 45: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	31, // 38: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	32, // 39: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	33, // 40: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	60, // 41: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	61, // 42: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	35, // 43: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	62, // 44: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	66, // 45: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
 	0,  // 46: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
 	0,  // 47: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	40, // 48: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	41, // 48: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
 	3,  // 49: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
 	4,  // 50: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
 	1,  // 51: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
 	2,  // 52: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	43, // 53: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	42, // 54: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	6,  // 55: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	66, // 56: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	7,  // 57: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	43, // 58: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	44, // 59: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	5,  // 60: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	46, // 61: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	8,  // 62: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	67, // 63: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	48, // 64: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	62, // 65: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	63, // 66: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	65, // 67: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	64, // 68: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	68, // 69: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	10, // 70: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	15, // 71: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	11, // 72: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	11, // 73: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	49, // 74: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	49, // 75: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	76, // [76:76] is the sub-list for method output_type
-	76, // [76:76] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	44, // 53: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	43, // 54: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	7,  // 55: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	67, // 56: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	8,  // 57: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	44, // 58: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	45, // 59: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	6,  // 60: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	5,  // 61: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	47, // 62: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	9,  // 63: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	68, // 64: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	49, // 65: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	63, // 66: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	64, // 67: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	66, // 68: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	65, // 69: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	69, // 70: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	11, // 71: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	16, // 72: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	12, // 73: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	12, // 74: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	50, // 75: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	50, // 76: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -4799,7 +4868,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
-			NumEnums:      9,
+			NumEnums:      10,
 			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -173,7 +173,7 @@ type Instance struct {
 	// The caller's own name of the row, echoed.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Values by feature name. null and absent mean missing. Times are RFC 3339
-	// strings. Integers beyond 2^53, NaN and infinities need a table.
+	// strings. Integers beyond 2^53 and infinities need a table.
 	Features      *structpb.Struct `protobuf:"bytes,2,opt,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,7 +410,7 @@ type isColumn_Data interface {
 }
 
 type Column_Doubles struct {
-	// Numbers, NaN and infinities included.
+	// Numbers, infinities included; NaN is a missing value.
 	Doubles *Doubles `protobuf:"bytes,2,opt,name=doubles,proto3,oneof"`
 }
 
