@@ -217,17 +217,17 @@ func TestForecasts(t *testing.T) {
 	m := marketer(t, "")
 	for _, c := range []struct {
 		name, head string
-		opts       scoringv1.ScoreOptions
+		opts       *scoringv1.ScoreOptions
 		want       string
 	}{
-		{"sorted", "weeks", scoringv1.ScoreOptions{}, "10 [9 10 11], 20 [19 20 21], 30 [29 30 31] at [0.1 0.5 0.9] orders 168h0m0s"},
-		{"horizon", "weeks", scoringv1.ScoreOptions{Horizon: 2}, "10 [9 10 11], 20 [19 20 21] at [0.1 0.5 0.9] orders 168h0m0s"},
-		{"other quantiles", "weeks", scoringv1.ScoreOptions{Horizon: 1, Quantiles: []float64{0.3, 0.9}}, "10 [9.5 11] at [0.3 0.9] orders 168h0m0s"},
-		{"a mean of its own", "days", scoringv1.ScoreOptions{Horizon: 1, Quantiles: []float64{0.1}}, "10 [9] at [0.1]  0s"},
-		{"points alone", "plain", scoringv1.ScoreOptions{}, "10 [], 20 [], 30 [] at []  0s"},
+		{"sorted", "weeks", &scoringv1.ScoreOptions{}, "10 [9 10 11], 20 [19 20 21], 30 [29 30 31] at [0.1 0.5 0.9] orders 168h0m0s"},
+		{"horizon", "weeks", &scoringv1.ScoreOptions{Horizon: 2}, "10 [9 10 11], 20 [19 20 21] at [0.1 0.5 0.9] orders 168h0m0s"},
+		{"other quantiles", "weeks", &scoringv1.ScoreOptions{Horizon: 1, Quantiles: []float64{0.3, 0.9}}, "10 [9.5 11] at [0.3 0.9] orders 168h0m0s"},
+		{"a mean of its own", "days", &scoringv1.ScoreOptions{Horizon: 1, Quantiles: []float64{0.1}}, "10 [9] at [0.1]  0s"},
+		{"points alone", "plain", &scoringv1.ScoreOptions{}, "10 [], 20 [], 30 [] at []  0s"},
 	} {
 		c.opts.Heads = []string{c.head}
-		f := one(t, m, abc(10, 20, 30), &c.opts).GetHeads()[c.head].GetForecast()
+		f := one(t, m, abc(10, 20, 30), c.opts).GetHeads()[c.head].GetForecast()
 		var points []string
 		for _, p := range f.GetPoints() {
 			points = append(points, fmt.Sprint(p.GetValue(), " ", p.GetQuantiles()))
