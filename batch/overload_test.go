@@ -33,9 +33,9 @@ func TestOverload(t *testing.T) {
 		least  []float64 // goodput by load, of the peak
 		late   float64   // share of the accepted, and of refusals that do not come at once
 	}{
-		{"steady", nil, 1, []float64{0.68, 0.95, 0.9, 0.85}, 0.01},
-		{"disturbed", everyOtherSecond, 1, []float64{0.68, 0.88, 0.88, 0.85}, 0.02},
-		{"20 models", nil, 20, []float64{0.68, 0.95, 0.9, 0.85}, 0.015},
+		{"steady", nil, 1, []float64{0.68, 0.95, 0.9, 0.85}, 0.015},
+		{"disturbed", everyOtherSecond, 1, []float64{0.68, 0.85, 0.85, 0.85}, 0.02},
+		{"20 models", nil, 20, []float64{0.68, 0.95, 0.9, 0.85}, 0.02},
 	} {
 		var peak float64 // tokens per second
 		synctest.Test(t, func(t *testing.T) { peak = saturate(t, encoders(t, c.models, c.slower), 64, seconds*time.Second) })

@@ -41,7 +41,7 @@ type reserve float64
 // is takes lateStep × lateShare away, so that about lateShare of the accepted
 // are late under overload.
 const (
-	reserveFirst, reserveLeast, reserveMost = 6, 4, 16
+	reserveFirst, reserveLeast, reserveMost = 6, 4, 12
 
 	lateStep, lateShare = 0.3, 0.003
 )
