@@ -198,7 +198,7 @@ func (l *loading) queue(ctx context.Context, name string, s gpu.Session, plan Pl
 	plan.Graph = name
 	t := newTrial(l.pipeline, f)
 	if plan.Source == ByRules {
-		plan.Apart, plan.MaxLength = f.apart, f.longest
+		plan.Apart, plan.MaxLength = f.apart, t.longest
 		plan.lay(f)
 	} else {
 		t.ids, t.longest = plan.WholeNumbers, plan.MaxLength
@@ -213,20 +213,23 @@ func (l *loading) queue(ctx context.Context, name string, s gpu.Session, plan Pl
 	return newGraph(f, s, plan, l.opts.devices)
 }
 
+// warmBudget is how long the costs of a plan are measured: what is left then is
+// run once.
+const warmBudget = 10 * time.Second
+
 // warm runs every shape of a plan: one that has no costs yet learns them, and a
 // provider that compiles does it now. What does not run with made-up inputs is
 // left to the first caller.
 func (t *trial) warm(ctx context.Context, s gpu.Session, plan *Plan) {
 	shapes := plan.shapes(t.form)
 	if len(plan.Costs) == 0 {
-		plan.Costs = t.priceAll(ctx, s, plan.Runs, shapes, time.Time{})
+		plan.Costs, shapes = t.priceAll(ctx, s, plan.Runs, shapes, time.Now().Add(warmBudget))
 		if plan.Source != ByRules {
 			plan.judge(t.form)
 		}
-		return
 	}
-	if plan.Provider == gpu.CPU {
-		shapes = shapes[:1]
+	if plan.Provider != gpu.OpenVINO {
+		shapes = shapes[:min(len(shapes), 1)] // nothing is compiled
 	}
 	for _, shape := range shapes {
 		if t.run(ctx, s, shape.Rows, shape.Length); ctx.Err() != nil {

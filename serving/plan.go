@@ -223,11 +223,22 @@ type request struct {
 	admitted func(gpu.Precision) bool
 }
 
-// options lists all ways to run a graph, the most promising first, and those
-// that are out of the question, with the reason.
+// options lists all ways to run a graph, in the order in which they are tried,
+// and those that are out of the question, with the reason.
 func (r request) options() (out []option, rejected []Candidate) {
 	spec := gpu.Spec{Devices: r.named, AllowOpenVINO: true}
 	candidates, unknown := spec.Candidates(r.devices)
+	// The CPU is tried in any case, and first: should the time run out, there is
+	// something to compare with.
+	slices.SortStableFunc(candidates, func(a, b gpu.Device) int {
+		switch {
+		case (a.Provider == gpu.CPU) == (b.Provider == gpu.CPU):
+			return 0
+		case a.Provider == gpu.CPU:
+			return -1
+		}
+		return 1
+	})
 	for _, name := range unknown {
 		rejected = append(rejected, Candidate{Device: name, Rejected: "there is no such device"})
 	}

@@ -214,7 +214,7 @@ func (l *loading) try(ctx context.Context, t *trial, o option, found Plan, sampl
 	if c.Rejected = l.agrees(ctx, t, s, &plan, samples, &c.Difference); c.Rejected != "" {
 		return c
 	}
-	costs := t.priceAll(ctx, s, plan.Runs, coarse(&plan, t.form), until)
+	costs, _ := t.priceAll(ctx, s, plan.Runs, coarse(&plan, t.form), until)
 	if len(costs) == 0 {
 		c.Rejected = "not measured: the time for choosing was over"
 		return c
@@ -288,16 +288,17 @@ func coarse(p *Plan, f form) []batch.Shape {
 	return out
 }
 
-// priceAll measures shapes, until a moment or the end of ctx at the latest; what
-// does not run is left out.
+// priceAll measures shapes, until a moment or the end of ctx at the latest, and
+// returns those that it did not come to. What does not run is left out.
 //
 // The goroutine keeps its thread, as those of a queue do: OpenVINO has what it
 // needs for a run once for each thread that calls it.
-func (t *trial) priceAll(ctx context.Context, s gpu.Session, runs int, shapes []batch.Shape, until time.Time) (out []batch.Cost) {
+func (t *trial) priceAll(ctx context.Context, s gpu.Session, runs int, shapes []batch.Shape, until time.Time) (out []batch.Cost, rest []batch.Shape) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for i, shape := range shapes {
-		if ctx.Err() != nil || i > 0 && !until.IsZero() && time.Now().After(until) {
+		if ctx.Err() != nil || i > 0 && time.Now().After(until) {
+			rest = shapes[i:]
 			break
 		}
 		in, err := t.inputs(shape.Rows, shape.Length, 7)
@@ -306,6 +307,19 @@ func (t *trial) priceAll(ctx context.Context, s gpu.Session, runs int, shapes []
 		}
 		if took, err := price(ctx, s, in, runs); err == nil && took > 0 {
 			out = append(out, batch.Cost{Shape: shape, Time: took})
+		}
+	}
+	return steady(out), rest
+}
+
+// steady takes out stalls: no run costs more than one that holds it.
+func steady(costs []batch.Cost) []batch.Cost {
+	out := slices.Clone(costs)
+	for i := range out {
+		for _, c := range costs {
+			if c.Shape.Rows >= out[i].Shape.Rows && c.Shape.Length >= out[i].Shape.Length {
+				out[i].Time = min(out[i].Time, c.Time)
+			}
 		}
 	}
 	return out

@@ -26,7 +26,10 @@ type trial struct {
 }
 
 func newTrial(p *pipeline.Pipeline, f form) *trial {
-	t := &trial{pipeline: p, form: f, feeds: map[string]bundle.Feed{}, ids: p.Vocabulary(), longest: f.longest}
+	t := &trial{pipeline: p, form: f, feeds: map[string]bundle.Feed{}, ids: p.Vocabulary()}
+	if f.sequence {
+		t.longest = f.longest
+	}
 	for _, s := range p.Bundle().Steps {
 		if s.Graph == f.name {
 			for _, feed := range s.Feeds {
