@@ -129,6 +129,20 @@ func (o outcome) times(keep func(sample) bool) []time.Duration {
 
 func answered(s sample) bool { return s.code == codes.OK }
 
+func unanswered(s sample) bool { return s.code != codes.OK }
+
+// summary writes the percentiles of the answered calls of a closed loop, and
+// how many were not answered, if any.
+func summary(samples []sample) string {
+	o := outcome{samples: samples}
+	t := o.times(answered)
+	out := fmt.Sprintf("p50 %s, p90 %s, p99 %s", short(quantile(t, 0.5)), short(quantile(t, 0.9)), short(quantile(t, 0.99)))
+	if n := len(o.times(unanswered)); n > 0 {
+		out += fmt.Sprintf(", %d of %d calls refused", n, len(samples))
+	}
+	return out
+}
+
 // cpuTime is what this process has used so far.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
@@ -139,7 +153,8 @@ func cpuTime() time.Duration {
 }
 
 // closed runs callers that each wait for their answer before they call again.
-// Requests are numbered from first on. An error ends the round.
+// Requests are numbered from first on. A caller who is refused pauses and goes
+// on; any other error ends the round.
 func closed(ctx context.Context, to conns, callers int, round time.Duration, first uint64, from source) (outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -157,12 +172,18 @@ func closed(ctx context.Context, to conns, callers int, round time.Duration, fir
 			conn, reply := to[k%len(to)], []byte(nil)
 			for begin := time.Now(); begin.Before(finish) && ctx.Err() == nil; {
 				r := from(number.Add(1))
-				if err := conn.Invoke(ctx, inferMethod, &r.body, &reply, callOptions...); err != nil {
+				err := conn.Invoke(ctx, inferMethod, &r.body, &reply, callOptions...)
+				code, end := status.Code(err), time.Now()
+				mine[k] = append(mine[k], sample{end.Sub(begin), int32(r.length), code, !end.After(finish), true})
+				switch code {
+				case codes.OK:
+				case codes.ResourceExhausted, codes.DeadlineExceeded:
+					time.Sleep(10 * time.Millisecond)
+					end = time.Now()
+				default:
 					cancel(err)
 					return
 				}
-				end := time.Now()
-				mine[k] = append(mine[k], sample{end.Sub(begin), int32(r.length), codes.OK, !end.After(finish), true})
 				begin = end
 			}
 		})

@@ -65,7 +65,7 @@ func crowd(ctx context.Context, cfg *config, out *report, d *daemon, to conns, w
 		return err
 	}
 	var few, many []float64
-	var times []time.Duration
+	var all []sample
 	for k := range cfg.rounds + 1 { // the first does not count
 		a, err := closed(ctx, to, 64, round, cfg.fresh(), from)
 		if err != nil {
@@ -77,12 +77,12 @@ func crowd(ctx context.Context, cfg *config, out *report, d *daemon, to conns, w
 		}
 		if k > 0 {
 			few, many = append(few, a.perSecond()), append(many, b.perSecond())
-			times = append(times, b.times(answered)...)
+			all = append(all, b.samples...)
 		}
 	}
 	out.add(line{
 		work: work + ", 1000 callers", where: place(g), served: fmt.Sprintf("%.0f/s", median(many)),
-		beside: fmt.Sprintf("64 callers %.0f/s", median(few)), times: percentiles(times),
+		beside: fmt.Sprintf("64 callers %.0f/s", median(few)), times: summary(all),
 	}.least(over(many, few), 0.8))
 	return nil
 }
@@ -111,26 +111,26 @@ func manyModels(ctx context.Context, cfg *config, out *report) error {
 	if err != nil {
 		return err
 	}
-	one, all := tinySource(models[0]), tinySource(models...)
+	one, every := tinySource(models[0]), tinySource(models...)
 	var alone, spread []float64
-	var times []time.Duration
+	var all []sample
 	for k := range cfg.rounds + 1 { // the first does not count
 		a, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), one)
 		if err != nil {
 			return err
 		}
-		b, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), all)
+		b, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), every)
 		if err != nil {
 			return err
 		}
 		if k > 0 {
 			alone, spread = append(alone, a.perSecond()), append(spread, b.perSecond())
-			times = append(times, b.times(answered)...)
+			all = append(all, b.samples...)
 		}
 	}
 	out.add(line{
 		work: "tiny rows over 20 loaded models, 64 callers", where: place(g), served: fmt.Sprintf("%.0f/s", median(spread)),
-		beside: fmt.Sprintf("one of them %.0f/s", median(alone)), times: percentiles(times),
+		beside: fmt.Sprintf("one of them %.0f/s", median(alone)), times: summary(all),
 	}.least(over(spread, alone), 0.8))
 	return d.uncached(ctx)
 }

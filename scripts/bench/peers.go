@@ -31,7 +31,6 @@ type peer struct {
 var peerServers = []peer{
 	{"pytriton", []string{peersDir + "/venv/bin/python", "scripts/bench/peers/triton.py"}},
 	{"grpcio with ONNX Runtime", []string{peersDir + "/venv/bin/python", "scripts/bench/peers/plain.py"}},
-	{"hugot", []string{peersDir + "/hugot"}},
 }
 
 // peers compares mixed texts on the CPU provider, and with the plan free, with
@@ -58,6 +57,7 @@ func peers(ctx context.Context, cfg *config, out *report) error {
 				out.skip(p.name, "%v", err)
 			}
 		}
+		out.skip("hugot", "its ONNX Runtime backend links a tokenizers library that no package registry has")
 		return errors.Join(d.uncached(ctx), free.uncached(ctx))
 	})
 }
@@ -79,7 +79,7 @@ func (p peer) measure(ctx context.Context, cfg *config, out *report, onCPU, free
 	from := textSource("texts", lengthAt)
 	for _, callers := range []int{16, 64} {
 		sides := []conns{onCPU, free, to}
-		rates, times := make([][]float64, len(sides)), make([][]time.Duration, len(sides))
+		rates, all := make([][]float64, len(sides)), make([][]sample, len(sides))
 		for k := range cfg.rounds + 1 { // the first does not count
 			first := cfg.fresh()
 			for i, side := range sides {
@@ -89,15 +89,15 @@ func (p peer) measure(ctx context.Context, cfg *config, out *report, onCPU, free
 				}
 				if k > 0 {
 					rates[i] = append(rates[i], o.perSecond())
-					times[i] = append(times[i], o.times(answered)...)
+					all[i] = append(all[i], o.samples...)
 				}
 			}
 		}
 		for i, where := range []string{"CPU provider", "plan free"} {
 			out.add(line{
 				work: fmt.Sprintf("mixed texts, %d callers", callers), where: where, served: fmt.Sprintf("%.0f/s", median(rates[i])),
-				beside: fmt.Sprintf("%s %.0f/s, %s", p.name, median(rates[2]), percentiles(times[2])),
-				ratio:  over(rates[i], rates[2]).String(), times: percentiles(times[i]),
+				beside: fmt.Sprintf("%s %.0f/s, %s", p.name, median(rates[2]), summary(all[2])),
+				ratio:  over(rates[i], rates[2]).String(), times: summary(all[i]),
 			})
 		}
 	}
@@ -119,7 +119,8 @@ func (p peer) start(ctx context.Context) (address string, stop func(), err error
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	cmd := exec.Command(p.command[0], append(p.command[1:], model, strconv.Itoa(port))...)
-	// Its own group: PyTriton starts processes of its own.
+	// Its own group: PyTriton starts processes of its own, which an interrupt
+	// ends in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	var logs bytes.Buffer
 	cmd.Stderr = &logs
@@ -131,7 +132,7 @@ func (p peer) start(ctx context.Context) (address string, stop func(), err error
 		return "", nil, err
 	}
 	stop = func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
 		kill := time.AfterFunc(10*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		_ = cmd.Wait()
 		kill.Stop()
@@ -151,8 +152,18 @@ func (p peer) start(ctx context.Context) (address string, stop func(), err error
 	}
 	if address == "" {
 		stop()
-		said := strings.Split(strings.TrimSpace(logs.String()), "\n")
-		return "", nil, fmt.Errorf("it does not start: %s", said[len(said)-1])
+		return "", nil, fmt.Errorf("it does not start: %s", lastWords(logs.String()))
 	}
 	return address, stop, nil
+}
+
+// lastWords is the last line of a log that says something.
+func lastWords(log string) string {
+	said := "it says nothing"
+	for line := range strings.Lines(log) {
+		if line = strings.TrimSpace(line); len(line) > 3 {
+			said = line
+		}
+	}
+	return said
 }

@@ -150,6 +150,7 @@ const page = "# Measurements\n\n" +
 	"  programme over what really waits and the measured cost of every shape, the longest waiting always served: what perfect\n" +
 	"  batching gives. *sorted* is the best fixed batch over texts sorted by length: what somebody reaches who has them all\n" +
 	"  beforehand. Both follow the served round's texts.\n" +
+	"- **1,000 callers** beside 64; **20 loaded models** with traffic on all beside the same traffic on one of them.\n" +
 	"- **overload**: Poisson arrivals of mixed texts at multiples of the capacity, deadline 250 ms counted from the scheduled\n" +
 	"  arrival. Goodput counts the tokens of texts answered in time; the peak is the best goodput of any load. Accepted are\n" +
 	"  the calls that were not refused, whether answered or expired. The shares refused include the expired.\n" +

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/scry-ml/scry/gpu"
 	serverv1 "github.com/scry-ml/scry/proto/scry/server/v1"
@@ -169,8 +168,7 @@ func textDaemon(ctx context.Context, cfg *config, rt *gpu.Runtime, provider stri
 // against runs rounds of the server and the replay in turn, over the same texts.
 func against(ctx context.Context, cfg *config, d *daemon, to conns, callers int, r *replay) (served, alone []float64, times string, err error) {
 	from := textSource("texts", lengthAt)
-	var all, long []time.Duration
-	limit := decile()
+	var all []sample
 	before, err := d.metrics(ctx)
 	if err != nil {
 		return nil, nil, "", err
@@ -192,15 +190,16 @@ func against(ctx context.Context, cfg *config, d *daemon, to conns, callers int,
 			continue
 		}
 		served, alone = append(served, o.perSecond()), append(alone, rate)
-		all = append(all, o.times(answered)...)
-		long = append(long, o.times(func(s sample) bool { return answered(s) && s.length >= limit })...)
+		all = append(all, o.samples...)
 	}
 	after, err := d.metrics(ctx)
 	if err != nil {
 		return nil, nil, "", err
 	}
+	limit := decile()
+	long := outcome{samples: all}.times(func(s sample) bool { return answered(s) && s.length >= limit })
 	return served, alone, fmt.Sprintf("%s, longest decile p99 %s; mean batch %.1f",
-		percentiles(all), short(quantile(long, 0.99)), meanBatch(before, after, "texts")), nil
+		summary(all), short(quantile(long, 0.99)), meanBatch(before, after, "texts")), nil
 }
 
 // decile is the length from which on the longest tenth of the texts is.

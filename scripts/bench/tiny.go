@@ -52,7 +52,7 @@ func tiny(ctx context.Context, cfg *config, out *report) error {
 	for _, callers := range []int{64, 1} {
 		sides := []conns{served, raw, decoded}
 		var rates, medians [3][]float64
-		var times []time.Duration
+		var all []sample
 		for k := range cfg.rounds + 1 { // the first does not count
 			for i, to := range sides {
 				length := cfg.round
@@ -66,11 +66,10 @@ func tiny(ctx context.Context, cfg *config, out *report) error {
 				if k == 0 {
 					continue
 				}
-				t := o.times(answered)
 				rates[i] = append(rates[i], o.perSecond())
-				medians[i] = append(medians[i], float64(quantile(t, 0.5)))
+				medians[i] = append(medians[i], float64(quantile(o.times(answered), 0.5)))
 				if i == 0 {
-					times = append(times, t...)
+					all = append(all, o.samples...)
 				}
 			}
 		}
@@ -78,14 +77,14 @@ func tiny(ctx context.Context, cfg *config, out *report) error {
 		if callers == 1 {
 			l := line{
 				work: "tiny row, 1 caller", where: place(g), served: "p50 " + medianTime(medians[0]),
-				beside: fmt.Sprintf("echo p50 %s (decoded %s)", medianTime(medians[1]), medianTime(medians[2])), times: percentiles(times),
+				beside: fmt.Sprintf("echo p50 %s (decoded %s)", medianTime(medians[1]), medianTime(medians[2])), times: summary(all),
 			}
 			out.add(l.atMost(over(medians[0], medians[1]), 1.4))
 			continue
 		}
 		l := line{
 			work: what, where: place(g), served: fmt.Sprintf("%.0f/s", median(rates[0])),
-			beside: fmt.Sprintf("echo of the same %d and %d bytes %.0f/s", size, len(answer), median(rates[1])), times: percentiles(times),
+			beside: fmt.Sprintf("echo of the same %d and %d bytes %.0f/s", size, len(answer), median(rates[1])), times: summary(all),
 		}
 		out.add(l.least(over(rates[0], rates[1]), 0.75))
 		out.add(line{
