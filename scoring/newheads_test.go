@@ -193,19 +193,20 @@ func TestUplift(t *testing.T) {
 		{"effects as they are", "effects", abc(9, 0.25, 1), nil, "gift: gift 1 0.5 -; mail 0.25 0.25 -; "},
 	} {
 		u := one(t, m, c.row, &scoringv1.ScoreOptions{Heads: []string{c.head}, Treatments: c.treatments}).GetHeads()[c.head].GetUplift()
-		got := u.GetBest() + ": "
+		var got strings.Builder
+		got.WriteString(u.GetBest() + ": ")
 		for _, e := range u.GetTreatments() {
 			interval := "-"
 			if i := e.GetInterval(); i != nil {
 				interval = fmt.Sprintf("%v..%v of %v", i.GetLower(), i.GetUpper(), i.GetLevel())
 			}
-			got += fmt.Sprintf("%s %v %v %s; ", e.GetName(), e.GetEffect(), e.GetExpectedProfit(), interval)
+			got.WriteString(fmt.Sprintf("%s %v %v %s; ", e.GetName(), e.GetEffect(), e.GetExpectedProfit(), interval))
 		}
 		if u.Baseline != nil {
-			got += fmt.Sprintf("baseline %v %s", u.GetBaseline(), u.GetCurrency())
+			got.WriteString(fmt.Sprintf("baseline %v %s", u.GetBaseline(), u.GetCurrency()))
 		}
-		if got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		if got.String() != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got.String(), c.want)
 		}
 	}
 	if e := one(t, m, abc(0, 0, 0), nil).GetHeads()["offers"].GetUplift().GetTreatments(); e[1].GetTitle() != "A call" || e[0].GetTitle() != "mail" || e[1].GetCost() != 10 {

@@ -177,16 +177,17 @@ func (c *explainCmd) cut(e *scoringv1.Explanation) {
 
 // writeExplanation prints one row's contributions as bars.
 func writeExplanation(o *output, e *scoringv1.Explanation) error {
-	what := e.GetHead()
+	var what strings.Builder
+	what.WriteString(e.GetHead())
 	if e.GetTarget() != "" {
-		what += " " + e.GetTarget()
+		what.WriteString(" " + e.GetTarget())
 	}
 	for name, scale := range scales {
 		if e.GetScale() == scale {
-			what += ", " + strings.ReplaceAll(name, "-", " ")
+			what.WriteString(", " + strings.ReplaceAll(name, "-", " "))
 		}
 	}
-	fmt.Fprintln(o.out, o.bold.Render(clean(fmt.Sprintf("%s  %s", e.GetId(), what)))+
+	fmt.Fprintln(o.out, o.bold.Render(clean(fmt.Sprintf("%s  %s", e.GetId(), what.String())))+
 		fmt.Sprintf(": %.4g, %+.4g against the mean of %s, %.4g", e.GetValue(), e.GetValue()-e.GetBaseValue(), counted(e.GetBackgroundRows(), "typical rows"), e.GetBaseValue()))
 	most := 0.0
 	for _, p := range e.GetContributions() {
