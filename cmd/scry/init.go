@@ -101,7 +101,8 @@ func headsHint(b *bundle.Bundle) string {
 		head = "labels: {names_file: labels.txt, activation: ACTIVATION_SOFTMAX}"
 	}
 	return fmt.Sprintf(`# Without heads the model is scored by tensor calls only. A head says what an
-# output means: a probability, value, classes, embedding, sentiment or labels.
+# output means: a probability, value, classes, segment, uplift, forecast,
+# embedding, sentiment or labels.
 # The outputs are %s. For example:
 #
 # heads:
