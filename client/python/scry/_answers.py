@@ -1,0 +1,135 @@
+"""Table answers as a DataFrame. Imported only where pandas is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._errors import Error, from_status
+from .scoring.v1 import scoring_pb2 as pb
+from .serving.v1 import serving_pb2
+
+
+def frame(answers: Sequence[pb.TableResult], index: pd.Index, sent: Sequence[str]) -> tuple[pd.DataFrame, dict[int, Error]]:
+    """One row per row that was sent, and the errors by place. The rows that failed hold missing values. sent are the names
+    of the columns."""
+    parts = []
+    errors: dict[int, Error] = {}
+    warnings: dict[tuple[int, str, str], dict[str, Any]] = {}
+    served: dict[tuple[str, int], str] = {}
+    start = 0
+    for answer in answers:
+        part, failed = _part(answer, sent)
+        parts.append(part)
+        errors.update({start + place: error for place, error in failed.items()})
+        for by in answer.served_by:
+            served.setdefault((by.model, by.version), f"{by.model}@{by.version}")
+        for w in answer.warnings:
+            _join(warnings, w, start, sent)
+        start += answer.rows
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    for name in whole.columns[whole.dtypes == object]:
+        if all(isinstance(part[name].dtype, pd.CategoricalDtype) for part in parts if name in part):
+            whole[name] = pd.Categorical(whole[name])  # the version changed between the parts, and the bands with it
+    whole["error"] = pd.Series([str(errors[i]) if i in errors else None for i in range(len(whole))], dtype=object, index=whole.index)
+    whole.index = index
+    whole.attrs["served_by"] = list(served.values())
+    whole.attrs["warnings"] = list(warnings.values())
+    return whole, errors
+
+
+def _join(warnings: dict[tuple[int, str, str], dict[str, Any]], w: pb.TableWarning, start: int, sent: Sequence[str]) -> None:
+    path = _named(w.warning.field, sent)
+    key = (w.warning.code, path, w.warning.message)
+    code = serving_pb2.WarningCode.Name(w.warning.code).removeprefix("WARNING_CODE_")
+    known = warnings.setdefault(key, {"code": code, "field": path, "message": w.warning.message, "count": 0, "rows": []})
+    known["count"] += w.count
+    known["rows"] = (known["rows"] + [start + row for row in w.rows])[:100]
+
+
+def _named(text: str, sent: Sequence[str]) -> str:
+    """The text with columns by name, table.columns["tenure"]; the server says the place of those that it was sent."""
+    def name(found: re.Match[str]) -> str:
+        place = int(found[1])
+        return f'table.columns["{sent[place]}"]' if place < len(sent) else found[0]
+
+    return re.sub(r"table\.columns\[(\d+)\]", name, text)
+
+
+def _part(answer: pb.TableResult, sent: Sequence[str]) -> tuple[pd.DataFrame, dict[int, Error]]:
+    columns: dict[str, Any] = {}
+    for name in sorted(answer.heads):
+        head = answer.heads[name]
+        kind = head.WhichOneof("kind")
+        if kind == "probability":
+            columns.update(_probability(name, head.probability))
+        elif kind == "value":
+            columns[name] = np.array(head.value.values)
+        elif kind == "classes":
+            columns.update(_classes(name, head.classes))
+        elif kind == "embedding":
+            vectors = np.array(head.embedding.values, dtype=np.float32).reshape(answer.rows, -1)
+            columns[name] = pd.Series(list(vectors), dtype=object)
+    columns["prediction_id"] = [f"{answer.prediction_id}-{i}" for i in range(answer.rows)]
+    part = pd.DataFrame(columns, index=range(answer.rows))
+    errors = {}
+    for e in answer.errors:
+        error = errors[e.row] = from_status(e.error)
+        error.message = _named(error.message, sent)
+        error.violations = tuple((_named(path, sent), description) for path, description in error.violations)
+    if errors:
+        part = part.mask(np.isin(np.arange(answer.rows), list(errors))[:, None].repeat(part.shape[1], 1))
+    return part, errors
+
+
+def _probability(name: str, p: pb.ProbabilityColumns) -> dict[str, Any]:
+    out: dict[str, Any] = {name: np.array(p.probability)}
+    out[f"{name}_predicted"] = pd.array(out[name] >= p.threshold, dtype="boolean")
+    out[f"{name}_raw_score"] = np.array(p.raw_score)
+    if p.percentile:
+        out[f"{name}_percentile"] = np.array(p.percentile)
+    if p.band:
+        out[f"{name}_band"] = pd.Categorical.from_codes(np.array(p.band, dtype=np.int64), list(p.band_names), ordered=True)
+    for rank, reasons in enumerate(p.reasons, 1):
+        moved = np.array(reasons.contribution)
+        names = np.array(reasons.feature_names, dtype=object)[np.array(reasons.feature, dtype=np.int64)]
+        names[moved == 0] = None  # fewer features than asked for moved the score
+        out[f"{name}_reason_{rank}"] = pd.Series(names, dtype=object)
+        out[f"{name}_contribution_{rank}"] = moved
+    return out
+
+
+def _classes(name: str, c: pb.ClassesColumns) -> dict[str, Any]:
+    table = np.array(c.probabilities).reshape(-1, len(c.names))
+    best = table.argmax(axis=1)
+    out: dict[str, Any] = {name: pd.Categorical.from_codes(best, list(c.names)), f"{name}_probability": table.max(axis=1)}
+    out.update({f"{name}_probability_{label}": table[:, i] for i, label in enumerate(c.names)})
+    return out
+
+
+def texts(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
+    """Text results as a DataFrame: a column for each part that some text was answered with."""
+    from .sentiment.v1 import sentiment_pb2
+
+    columns: dict[str, Any] = {}
+    if any(r.HasField("sentiment") for r in results) or not any(r.HasField("embedding") for r in results):
+        said = [r.sentiment if r.HasField("sentiment") else None for r in results]
+        columns["polarity"] = pd.Categorical(
+            [sentiment_pb2.Polarity.Name(s.polarity).removeprefix("POLARITY_").lower() if s else None for s in said],
+            categories=["negative", "neutral", "positive"])
+        for field in ("score", "positive", "neutral", "negative"):
+            columns[field] = np.array([getattr(s, field) if s else np.nan for s in said])
+    if any(r.HasField("embedding") for r in results):
+        columns["embedding"] = pd.Series([np.array(r.embedding.values, dtype=np.float32) if r.HasField("embedding") else None
+                                          for r in results], dtype=object)
+    columns["tokens"] = [r.tokens for r in results]
+    columns["prediction_id"] = [r.prediction_id for r in results]
+    columns["error"] = pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
+    out = pd.DataFrame(columns, index=range(len(results)))
+    out.index = index
+    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    return out

@@ -1,0 +1,206 @@
+"""What calls send and what becomes of the answers, whoever sends them: the plain client or the asyncio one."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from . import _values
+from ._errors import Error, ItemErrors, from_status
+from .imageanalysis.v1 import imageanalysis_pb2, imageanalysis_pb2_grpc
+from .scoring.v1 import scoring_pb2, scoring_pb2_grpc
+from .sentiment.v1 import sentiment_pb2, sentiment_pb2_grpc
+from .server.v1 import server_pb2
+
+MAX_MESSAGE = 64 << 20
+_SLACK = 64 << 10  # of a message, for what is not counted
+_TABLE_ROWS = 20_000  # of one message: enough to make its cost small, few enough to answer soon and to run several at once
+
+T = TypeVar("T")
+
+
+@dataclass
+class Call(Generic[T]):
+    """The requests of one call, the stub's method that takes them, and what to make of the responses, in order."""
+
+    stub: Callable[[Any], Any]
+    method: str
+    requests: Iterator[Any]
+    join: Callable[[list[Any]], T]
+
+
+def limits(info: server_pb2.GetServerInfoResponse | None) -> server_pb2.Limits:
+    """The server's limits within the contract's; the contract's where it tells none."""
+    told = info.limits if info else server_pb2.Limits()
+    within = {"max_message_bytes": MAX_MESSAGE, "max_instances": 10_000, "max_table_rows": 1_000_000, "max_texts": 10_000,
+              "max_images": 1_000}
+    return server_pb2.Limits(**{name: min(getattr(told, name) or most, most) for name, most in within.items()})
+
+
+def check_errors(errors: str) -> None:
+    if errors not in ("raise", "return"):
+        raise ValueError(f"errors is {errors!r}, want 'raise' or 'return'")
+
+
+def is_pandas(data: Any, name: str) -> bool:
+    """Whether data is a pandas DataFrame or Series. Who has one has imported pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, getattr(pandas, name))
+
+
+def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reasons: int, heads: Sequence[str], language: str,
+          actionable_only: bool, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    check_errors(errors)
+    options = scoring_pb2.ScoreOptions(heads=heads, reasons=reasons, language=language, actionable_only=actionable_only)
+
+    def request(**rows: Any) -> scoring_pb2.ScoreRequest:
+        return scoring_pb2.ScoreRequest(model=model, version=str(version), options=options, **rows)
+
+    room = lim.max_message_bytes - _SLACK - request().ByteSize()
+    if is_pandas(data, "DataFrame"):
+        from . import _answers, _table
+
+        if ids is not None:
+            raise TypeError("a DataFrame's rows are named by its index; ids are for rows of mappings")
+        table = _table.Table(data)
+        parts = table.parts(min(_TABLE_ROWS, lim.max_table_rows), room)
+
+        def join(responses: list[Any]) -> Any:
+            whole, failed = _answers.frame([r.table for r in responses], data.index, table.names)
+            return _settled(whole, failed, len(data), errors)
+
+        return Call(scoring_pb2_grpc.ScoringServiceStub, "Score", (request(table=part) for part in parts), join)
+    if isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable):
+        raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
+    rows = list(data)
+    names = _names(ids, len(rows))
+    instances = (scoring_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
+    return Call(scoring_pb2_grpc.ScoringServiceStub, "Score",
+                (request(instances=part) for part in _parts(instances, lim.max_instances, room)),
+                lambda responses: _items(responses, errors))
+
+
+def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str,
+                 ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    check_errors(errors)
+    wanted = [_enum(sentiment_pb2.TextFeature, "TEXT_FEATURE_", name) for name in features]
+    models = [sentiment_pb2.FeatureModel(feature=f, model=model, version=str(version)) for f in wanted] if model else []
+    envelope = sentiment_pb2.AnalyzeTextRequest(features=wanted, models=models)
+    if isinstance(data, (str, bytes)):
+        raise TypeError("texts are a sequence of strings; put a single one into a list")
+    texts = list(data)
+    names = _names(ids, len(texts))
+
+    def item(place: int, name: str, text: Any) -> sentiment_pb2.TextItem:
+        if isinstance(text, str):
+            return sentiment_pb2.TextItem(id=name, text=text)
+        if isinstance(text, (bytes, bytearray)):
+            return sentiment_pb2.TextItem(id=name, text_bytes=bytes(text))
+        if _values.value(text) is None:  # the server says so in the item's own error
+            return sentiment_pb2.TextItem(id=name)
+        raise TypeError(f"text {place} is a {type(text).__name__}, want str or bytes")
+
+    items = (item(i, name, text) for i, (name, text) in enumerate(zip(names, texts)))
+    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
+
+    def join(responses: list[Any]) -> Any:
+        if not is_pandas(data, "Series"):
+            return _items(responses, errors)
+        from . import _answers
+
+        results = _items(responses, "return")
+        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
+        return _settled(_answers.texts(results, data.index), failed, len(results), errors)
+
+    return Call(sentiment_pb2_grpc.SentimentServiceStub, "AnalyzeText",
+                (sentiment_pb2.AnalyzeTextRequest(texts=part, features=wanted, models=models)
+                 for part in _parts(items, lim.max_texts, room)), join)
+
+
+def analyze_images(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str, max_labels: int,
+                   min_score: float, heads: Sequence[str], ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
+    check_errors(errors)
+    wanted = [_enum(imageanalysis_pb2.ImageFeature, "IMAGE_FEATURE_", name) for name in features]
+    envelope = imageanalysis_pb2.AnalyzeImagesRequest(
+        features=wanted, options=imageanalysis_pb2.ImageOptions(max_labels=max_labels, min_score=min_score, heads=heads),
+        models=[imageanalysis_pb2.FeatureModel(feature=f, model=model, version=str(version)) for f in wanted] if model else [])
+    if isinstance(data, (str, bytes, os.PathLike)):
+        raise TypeError("images are a sequence; put a single one into a list")
+    images = list(data)
+    names = _names(ids, len(images))
+    items = (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image)) for i, (name, image) in enumerate(zip(names, images)))
+    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
+
+    def request(part: list[Any]) -> imageanalysis_pb2.AnalyzeImagesRequest:
+        out = imageanalysis_pb2.AnalyzeImagesRequest(images=part)
+        out.MergeFrom(envelope)
+        return out
+
+    return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "AnalyzeImages",
+                (request(part) for part in _parts(items, lim.max_images, room)), lambda responses: _items(responses, errors))
+
+
+def _picture(place: int, image: Any) -> bytes:
+    """The bytes of a picture file: of a path, of bytes, or of a Pillow image, which goes as PNG."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    if isinstance(image, (str, os.PathLike)):
+        return Path(image).read_bytes()
+    if hasattr(image, "save") and hasattr(image, "mode"):
+        if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+            image = image.convert("RGB")
+        file = io.BytesIO()
+        image.save(file, format="PNG", compress_level=1)
+        return file.getvalue()
+    raise TypeError(f"image {place} is a {type(image).__name__}, want a path, bytes or a Pillow image")
+
+
+def _enum(enum: Any, prefix: str, name: str) -> str:
+    known = [n for n in enum.keys() if not n.endswith("UNSPECIFIED")]
+    if prefix + name.upper() not in known:
+        raise ValueError(f"feature {name!r} is none of {', '.join(n.removeprefix(prefix).lower() for n in known)}")
+    return prefix + name.upper()
+
+
+def _names(ids: Sequence[str] | None, count: int) -> Sequence[str]:
+    if ids is None:
+        return [""] * count
+    if len(ids) != count:
+        raise ValueError(f"{len(ids)} ids for {count} items")
+    return [str(i) for i in ids]
+
+
+def _parts(items: Iterable[Any], most: int, room: int) -> Iterator[list[Any]]:
+    """Items in lists of at most so many items and bytes; an item that is larger than that goes alone."""
+    part: list[Any] = []
+    used = 0
+    for item in items:
+        size = item.ByteSize() + 8
+        if part and (len(part) == most or used + size > room):
+            yield part
+            part, used = [], 0
+        part.append(item)
+        used += size
+    if part:
+        yield part
+
+
+def _items(responses: list[Any], errors: str) -> list[Any]:
+    results = [result for response in responses for result in response.results]
+    failed = {}
+    for place, result in enumerate(results):
+        result.index = place  # it counted within its message
+        if result.error.code:
+            failed[place] = from_status(result.error)
+    return _settled(results, failed, len(results), errors)
+
+
+def _settled(answers: T, failed: dict[int, Error], total: int, errors: str) -> T:
+    if failed and errors == "raise":
+        raise ItemErrors(failed, total, answers)
+    return answers

@@ -1,0 +1,241 @@
+"""The client for plain Python."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import grpc
+
+from . import _calls, _connection
+from ._errors import Error, from_rpc
+from ._retry import Retries
+from .imageanalysis.v1 import imageanalysis_pb2
+from .modelstore.v1 import modelstore_pb2
+from .scoring.v1 import scoring_pb2
+from .sentiment.v1 import sentiment_pb2
+from .server.v1 import server_pb2, server_pb2_grpc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = 4  # messages of one call that are under way together
+INFO_AGE = 300.0  # seconds for which the server's limits are taken for granted
+STORE_TIMEOUT = 900.0  # of calls that load a model before they answer
+
+T = TypeVar("T")
+
+
+def connect(target: str = "localhost:8001", *, tls: Any = None, token: str = "", tenant: str = "", timeout: float = 30.0,
+            options: Sequence[tuple[str, Any]] = ()) -> Client:
+    """A client of the server at target, such as "localhost:8001" or "dns:///scry.internal:8001". It connects when the
+    first call is made.
+
+    tls: None speaks plain text to loopback addresses and TLS to all others; True and False say so; a path or PEM bytes
+    name the authorities to trust; grpc.ChannelCredentials are taken as they are. token is sent as a bearer token, tenant
+    says on whose behalf calls are. timeout is the deadline of a message in seconds, its retries included; a large call is
+    sent as several messages. options go to gRPC after the client's own.
+    """
+    return Client(target, tls=tls, token=token, tenant=tenant, timeout=timeout, options=options)
+
+
+class Client:
+    """A connection to a scry server, safe for threads. Made by connect; to be closed, or used in a with statement.
+
+    A client that was used cannot be used on after a fork: connect in the child.
+    """
+
+    def __init__(self, target: str, *, tls: Any, token: str, tenant: str, timeout: float, options: Sequence[tuple[str, Any]]) -> None:
+        self.target = target
+        self.timeout = timeout
+        self.metadata = _connection.metadata(token, tenant)
+        self._credentials = _connection.credentials(target, tls)
+        self._options = _connection.options(options)
+        self._retries = Retries()
+        self._lock = threading.Lock()  # guards what follows
+        self._channel: grpc.Channel | None = None
+        self._pid = 0
+        self._closed = False
+        self._info: server_pb2.GetServerInfoResponse | None = None
+        self._info_time = 0.0
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The channel, for generated stubs. Calls on it send the client's token and tenant with metadata=client.metadata."""
+        with self._lock:
+            if self._closed:
+                raise ValueError("the client is closed")
+            if self._channel is None:
+                self._pid = os.getpid()
+                if self._credentials is None:
+                    self._channel = grpc.insecure_channel(self.target, options=self._options)
+                else:
+                    self._channel = grpc.secure_channel(self.target, self._credentials, options=self._options)
+            elif self._pid != os.getpid():
+                raise RuntimeError("this client was used before the process forked; gRPC's threads did not come along: "
+                                   "call scry.connect in the child")
+            return self._channel
+
+    def close(self) -> None:
+        """Ends the connection and fails the calls that are under way."""
+        with self._lock:
+            self._closed = True
+            if self._channel is not None and self._pid == os.getpid():
+                self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Waits until the server answers and every routed version is loaded. Raises TimeoutError."""
+        check = _connection.health(self.channel)
+        deadline = time.monotonic() + timeout
+        last = "it does not answer"
+        while (remaining := deadline - time.monotonic()) > 0:
+            try:
+                if check(b"", timeout=remaining, metadata=self.metadata, wait_for_ready=True) == _connection.SERVING:
+                    return
+                last = "it is not serving: a version is being loaded, or failed (scry status)"
+            except grpc.RpcError as e:
+                error = from_rpc(e)
+                if error.code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise error from None
+            time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+        raise TimeoutError(f"{self.target} is not ready after {timeout:g} s: {last}")
+
+    def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """What the server says about itself: versions, limits, default models. Kept for five minutes."""
+        with self._lock:
+            if self._info is not None and time.monotonic() - self._info_time < INFO_AGE:
+                return self._info
+        stub = server_pb2_grpc.ServerServiceStub(self.channel)
+        info: server_pb2.GetServerInfoResponse = self._unary(stub.GetServerInfo, server_pb2.GetServerInfoRequest(), self.timeout)
+        with self._lock:
+            self._info, self._info_time = info, time.monotonic()
+        return info
+
+    @overload
+    def score(self, model: str, data: pd.DataFrame, *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
+              language: str = ..., actionable_only: bool = ..., ids: None = ..., errors: str = ...,
+              timeout: float | None = ...) -> pd.DataFrame: ...
+    @overload
+    def score(self, model: str, data: Sequence[Any], *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
+              language: str = ..., actionable_only: bool = ..., ids: Sequence[str] | None = ..., errors: str = ...,
+              timeout: float | None = ...) -> list[scoring_pb2.ScoreResult]: ...
+
+    def score(self, model: str, data: Any, *, version: str | int = "", reasons: int = 0, heads: Sequence[str] = (),
+              language: str = "", actionable_only: bool = False, ids: Sequence[str] | None = None, errors: str = "raise",
+              timeout: float | None = None) -> Any:
+        """Scores rows with a model ("" = the server's default; version "" = the routed one, else a number or an alias).
+
+        data is a DataFrame whose columns are named as the model's features, or a sequence of mappings. None, NaN, NaT and
+        pandas.NA are missing. Times without a zone are UTC.
+
+        A DataFrame is answered by one with the same index and, for a probability head named churn, the columns churn,
+        churn_predicted, churn_raw_score, churn_percentile (0 to 100), churn_band, churn_reason_1, churn_contribution_1 …;
+        for a value head its name; for a classes head its name (the most probable class), NAME_probability and
+        NAME_probability_CLASS; for an embedding its name; then prediction_id and error. attrs["warnings"] and
+        attrs["served_by"] hold the rest. A sequence is answered by a list of scoring_pb2.ScoreResult; ids name its rows.
+
+        Rows that cannot be scored raise ItemErrors, which has the other answers too; with errors="return" they are told by
+        the column error (the field error of a result) alone. A call that fails as a whole raises Error.
+        """
+        return self._run(_calls.score(model, data, self._limits(), version=str(version), reasons=reasons, heads=heads,
+                                      language=language, actionable_only=actionable_only, ids=ids, errors=errors), timeout)
+
+    @overload
+    def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
+                     ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
+    @overload
+    def analyze_text(self, texts: Sequence[Any], *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
+                     ids: Sequence[str] | None = ..., errors: str = ...,
+                     timeout: float | None = ...) -> list[sentiment_pb2.TextResult]: ...
+
+    def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
+                     ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """Analyses texts (str, or bytes of doubtful UTF-8): features "sentiment" and "embedding".
+
+        A Series is answered by a DataFrame with its index and the columns polarity, score, positive, neutral, negative,
+        embedding (what was asked for), tokens, prediction_id, error; any other sequence by a list of
+        sentiment_pb2.TextResult. errors is as for score.
+        """
+        return self._run(_calls.analyze_text(texts, self._limits(), features=features, model=model, version=str(version), ids=ids,
+                                             errors=errors), timeout)
+
+    def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",
+                       version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),
+                       ids: Sequence[str] | None = None, errors: str = "raise",
+                       timeout: float | None = None) -> list[imageanalysis_pb2.ImageResult]:
+        """Analyses pictures (paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images): features "labels" and
+        "embedding". max_labels 0 = 5. errors is as for score."""
+        return self._run(_calls.analyze_images(images, self._limits(), features=features, model=model, version=str(version),
+                                               max_labels=max_labels, min_score=min_score, heads=heads, ids=ids, errors=errors), timeout)
+
+    def push(self, path: str | os.PathLike[str], model: str, *, activate: bool = False) -> modelstore_pb2.Version:
+        """Sends every file of a bundle's directory (or an .onnx file) that does not begin with a dot as a new version, which
+        the server checks first; the same content again is the same version. activate routes the model's calls to it once
+        it is loaded. What a broken push has sent is not sent again."""
+        from . import _push
+
+        return _push.push(self, Path(path), model, activate=activate)
+
+    def _limits(self) -> server_pb2.Limits:
+        try:
+            return _calls.limits(self.server_info())
+        except Error as e:
+            if e.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+                return _calls.limits(None)
+            raise
+
+    def _unary(self, method: Any, request: Any, timeout: float, again: bool = True) -> Any:
+        """Makes a call, and makes it again while that can succeed before the deadline."""
+        deadline = time.monotonic() + timeout
+        attempt = 1
+        while True:
+            try:
+                response = method(request, timeout=max(0.001, deadline - time.monotonic()), metadata=self.metadata)
+            except grpc.RpcError as e:
+                error = from_rpc(e)
+                pause = self._retries.pause(error, attempt, deadline - time.monotonic()) if again else None
+                if pause is None:
+                    raise error from None
+                time.sleep(pause)
+                attempt += 1
+            else:
+                self._retries.succeeded()
+                return response
+
+    def _run(self, call: _calls.Call[T], timeout: float | None) -> T:
+        """Sends a call's messages, a few at a time, so that memory holds few of them."""
+        method = getattr(call.stub(self.channel), call.method)
+        limit = self.timeout if timeout is None else timeout
+        first = next(call.requests, None)
+        if first is None:
+            return call.join([])
+        second = next(call.requests, None)
+        if second is None:
+            return call.join([self._unary(method, first, limit)])
+        responses: list[Any] = []
+        waiting: deque[Future[Any]] = deque()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="scry") as pool:
+            try:
+                waiting.extend(pool.submit(self._unary, method, request, limit) for request in (first, second))
+                for request in call.requests:
+                    if len(waiting) == AT_ONCE:
+                        responses.append(waiting.popleft().result())
+                    waiting.append(pool.submit(self._unary, method, request, limit))
+                responses.extend(future.result() for future in waiting)
+            except BaseException:
+                for future in waiting:
+                    future.cancel()
+                raise
+        return call.join(responses)

@@ -1,0 +1,142 @@
+"""The client for asyncio: scry.aio.connect. Its methods answer as those of scry.Client do.
+
+Rows are encoded and answers decoded on the event loop's own thread: a large DataFrame holds it up for as long as that
+takes (about a second for a million rows of twenty columns), so hand those to scry.Client in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import grpc
+
+from . import _calls, _connection
+from ._client import AT_ONCE, INFO_AGE
+from ._errors import Error, from_rpc
+from ._retry import Retries
+from .server.v1 import server_pb2, server_pb2_grpc
+
+T = TypeVar("T")
+
+
+def connect(target: str = "localhost:8001", *, tls: Any = None, token: str = "", tenant: str = "", timeout: float = 30.0,
+            options: Sequence[tuple[str, Any]] = ()) -> Client:
+    """As scry.connect; to be called in a running event loop."""
+    return Client(target, tls=tls, token=token, tenant=tenant, timeout=timeout, options=options)
+
+
+class Client:
+    """A connection to a scry server for one event loop. To be closed, or used in an async with statement."""
+
+    def __init__(self, target: str, *, tls: Any, token: str, tenant: str, timeout: float, options: Sequence[tuple[str, Any]]) -> None:
+        self.target = target
+        self.timeout = timeout
+        self.metadata = _connection.metadata(token, tenant)
+        self._retries = Retries()
+        credentials = _connection.credentials(target, tls)
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(target, options=_connection.options(options))
+        else:
+            self.channel = grpc.aio.secure_channel(target, credentials, options=_connection.options(options))
+        self._info: server_pb2.GetServerInfoResponse | None = None
+        self._info_time = 0.0
+
+    async def close(self) -> None:
+        await self.channel.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def wait_ready(self, timeout: float = 60.0) -> None:
+        """As scry.Client.wait_ready."""
+        check = _connection.health(self.channel)
+        deadline = time.monotonic() + timeout
+        while (remaining := deadline - time.monotonic()) > 0:
+            try:
+                if await check(b"", timeout=remaining, metadata=self.metadata, wait_for_ready=True) == _connection.SERVING:
+                    return
+            except grpc.RpcError as e:
+                error = from_rpc(e)
+                if error.code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise error from None
+            await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+        raise TimeoutError(f"{self.target} is not ready after {timeout:g} s")
+
+    async def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """As scry.Client.server_info."""
+        if self._info is None or time.monotonic() - self._info_time >= INFO_AGE:
+            stub = server_pb2_grpc.ServerServiceStub(self.channel)
+            self._info = await self._unary(stub.GetServerInfo, server_pb2.GetServerInfoRequest(), self.timeout)
+            self._info_time = time.monotonic()
+        return self._info
+
+    async def score(self, model: str, data: Any, *, version: str | int = "", reasons: int = 0, heads: Sequence[str] = (),
+                    language: str = "", actionable_only: bool = False, ids: Sequence[str] | None = None, errors: str = "raise",
+                    timeout: float | None = None) -> Any:
+        """As scry.Client.score."""
+        return await self._run(_calls.score(model, data, await self._limits(), version=str(version), reasons=reasons, heads=heads,
+                                            language=language, actionable_only=actionable_only, ids=ids, errors=errors), timeout)
+
+    async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
+                           ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.analyze_text."""
+        return await self._run(_calls.analyze_text(texts, await self._limits(), features=features, model=model,
+                                                   version=str(version), ids=ids, errors=errors), timeout)
+
+    async def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",
+                             version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),
+                             ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> list[Any]:
+        """As scry.Client.analyze_images."""
+        return await self._run(_calls.analyze_images(images, await self._limits(), features=features, model=model,
+                                                     version=str(version), max_labels=max_labels, min_score=min_score, heads=heads,
+                                                     ids=ids, errors=errors), timeout)
+
+    async def _limits(self) -> server_pb2.Limits:
+        try:
+            return _calls.limits(await self.server_info())
+        except Error as e:
+            if e.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+                return _calls.limits(None)
+            raise
+
+    async def _unary(self, method: Any, request: Any, timeout: float) -> Any:
+        deadline = time.monotonic() + timeout
+        attempt = 1
+        while True:
+            try:
+                response = await method(request, timeout=max(0.001, deadline - time.monotonic()), metadata=self.metadata)
+            except grpc.RpcError as e:
+                error = from_rpc(e)
+                pause = self._retries.pause(error, attempt, deadline - time.monotonic())
+                if pause is None:
+                    raise error from None
+                await asyncio.sleep(pause)
+                attempt += 1
+            else:
+                self._retries.succeeded()
+                return response
+
+    async def _run(self, call: _calls.Call[T], timeout: float | None) -> T:
+        method = getattr(call.stub(self.channel), call.method)
+        limit = self.timeout if timeout is None else timeout
+        responses: list[Any] = []
+        waiting: list[asyncio.Task[Any]] = []
+        try:
+            for request in call.requests:
+                if len(waiting) == AT_ONCE:
+                    responses.append(await waiting.pop(0))
+                waiting.append(asyncio.create_task(self._unary(method, request, limit)))
+                await asyncio.sleep(0)  # let the tasks run while the next request is encoded
+            responses.extend([await task for task in waiting])
+        except BaseException:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            raise
+        return call.join(responses)

@@ -1,0 +1,348 @@
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.rpc import status_pb2 as _status_pb2
+from scry.serving.v1 import serving_pb2 as _serving_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("model", "version", "instances", "table", "options")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    table: Table
+    options: ScoreOptions
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("id", "features")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    features: _struct_pb2.Struct
+    def __init__(self, id: _Optional[str] = ..., features: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class Table(_message.Message):
+    __slots__ = ("ids", "rows", "columns")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    rows: int
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., rows: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+
+class Column(_message.Message):
+    __slots__ = ("name", "doubles", "int64s", "bools", "strings", "sequences", "validity")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DOUBLES_FIELD_NUMBER: _ClassVar[int]
+    INT64S_FIELD_NUMBER: _ClassVar[int]
+    BOOLS_FIELD_NUMBER: _ClassVar[int]
+    STRINGS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    VALIDITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    doubles: Doubles
+    int64s: Int64s
+    bools: Bools
+    strings: Strings
+    sequences: Sequences
+    validity: bytes
+    def __init__(self, name: _Optional[str] = ..., doubles: _Optional[_Union[Doubles, _Mapping]] = ..., int64s: _Optional[_Union[Int64s, _Mapping]] = ..., bools: _Optional[_Union[Bools, _Mapping]] = ..., strings: _Optional[_Union[Strings, _Mapping]] = ..., sequences: _Optional[_Union[Sequences, _Mapping]] = ..., validity: _Optional[bytes] = ...) -> None: ...
+
+class Doubles(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Int64s(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, values: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Bools(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, values: _Optional[_Iterable[bool]] = ...) -> None: ...
+
+class Strings(_message.Message):
+    __slots__ = ("dictionary", "indices")
+    DICTIONARY_FIELD_NUMBER: _ClassVar[int]
+    INDICES_FIELD_NUMBER: _ClassVar[int]
+    dictionary: _containers.RepeatedScalarFieldContainer[str]
+    indices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, dictionary: _Optional[_Iterable[str]] = ..., indices: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Sequences(_message.Message):
+    __slots__ = ("offsets", "fields")
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    fields: _containers.RepeatedCompositeFieldContainer[Column]
+    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., fields: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+
+class ScoreOptions(_message.Message):
+    __slots__ = ("heads", "reasons", "language", "actionable_only")
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ACTIONABLE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    heads: _containers.RepeatedScalarFieldContainer[str]
+    reasons: int
+    language: str
+    actionable_only: bool
+    def __init__(self, heads: _Optional[_Iterable[str]] = ..., reasons: _Optional[int] = ..., language: _Optional[str] = ..., actionable_only: bool = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("results", "table")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ScoreResult]
+    table: TableResult
+    def __init__(self, results: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., table: _Optional[_Union[TableResult, _Mapping]] = ...) -> None: ...
+
+class ScoreResult(_message.Message):
+    __slots__ = ("id", "index", "error", "heads", "prediction_id", "served_by", "warnings")
+    class HeadsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Head
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Head, _Mapping]] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVED_BY_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    index: int
+    error: _status_pb2.Status
+    heads: _containers.MessageMap[str, Head]
+    prediction_id: str
+    served_by: _containers.RepeatedCompositeFieldContainer[_serving_pb2.ServedBy]
+    warnings: _containers.RepeatedCompositeFieldContainer[_serving_pb2.Warning]
+    def __init__(self, id: _Optional[str] = ..., index: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., heads: _Optional[_Mapping[str, Head]] = ..., prediction_id: _Optional[str] = ..., served_by: _Optional[_Iterable[_Union[_serving_pb2.ServedBy, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[_serving_pb2.Warning, _Mapping]]] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("probability", "value", "classes", "embedding")
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    probability: Probability
+    value: Value
+    classes: Classes
+    embedding: Embedding
+    def __init__(self, probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ...) -> None: ...
+
+class Probability(_message.Message):
+    __slots__ = ("event", "probability", "raw_score", "threshold", "predicted", "percentile", "band", "reasons")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    RAW_SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
+    BAND_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    event: str
+    probability: float
+    raw_score: float
+    threshold: float
+    predicted: bool
+    percentile: float
+    band: str
+    reasons: _containers.RepeatedCompositeFieldContainer[Reason]
+    def __init__(self, event: _Optional[str] = ..., probability: _Optional[float] = ..., raw_score: _Optional[float] = ..., threshold: _Optional[float] = ..., predicted: bool = ..., percentile: _Optional[float] = ..., band: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
+
+class Reason(_message.Message):
+    __slots__ = ("feature", "code", "text", "contribution", "actionable")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    ACTIONABLE_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    code: str
+    text: str
+    contribution: float
+    actionable: bool
+    def __init__(self, feature: _Optional[str] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., contribution: _Optional[float] = ..., actionable: bool = ...) -> None: ...
+
+class Value(_message.Message):
+    __slots__ = ("value", "unit")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    unit: str
+    def __init__(self, value: _Optional[float] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Classes(_message.Message):
+    __slots__ = ("classes",)
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    classes: _containers.RepeatedCompositeFieldContainer[ClassProbability]
+    def __init__(self, classes: _Optional[_Iterable[_Union[ClassProbability, _Mapping]]] = ...) -> None: ...
+
+class ClassProbability(_message.Message):
+    __slots__ = ("name", "probability")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    probability: float
+    def __init__(self, name: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Embedding(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class TableResult(_message.Message):
+    __slots__ = ("rows", "ids", "first_index", "heads", "errors", "prediction_id", "served_by", "warnings")
+    class HeadsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: HeadColumns
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[HeadColumns, _Mapping]] = ...) -> None: ...
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVED_BY_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    first_index: int
+    heads: _containers.MessageMap[str, HeadColumns]
+    errors: _containers.RepeatedCompositeFieldContainer[RowError]
+    prediction_id: str
+    served_by: _containers.RepeatedCompositeFieldContainer[_serving_pb2.ServedBy]
+    warnings: _containers.RepeatedCompositeFieldContainer[TableWarning]
+    def __init__(self, rows: _Optional[int] = ..., ids: _Optional[_Iterable[str]] = ..., first_index: _Optional[int] = ..., heads: _Optional[_Mapping[str, HeadColumns]] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., prediction_id: _Optional[str] = ..., served_by: _Optional[_Iterable[_Union[_serving_pb2.ServedBy, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[TableWarning, _Mapping]]] = ...) -> None: ...
+
+class RowError(_message.Message):
+    __slots__ = ("row", "error")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    error: _status_pb2.Status
+    def __init__(self, row: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class TableWarning(_message.Message):
+    __slots__ = ("warning", "count", "rows")
+    WARNING_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    warning: _serving_pb2.Warning
+    count: int
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, warning: _Optional[_Union[_serving_pb2.Warning, _Mapping]] = ..., count: _Optional[int] = ..., rows: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class HeadColumns(_message.Message):
+    __slots__ = ("probability", "value", "classes", "embedding")
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    probability: ProbabilityColumns
+    value: ValueColumn
+    classes: ClassesColumns
+    embedding: EmbeddingColumn
+    def __init__(self, probability: _Optional[_Union[ProbabilityColumns, _Mapping]] = ..., value: _Optional[_Union[ValueColumn, _Mapping]] = ..., classes: _Optional[_Union[ClassesColumns, _Mapping]] = ..., embedding: _Optional[_Union[EmbeddingColumn, _Mapping]] = ...) -> None: ...
+
+class ProbabilityColumns(_message.Message):
+    __slots__ = ("event", "probability", "raw_score", "threshold", "percentile", "band_names", "band", "reasons")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    RAW_SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
+    BAND_NAMES_FIELD_NUMBER: _ClassVar[int]
+    BAND_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    event: str
+    probability: _containers.RepeatedScalarFieldContainer[float]
+    raw_score: _containers.RepeatedScalarFieldContainer[float]
+    threshold: float
+    percentile: _containers.RepeatedScalarFieldContainer[float]
+    band_names: _containers.RepeatedScalarFieldContainer[str]
+    band: _containers.RepeatedScalarFieldContainer[int]
+    reasons: _containers.RepeatedCompositeFieldContainer[ReasonColumn]
+    def __init__(self, event: _Optional[str] = ..., probability: _Optional[_Iterable[float]] = ..., raw_score: _Optional[_Iterable[float]] = ..., threshold: _Optional[float] = ..., percentile: _Optional[_Iterable[float]] = ..., band_names: _Optional[_Iterable[str]] = ..., band: _Optional[_Iterable[int]] = ..., reasons: _Optional[_Iterable[_Union[ReasonColumn, _Mapping]]] = ...) -> None: ...
+
+class ReasonColumn(_message.Message):
+    __slots__ = ("feature", "contribution", "feature_names", "codes")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_NAMES_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    feature: _containers.RepeatedScalarFieldContainer[int]
+    contribution: _containers.RepeatedScalarFieldContainer[float]
+    feature_names: _containers.RepeatedScalarFieldContainer[str]
+    codes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, feature: _Optional[_Iterable[int]] = ..., contribution: _Optional[_Iterable[float]] = ..., feature_names: _Optional[_Iterable[str]] = ..., codes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ValueColumn(_message.Message):
+    __slots__ = ("values", "unit")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    unit: str
+    def __init__(self, values: _Optional[_Iterable[float]] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class ClassesColumns(_message.Message):
+    __slots__ = ("names", "probabilities")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class EmbeddingColumn(_message.Message):
+    __slots__ = ("size", "values")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, size: _Optional[int] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class StreamScoreRequest(_message.Message):
+    __slots__ = ("model", "version", "instances", "table", "options")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    table: Table
+    options: ScoreOptions
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
+
+class StreamScoreResponse(_message.Message):
+    __slots__ = ("results", "table")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ScoreResult]
+    table: TableResult
+    def __init__(self, results: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., table: _Optional[_Union[TableResult, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,150 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from scry.modelstore.v1 import modelstore_pb2 as _modelstore_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("version", "commit", "go_version", "onnxruntime_version", "max_opset", "max_ir_version", "operator_domains", "start_time", "limits", "default_models")
+    class DefaultModelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    GO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ONNXRUNTIME_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_OPSET_FIELD_NUMBER: _ClassVar[int]
+    MAX_IR_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_DOMAINS_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    commit: str
+    go_version: str
+    onnxruntime_version: str
+    max_opset: int
+    max_ir_version: int
+    operator_domains: _containers.RepeatedScalarFieldContainer[str]
+    start_time: _timestamp_pb2.Timestamp
+    limits: Limits
+    default_models: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[str] = ..., commit: _Optional[str] = ..., go_version: _Optional[str] = ..., onnxruntime_version: _Optional[str] = ..., max_opset: _Optional[int] = ..., max_ir_version: _Optional[int] = ..., operator_domains: _Optional[_Iterable[str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., default_models: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("max_message_bytes", "max_instances", "max_table_rows", "max_texts", "max_text_bytes", "max_images", "max_image_bytes", "max_image_pixels", "max_upload_bytes", "max_upload_files")
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    MAX_TABLE_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    MAX_UPLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_UPLOAD_FILES_FIELD_NUMBER: _ClassVar[int]
+    max_message_bytes: int
+    max_instances: int
+    max_table_rows: int
+    max_texts: int
+    max_text_bytes: int
+    max_images: int
+    max_image_bytes: int
+    max_image_pixels: int
+    max_upload_bytes: int
+    max_upload_files: int
+    def __init__(self, max_message_bytes: _Optional[int] = ..., max_instances: _Optional[int] = ..., max_table_rows: _Optional[int] = ..., max_texts: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_images: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., max_upload_bytes: _Optional[int] = ..., max_upload_files: _Optional[int] = ...) -> None: ...
+
+class ListDevicesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDevicesResponse(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    def __init__(self, devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("id", "provider", "name", "memory_total_bytes", "memory_free_bytes", "available", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    provider: str
+    name: str
+    memory_total_bytes: int
+    memory_free_bytes: int
+    available: bool
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., provider: _Optional[str] = ..., name: _Optional[str] = ..., memory_total_bytes: _Optional[int] = ..., memory_free_bytes: _Optional[int] = ..., available: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListLoadedVersionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListLoadedVersionsResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[LoadedVersion]
+    def __init__(self, versions: _Optional[_Iterable[_Union[LoadedVersion, _Mapping]]] = ...) -> None: ...
+
+class LoadedVersion(_message.Message):
+    __slots__ = ("model", "version", "state", "routed", "load_time", "graphs", "verification", "error")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ROUTED_FIELD_NUMBER: _ClassVar[int]
+    LOAD_TIME_FIELD_NUMBER: _ClassVar[int]
+    GRAPHS_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    state: _modelstore_pb2.LoadState
+    routed: bool
+    load_time: _timestamp_pb2.Timestamp
+    graphs: _containers.RepeatedCompositeFieldContainer[LoadedGraph]
+    verification: _modelstore_pb2.Verification
+    error: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[_modelstore_pb2.LoadState, str]] = ..., routed: bool = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., graphs: _Optional[_Iterable[_Union[LoadedGraph, _Mapping]]] = ..., verification: _Optional[_Union[_modelstore_pb2.Verification, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class LoadedGraph(_message.Message):
+    __slots__ = ("name", "device", "provider", "precision", "fallback_reason", "queued_rows", "computed_rows", "runs", "batching")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_REASON_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    BATCHING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    device: str
+    provider: str
+    precision: str
+    fallback_reason: str
+    queued_rows: int
+    computed_rows: int
+    runs: int
+    batching: str
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., queued_rows: _Optional[int] = ..., computed_rows: _Optional[int] = ..., runs: _Optional[int] = ..., batching: _Optional[str] = ...) -> None: ...
