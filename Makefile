@@ -90,13 +90,31 @@ soak: setup build ## Kill the server 500 times during uploads, commits and activ
 tritonclient: setup ## Test the tensor protocol with Triton's own Python client
 	scripts/inference/tritonclient.sh
 
+.PHONY: python-test
+python-test: setup build $(BUF) ## Test the Python client against the real server, and that its stubs are current
+	@client/python/venv.sh
+	cd client/python && .venv/bin/python generate.py --check
+	cd client/python && .venv/bin/mypy
+	cd client/python && .venv/bin/python -W ignore -m unittest
+
+.PHONY: python-generate
+python-generate: $(BUF) ## Generate the Python client's stubs from proto/
+	@client/python/venv.sh
+	cd client/python && .venv/bin/python generate.py
+
+.PHONY: python-wheel
+python-wheel: ## Build bin/scry_client-*.whl
+	@client/python/venv.sh
+	rm -rf client/python/build bin/scry_client-*.whl
+	python3 -m pip --python client/python/.venv/bin/python wheel --quiet --no-deps --no-build-isolation --wheel-dir bin client/python
+
 .PHONY: clean
 clean: ## Remove what make built
 	rm -rf bin
 
 .PHONY: clean-setup
 clean-setup: clean ## Remove what set-up fetched, too
-	rm -rf .runtime .venv .bench
+	rm -rf .runtime .venv .bench client/python/.venv
 
 .PHONY: help
 help: ## This list

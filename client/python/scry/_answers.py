@@ -52,28 +52,21 @@ def _join(warnings: dict[tuple[int, str, str], dict[str, Any]], w: pb.TableWarni
 
 
 def _named(text: str, sent: Sequence[str]) -> str:
-    """The text with columns by name, table.columns["tenure"]; the server says the place of those that it was sent."""
+    """The text with columns by name, table.columns["tenure"], and without the row's place in its message: the server counts
+    what it was sent."""
     def name(found: re.Match[str]) -> str:
         place = int(found[1])
         return f'table.columns["{sent[place]}"]' if place < len(sent) else found[0]
 
-    return re.sub(r"table\.columns\[(\d+)\]", name, text)
+    return re.sub(r"table\.columns\[(\d+)\]", name, re.sub(r"table\.rows\[\d+\]\.(?=table\.)", "", text))
 
 
 def _part(answer: pb.TableResult, sent: Sequence[str]) -> tuple[pd.DataFrame, dict[int, Error]]:
     columns: dict[str, Any] = {}
     for name in sorted(answer.heads):
-        head = answer.heads[name]
-        kind = head.WhichOneof("kind")
-        if kind == "probability":
-            columns.update(_probability(name, head.probability))
-        elif kind == "value":
-            columns[name] = np.array(head.value.values)
-        elif kind == "classes":
-            columns.update(_classes(name, head.classes))
-        elif kind == "embedding":
-            vectors = np.array(head.embedding.values, dtype=np.float32).reshape(answer.rows, -1)
-            columns[name] = pd.Series(list(vectors), dtype=object)
+        kind = answer.heads[name].WhichOneof("kind")
+        if kind in _HEADS:  # a newer server may answer a kind that this client does not know
+            columns.update(_HEADS[kind](name, getattr(answer.heads[name], kind), answer.rows))
     columns["prediction_id"] = [f"{answer.prediction_id}-{i}" for i in range(answer.rows)]
     part = pd.DataFrame(columns, index=range(answer.rows))
     errors = {}
@@ -86,15 +79,29 @@ def _part(answer: pb.TableResult, sent: Sequence[str]) -> tuple[pd.DataFrame, di
     return part, errors
 
 
-def _probability(name: str, p: pb.ProbabilityColumns) -> dict[str, Any]:
+def _probability(name: str, p: pb.ProbabilityColumns, rows: int) -> dict[str, Any]:
     out: dict[str, Any] = {name: np.array(p.probability)}
     out[f"{name}_predicted"] = pd.array(out[name] >= p.threshold, dtype="boolean")
     out[f"{name}_raw_score"] = np.array(p.raw_score)
-    if p.percentile:
-        out[f"{name}_percentile"] = np.array(p.percentile)
-    if p.band:
-        out[f"{name}_band"] = pd.Categorical.from_codes(np.array(p.band, dtype=np.int64), list(p.band_names), ordered=True)
-    for rank, reasons in enumerate(p.reasons, 1):
+    return {**out, **_standing(name, p)}
+
+
+def _value(name: str, v: pb.ValueColumn, rows: int) -> dict[str, Any]:
+    out: dict[str, Any] = {name: np.array(v.values)}
+    for part in ("lower", "upper", "positive_probability"):
+        if len(getattr(v, part)):
+            out[f"{name}_{part}"] = np.array(getattr(v, part))
+    return {**out, **_standing(name, v)}
+
+
+def _standing(name: str, head: Any) -> dict[str, Any]:
+    """Percentile, band and reasons."""
+    out: dict[str, Any] = {}
+    if head.percentile:
+        out[f"{name}_percentile"] = np.array(head.percentile)
+    if head.band:
+        out[f"{name}_band"] = _category(head.band, head.band_names, ordered=True)
+    for rank, reasons in enumerate(head.reasons, 1):
         moved = np.array(reasons.contribution)
         names = np.array(reasons.feature_names, dtype=object)[np.array(reasons.feature, dtype=np.int64)]
         names[moved == 0] = None  # fewer features than asked for moved the score
@@ -103,12 +110,50 @@ def _probability(name: str, p: pb.ProbabilityColumns) -> dict[str, Any]:
     return out
 
 
-def _classes(name: str, c: pb.ClassesColumns) -> dict[str, Any]:
-    table = np.array(c.probabilities).reshape(-1, len(c.names))
-    best = table.argmax(axis=1)
-    out: dict[str, Any] = {name: pd.Categorical.from_codes(best, list(c.names)), f"{name}_probability": table.max(axis=1)}
+def _category(places: Any, names: Any, ordered: bool = False) -> pd.Categorical:
+    return pd.Categorical.from_codes(np.array(places, dtype=np.int64), list(names), ordered=ordered)
+
+
+def _classes(name: str, c: pb.ClassesColumns, rows: int) -> dict[str, Any]:
+    table = np.array(c.probabilities).reshape(rows, len(c.names))
+    out: dict[str, Any] = {name: _category(table.argmax(axis=1), c.names), f"{name}_probability": table.max(axis=1)}
     out.update({f"{name}_probability_{label}": table[:, i] for i, label in enumerate(c.names)})
     return out
+
+
+def _embedding(name: str, e: pb.EmbeddingColumn, rows: int) -> dict[str, Any]:
+    return {name: _arrays(np.array(e.values, dtype=np.float32).reshape(rows, -1))}
+
+
+def _arrays(table: np.ndarray) -> pd.Series:
+    return pd.Series(list(table), dtype=object)
+
+
+def _segment(name: str, s: pb.SegmentColumns, rows: int) -> dict[str, Any]:
+    return {name: _category(s.segment, s.names), f"{name}_membership": np.array(s.membership),
+            f"{name}_distance": np.array(s.distance), f"{name}_outlier": pd.array(list(s.outlier), dtype="boolean")}
+
+
+def _uplift(name: str, u: pb.UpliftColumns, rows: int) -> dict[str, Any]:
+    out: dict[str, Any] = {name: _category(u.best, u.names)}  # -1, no treatment, is missing
+    if u.baseline:
+        out[f"{name}_baseline"] = np.array(u.baseline)
+    for part, title in (("effects", "effect"), ("lower", "lower"), ("upper", "upper"), ("expected_profit", "profit")):
+        if len(getattr(u, part)):
+            table = np.array(getattr(u, part)).reshape(rows, len(u.names))
+            out.update({f"{name}_{title}_{treatment}": table[:, i] for i, treatment in enumerate(u.names)})
+    return out
+
+
+def _forecast(name: str, f: pb.ForecastColumns, rows: int) -> dict[str, Any]:
+    out: dict[str, Any] = {name: _arrays(np.array(f.values).reshape(rows, f.horizon))}
+    quantiles = np.array(f.quantiles).reshape(rows, f.horizon, len(f.levels))
+    out.update({f"{name}_q{level:g}": _arrays(quantiles[:, :, i]) for i, level in enumerate(f.levels)})
+    return out
+
+
+_HEADS: dict[str, Any] = {"probability": _probability, "value": _value, "classes": _classes, "embedding": _embedding,
+                          "segment": _segment, "uplift": _uplift, "forecast": _forecast}
 
 
 def texts(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:

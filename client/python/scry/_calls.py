@@ -54,9 +54,12 @@ def is_pandas(data: Any, name: str) -> bool:
 
 
 def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reasons: int, heads: Sequence[str], language: str,
-          actionable_only: bool, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+          actionable_only: bool, options: scoring_pb2.ScoreOptions | None, ids: Sequence[str] | None, errors: str) -> Call[Any]:
     check_errors(errors)
-    options = scoring_pb2.ScoreOptions(heads=heads, reasons=reasons, language=language, actionable_only=actionable_only)
+    given, options = options, scoring_pb2.ScoreOptions(heads=heads, reasons=reasons, language=language,
+                                                       actionable_only=actionable_only)
+    if given is not None:
+        options.MergeFrom(given)
 
     def request(**rows: Any) -> scoring_pb2.ScoreRequest:
         return scoring_pb2.ScoreRequest(model=model, version=str(version), options=options, **rows)

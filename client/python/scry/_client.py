@@ -125,32 +125,43 @@ class Client:
 
     @overload
     def score(self, model: str, data: pd.DataFrame, *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
-              language: str = ..., actionable_only: bool = ..., ids: None = ..., errors: str = ...,
+              language: str = ..., actionable_only: bool = ..., options: scoring_pb2.ScoreOptions | None = ..., ids: None = ..., errors: str = ...,
               timeout: float | None = ...) -> pd.DataFrame: ...
     @overload
     def score(self, model: str, data: Sequence[Any], *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
-              language: str = ..., actionable_only: bool = ..., ids: Sequence[str] | None = ..., errors: str = ...,
+              language: str = ..., actionable_only: bool = ..., options: scoring_pb2.ScoreOptions | None = ...,
+              ids: Sequence[str] | None = ..., errors: str = ...,
               timeout: float | None = ...) -> list[scoring_pb2.ScoreResult]: ...
 
     def score(self, model: str, data: Any, *, version: str | int = "", reasons: int = 0, heads: Sequence[str] = (),
-              language: str = "", actionable_only: bool = False, ids: Sequence[str] | None = None, errors: str = "raise",
+              language: str = "", actionable_only: bool = False, options: scoring_pb2.ScoreOptions | None = None,
+              ids: Sequence[str] | None = None, errors: str = "raise",
               timeout: float | None = None) -> Any:
         """Scores rows with a model ("" = the server's default; version "" = the routed one, else a number or an alias).
 
         data is a DataFrame whose columns are named as the model's features, or a sequence of mappings. None, NaN, NaT and
         pandas.NA are missing. Times without a zone are UTC.
 
-        A DataFrame is answered by one with the same index and, for a probability head named churn, the columns churn,
-        churn_predicted, churn_raw_score, churn_percentile (0 to 100), churn_band, churn_reason_1, churn_contribution_1 …;
-        for a value head its name; for a classes head its name (the most probable class), NAME_probability and
-        NAME_probability_CLASS; for an embedding its name; then prediction_id and error. attrs["warnings"] and
-        attrs["served_by"] hold the rest. A sequence is answered by a list of scoring_pb2.ScoreResult; ids name its rows.
+        A DataFrame is answered by one with the same index. Its columns, by kind of head:
+
+        probability   NAME, NAME_predicted, NAME_raw_score
+        value         NAME, NAME_lower, NAME_upper, NAME_positive_probability
+        both          NAME_percentile (0 to 100), NAME_band, NAME_reason_1 (a feature), NAME_contribution_1, …
+        classes       NAME (the most probable), NAME_probability, NAME_probability_CLASS …
+        embedding     NAME (arrays)
+        segment       NAME, NAME_membership, NAME_distance, NAME_outlier
+        uplift        NAME (the best treatment, missing = none), NAME_baseline, NAME_effect_TREATMENT, _lower_, _upper_, _profit_
+        forecast      NAME (arrays of the points to come), NAME_q0.1 … (arrays of quantiles)
+
+        then prediction_id and error; what the model does not give is left out. attrs["warnings"] and attrs["served_by"]
+        hold the rest. A sequence is answered by a list of scoring_pb2.ScoreResult; ids name its rows. options are added to
+        those that have a name here, such as ScoreOptions(horizon=4).
 
         Rows that cannot be scored raise ItemErrors, which has the other answers too; with errors="return" they are told by
         the column error (the field error of a result) alone. A call that fails as a whole raises Error.
         """
         return self._run(_calls.score(model, data, self._limits(), version=str(version), reasons=reasons, heads=heads,
-                                      language=language, actionable_only=actionable_only, ids=ids, errors=errors), timeout)
+                                      language=language, actionable_only=actionable_only, options=options, ids=ids, errors=errors), timeout)
 
     @overload
     def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
@@ -177,8 +188,9 @@ class Client:
                        timeout: float | None = None) -> list[imageanalysis_pb2.ImageResult]:
         """Analyses pictures (paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images): features "labels" and
         "embedding". max_labels 0 = 5. errors is as for score."""
-        return self._run(_calls.analyze_images(images, self._limits(), features=features, model=model, version=str(version),
-                                               max_labels=max_labels, min_score=min_score, heads=heads, ids=ids, errors=errors), timeout)
+        call = _calls.analyze_images(images, self._limits(), features=features, model=model, version=str(version),
+                                     max_labels=max_labels, min_score=min_score, heads=heads, ids=ids, errors=errors)
+        return self._run(call, timeout)
 
     def push(self, path: str | os.PathLike[str], model: str, *, activate: bool = False) -> modelstore_pb2.Version:
         """Sends every file of a bundle's directory (or an .onnx file) that does not begin with a dot as a new version, which

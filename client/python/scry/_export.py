@@ -22,7 +22,6 @@ try:
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
     from . import _graph, _manifest
-    from .bundle.v1 import bundle_pb2
 except ImportError as e:  # pragma: no cover
     raise ImportError(f"scry.export needs what pip install 'scry-client[export]' installs ({e})") from e
 
@@ -31,6 +30,7 @@ MISSING_STRINGS = ("", "nan", "None", "missing")  # what a graph may know for a 
 UNSEEN = "(unseen by scry.export)"
 MAX_CATEGORIES = 1000  # of one feature; a text of more different values is not listed
 CHECKED_ROWS = 2000  # that the graph is compared on with the model
+PROBED_ROWS = 100  # in which a value is taken away, or replaced by one that training did not see
 BANDS = (("low", 0.0), ("medium", 0.5), ("high", 0.8), ("very high", 0.95))  # with the share of customers below
 
 
@@ -86,14 +86,17 @@ def export(model: Any, X: pd.DataFrame, y: Any, directory: str | Path, *, event:
     names features that must be there all the same. Categories that the model cannot encode are refused.
 
     goldens is the number of samples: rows mixed from the columns, nobody's own, besides one with everything missing that may
-    be and one with unseen categories. background writes so many training rows, as they are, to background.jsonl. data, code,
-    metrics and trained_at go into the lineage.
+    be and one with unseen categories. background (100 are usual) puts so many training rows, as they are, into
+    background.jsonl, with which the server explains scores; none without it. data, code, metrics and trained_at go into the
+    lineage.
 
     Raises ValueError when the graph is further than tolerance from the model on any row, TypeError for data that cannot be
     exported.
     """
     if calibration not in ("auto", "platt", "isotonic", "none"):
         raise ValueError(f"calibration is {calibration!r}, want auto, platt, isotonic or none")
+    if not 0 <= background <= 1000:
+        raise ValueError(f"background is {background}, want 0 to 1000 rows")
     if not isinstance(X, pd.DataFrame):
         raise TypeError(f"X is a {type(X).__name__}, want a DataFrame: its columns name the features")
     if not (is_classifier(model) or is_regressor(model)):
@@ -147,9 +150,10 @@ def export(model: Any, X: pd.DataFrame, y: Any, directory: str | Path, *, event:
     lines = [{"features": row, "outputs": {source: {"values": np.atleast_1d(values).tolist()}}}
              for row, values in zip(_rows(samples, kinds), answers)]
     _write_lines(exported.path / "goldens.jsonl", lines)
-    if background:  # Explain's background set, where the contract has a place for it
-        if "background" in bundle_pb2.Row.DESCRIPTOR.fields_by_name:
-            content["row"]["background"] = "background.jsonl"
+    if background:
+        content["row"]["background"] = "background.jsonl"
+        if not classes or place is not None:
+            spec["value" if not classes else "probability"]["reasons"] = {}
         chosen = X[used].iloc[np.sort(rng.choice(len(X), min(background, len(X)), replace=False))]
         _write_lines(exported.path / "background.jsonl", _rows(chosen, kinds))
     _manifest.write(exported.path / "bundle.yaml", content, "scry.export")
@@ -258,11 +262,10 @@ def _find_graph(model: Any, X: pd.DataFrame, kinds: dict[str, str], answer: Any,
             _settle_type(converted, result)
             _graph.finish(converted, result, place)
             checked = _Checked(converted.SerializeToString(deterministic=True), inputs, kinds, conversion)
-            for marker in MISSING_STRINGS if missing else MISSING_STRINGS[:1]:
-                checked.missing_strings = dict.fromkeys(missing, marker)
-                checked.difference = _difference(checked.run(rows), want)
-                if checked.difference <= tolerance:
-                    return checked
+            _find_markers(checked, rows, missing, want)
+            checked.difference = _difference(checked.run(rows), want)
+            if checked.difference <= tolerance:
+                return checked
             tried.append(f"{conversion}: {checked.difference:.2g} off")
         except Exception as e:  # whatever converter or runtime raise: the next way may do
             tried.append(f"{conversion}: {type(e).__name__}: {str(e).strip().splitlines()[0] if str(e) else ''}"[:300])
@@ -270,6 +273,20 @@ def _find_graph(model: Any, X: pd.DataFrame, kinds: dict[str, str], answer: Any,
     if hasattr(model, "steps") and getattr(model.steps[0][1], "sparse_output_", False) and hasattr(model.steps[-1][1], "get_booster"):
         hint = "\nXGBoost takes the zeros of a sparse matrix for missing values: train with ColumnTransformer(…, sparse_threshold=0)"
     raise ValueError(f"no graph was found that is within {tolerance:g} of the model:\n  " + "\n  ".join(tried) + hint)
+
+
+def _find_markers(graph: _Checked, rows: pd.DataFrame, columns: list[str], want: np.ndarray) -> None:
+    """For each column of strings that may be missing, the string that the graph takes for it."""
+    gone = rows[columns].isna().to_numpy()
+    for i, name in enumerate(columns):
+        graph.missing_strings[name] = MISSING_STRINGS[0]
+        alone = gone[:, i] & (gone.sum(axis=1) == 1)
+        if alone.any():
+            off = {}
+            for marker in MISSING_STRINGS:
+                graph.missing_strings[name] = marker
+                off[marker] = _difference(graph.run(rows[alone]), want[alone])
+            graph.missing_strings[name] = min(off, key=lambda marker: off[marker])
 
 
 def _settle_type(converted: Any, result: str) -> None:
@@ -288,9 +305,9 @@ def _features(graph: _Checked, model: Any, X: pd.DataFrame, answer: Any, toleran
     for name in (*defaults, *required):
         if name not in graph.inputs:
             raise ValueError(f"{name!r} in defaults or required is no feature that the model reads")
-    probe = X.dropna(subset=list(graph.inputs)).head(1)
+    probe = X.dropna(subset=list(graph.inputs)).head(PROBED_ROWS)
     if probe.empty:
-        probe = X.head(1)
+        probe = X.head(PROBED_ROWS)
 
     def agrees(name: str, value: Any, marker: str | None = None) -> bool:
         changed = probe.copy()

@@ -4,7 +4,8 @@ skl2onnx converts. What is done beside it, each for a difference that was seen:
 
 - numbers are float64 where the operators allow it: a value that is rounded to float32 falls on the other side of a split;
 - the thresholds of scikit-learn's trees are written as float64, exactly as the trees compare them;
-- SimpleImputer is a Where, which takes float64 and strings ("" is missing);
+- SimpleImputer is a Where, which takes float64 and strings, and OrdinalEncoder a LabelEncoder; a missing string is "";
+- a missing number goes the way that scikit-learn's trees send it;
 - inputs that no operator reads are dropped, and so is the label.
 """
 
@@ -20,7 +21,7 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import _supported_operators, convert_sklearn, update_registered_converter
-from skl2onnx.algebra.onnx_ops import OnnxEqual, OnnxIsNaN, OnnxWhere
+from skl2onnx.algebra.onnx_ops import OnnxCast, OnnxConcat, OnnxEqual, OnnxGather, OnnxIsNaN, OnnxLabelEncoder, OnnxWhere
 from skl2onnx.common import _registration
 from skl2onnx.common.data_types import (BooleanTensorType, DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType,
                                         guess_numpy_type)
@@ -29,6 +30,7 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OrdinalEncoder
 
 OPSETS = {"": 19, "ai.onnx.ml": 3}
 IR_VERSION = 9  # of opset 19
@@ -97,7 +99,7 @@ def _register_boosters() -> None:
     try:
         import lightgbm
         from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-    except ImportError:
+    except (ImportError, OSError):  # LightGBM without the libgomp that it needs
         pass
     else:
         update_registered_converter(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", calculate_linear_classifier_output_shapes,
@@ -137,6 +139,9 @@ def _narrowed(convert: Any) -> Any:
 def _exact_converters() -> tuple[dict[Any, Any], dict[Any, Any]]:
     functions: dict[Any, Any] = {SimpleImputer: _convert_imputer}
     shapes: dict[Any, Any] = {SimpleImputer: _shape_of_imputer}
+    alias = _supported_operators.sklearn_operator_name_map[OrdinalEncoder]
+    functions[OrdinalEncoder] = partial(_convert_ordinal, _registration.get_converter(alias))
+    shapes[OrdinalEncoder] = _registration.get_shape_calculator(alias)
     for module, names in ((ensemble, ("RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")),
                           (tree, ("DecisionTree", "ExtraTree"))):
         for name in names:
@@ -168,6 +173,29 @@ def _shape_of_imputer(operator: Any) -> None:
     operator.outputs[0].type = type(given)([None, given.shape[1]])
 
 
+def _convert_ordinal(convert: Any, scope: Any, operator: Any, container: Any) -> None:
+    encoder, opset = operator.raw_operator, container.target_opset
+    if not all(isinstance(given.type, StringTensorType) for given in operator.inputs) or getattr(encoder, "_infrequent_enabled", False):
+        convert(scope, operator, container)
+        return
+    columns = []
+    for given in operator.inputs:
+        width = given.type.shape[1]
+        columns += [given] if width == 1 else [OnnxGather(given, np.array([i], np.int64), axis=1, op_version=opset) for i in range(width)]
+    unknown = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else -1.0
+    codes = []
+    for column, categories in zip(columns, encoder.categories_):
+        words = {"" if pd.isna(word) else str(word): float(code) for code, word in enumerate(categories)}
+        if "" in words:
+            words[""] = float(encoder.encoded_missing_value)
+        codes.append(OnnxLabelEncoder(column, keys_strings=list(words), values_floats=list(words.values()), default_float=float(unknown),
+                                      op_version=2))
+    joined = OnnxConcat(*codes, axis=1, op_version=opset) if len(codes) > 1 else codes[0]
+    to = TensorProto.DOUBLE if isinstance(operator.outputs[0].type, DoubleTensorType) else \
+        TensorProto.INT64 if isinstance(operator.outputs[0].type, Int64TensorType) else TensorProto.FLOAT
+    OnnxCast(joined, to=to, op_version=opset, output_names=operator.outputs[:1]).add_to(scope, container)
+
+
 def _exact_trees(convert: Any) -> Any:
     """The converter, with thresholds in float64 where the features are."""
 
@@ -178,16 +206,17 @@ def _exact_trees(convert: Any) -> Any:
             return
         for node in container.nodes[before:]:
             if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-                _widen(node, _thresholds(operator.raw_operator))
+                _widen(node, *_splits(operator.raw_operator))
 
     return exactly
 
 
-def _thresholds(model: Any) -> np.ndarray:
-    """What float64 values are compared with, node by node, 0 at leaves, in skl2onnx's order."""
+def _splits(model: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """What float64 values are compared with, node by node, 0 at leaves, in skl2onnx's order; and whether a missing one goes
+    left, None where skl2onnx says so itself."""
     if hasattr(model, "_predictors"):  # histogram gradient boosting compares float64 with float64
         nodes = np.concatenate([predictor.nodes for trees in model._predictors for predictor in trees])
-        return np.where(nodes["is_leaf"], 0.0, nodes["num_threshold"])
+        return np.where(nodes["is_leaf"], 0.0, nodes["num_threshold"]), None
     trees = [model.tree_] if hasattr(model, "tree_") else [t.tree_ for t in np.asarray(model.estimators_).ravel()]
     exact = np.concatenate([t.threshold for t in trees])
     leaf = np.concatenate([t.children_left for t in trees]) == -1
@@ -196,12 +225,15 @@ def _thresholds(model: Any) -> np.ndarray:
     below = np.where(below > exact, np.nextafter(below, np.float32(-np.inf)), below)
     middle = (below.astype(np.float64) + np.nextafter(below, np.float32(np.inf)).astype(np.float64)) / 2
     middle = np.where(middle.astype(np.float32) > below, np.nextafter(middle, -np.inf), middle)
-    return np.where(leaf, 0.0, middle)
+    left = np.concatenate([t.missing_go_to_left for t in trees]).astype(bool)
+    return np.where(leaf, 0.0, middle), left & ~leaf
 
 
-def _widen(node: onnx.NodeProto, thresholds: np.ndarray) -> None:
+def _widen(node: onnx.NodeProto, thresholds: np.ndarray, missing_left: np.ndarray | None) -> None:
     kept = []
     for attribute in node.attribute:
+        if attribute.name == "nodes_missing_value_tracks_true" and missing_left is not None:
+            attribute = helper.make_attribute(attribute.name, missing_left.astype(int).tolist())
         if attribute.name == "nodes_hitrates":
             continue
         if attribute.name == "nodes_values":

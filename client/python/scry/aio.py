@@ -17,6 +17,7 @@ from . import _calls, _connection
 from ._client import AT_ONCE, INFO_AGE
 from ._errors import Error, from_rpc
 from ._retry import Retries
+from .scoring.v1 import scoring_pb2
 from .server.v1 import server_pb2, server_pb2_grpc
 
 T = TypeVar("T")
@@ -77,11 +78,12 @@ class Client:
         return self._info
 
     async def score(self, model: str, data: Any, *, version: str | int = "", reasons: int = 0, heads: Sequence[str] = (),
-                    language: str = "", actionable_only: bool = False, ids: Sequence[str] | None = None, errors: str = "raise",
+                    language: str = "", actionable_only: bool = False, options: scoring_pb2.ScoreOptions | None = None,
+                    ids: Sequence[str] | None = None, errors: str = "raise",
                     timeout: float | None = None) -> Any:
         """As scry.Client.score."""
         return await self._run(_calls.score(model, data, await self._limits(), version=str(version), reasons=reasons, heads=heads,
-                                            language=language, actionable_only=actionable_only, ids=ids, errors=errors), timeout)
+                                            language=language, actionable_only=actionable_only, options=options, ids=ids, errors=errors), timeout)
 
     async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:

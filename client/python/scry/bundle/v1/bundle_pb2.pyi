@@ -48,6 +48,12 @@ class Channels(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNELS_BGR: _ClassVar[Channels]
     CHANNELS_GRAY: _ClassVar[Channels]
 
+class TimeEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIME_ENCODING_UNSPECIFIED: _ClassVar[TimeEncoding]
+    TIME_ENCODING_SECONDS_SINCE_PREVIOUS: _ClassVar[TimeEncoding]
+    TIME_ENCODING_SECONDS_TO_LAST: _ClassVar[TimeEncoding]
+
 class FeatureType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FEATURE_TYPE_UNSPECIFIED: _ClassVar[FeatureType]
@@ -92,6 +98,9 @@ CHANNELS_UNSPECIFIED: Channels
 CHANNELS_RGB: Channels
 CHANNELS_BGR: Channels
 CHANNELS_GRAY: Channels
+TIME_ENCODING_UNSPECIFIED: TimeEncoding
+TIME_ENCODING_SECONDS_SINCE_PREVIOUS: TimeEncoding
+TIME_ENCODING_SECONDS_TO_LAST: TimeEncoding
 FEATURE_TYPE_UNSPECIFIED: FeatureType
 FEATURE_TYPE_FLOAT: FeatureType
 FEATURE_TYPE_INT: FeatureType
@@ -222,7 +231,7 @@ class Step(_message.Message):
     def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Head(_message.Message):
-    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels")
+    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +239,9 @@ class Head(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     SENTIMENT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    UPLIFT_FIELD_NUMBER: _ClassVar[int]
+    FORECAST_FIELD_NUMBER: _ClassVar[int]
     source: str
     probability: Probability
     value: Value
@@ -237,7 +249,10 @@ class Head(_message.Message):
     embedding: Embedding
     sentiment: Sentiment
     labels: Labels
-    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ...) -> None: ...
+    segment: Segment
+    uplift: Uplift
+    forecast: Forecast
+    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ...) -> None: ...
 
 class Probability(_message.Message):
     __slots__ = ("event", "column", "raw_score", "calibration", "threshold", "quantiles", "bands", "reasons")
@@ -319,12 +334,56 @@ class ReasonCode(_message.Message):
     def __init__(self, feature: _Optional[str] = ..., code: _Optional[str] = ..., text: _Optional[_Mapping[str, str]] = ..., actionable: bool = ...) -> None: ...
 
 class Value(_message.Message):
-    __slots__ = ("unit", "column")
+    __slots__ = ("unit", "column", "quantile_interval", "log_normal", "quantiles", "bands", "reasons")
     UNIT_FIELD_NUMBER: _ClassVar[int]
     COLUMN_FIELD_NUMBER: _ClassVar[int]
+    QUANTILE_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    LOG_NORMAL_FIELD_NUMBER: _ClassVar[int]
+    QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    BANDS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     unit: str
     column: int
-    def __init__(self, unit: _Optional[str] = ..., column: _Optional[int] = ...) -> None: ...
+    quantile_interval: QuantileInterval
+    log_normal: LogNormal
+    quantiles: _containers.RepeatedScalarFieldContainer[float]
+    bands: _containers.RepeatedCompositeFieldContainer[ValueBand]
+    reasons: Reasons
+    def __init__(self, unit: _Optional[str] = ..., column: _Optional[int] = ..., quantile_interval: _Optional[_Union[QuantileInterval, _Mapping]] = ..., log_normal: _Optional[_Union[LogNormal, _Mapping]] = ..., quantiles: _Optional[_Iterable[float]] = ..., bands: _Optional[_Iterable[_Union[ValueBand, _Mapping]]] = ..., reasons: _Optional[_Union[Reasons, _Mapping]] = ...) -> None: ...
+
+class QuantileInterval(_message.Message):
+    __slots__ = ("lower_column", "upper_column", "level")
+    LOWER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    UPPER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    lower_column: int
+    upper_column: int
+    level: float
+    def __init__(self, lower_column: _Optional[int] = ..., upper_column: _Optional[int] = ..., level: _Optional[float] = ...) -> None: ...
+
+class LogNormal(_message.Message):
+    __slots__ = ("mu_column", "sigma_column", "probability_column", "probability_activation", "softplus_sigma", "level")
+    MU_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    SOFTPLUS_SIGMA_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    mu_column: int
+    sigma_column: int
+    probability_column: int
+    probability_activation: Activation
+    softplus_sigma: bool
+    level: float
+    def __init__(self, mu_column: _Optional[int] = ..., sigma_column: _Optional[int] = ..., probability_column: _Optional[int] = ..., probability_activation: _Optional[_Union[Activation, str]] = ..., softplus_sigma: bool = ..., level: _Optional[float] = ...) -> None: ...
+
+class ValueBand(_message.Message):
+    __slots__ = ("name", "min_value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MIN_VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    min_value: float
+    def __init__(self, name: _Optional[str] = ..., min_value: _Optional[float] = ...) -> None: ...
 
 class Classes(_message.Message):
     __slots__ = ("names", "names_file", "activation")
@@ -341,6 +400,113 @@ class Embedding(_message.Message):
     NORMALIZE_FIELD_NUMBER: _ClassVar[int]
     normalize: bool
     def __init__(self, normalize: bool = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("clusters", "nearest", "mixture", "outlier_distance", "grid_columns")
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_FIELD_NUMBER: _ClassVar[int]
+    MIXTURE_FIELD_NUMBER: _ClassVar[int]
+    OUTLIER_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    GRID_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    clusters: _containers.RepeatedCompositeFieldContainer[Cluster]
+    nearest: Nearest
+    mixture: Mixture
+    outlier_distance: float
+    grid_columns: int
+    def __init__(self, clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., nearest: _Optional[_Union[Nearest, _Mapping]] = ..., mixture: _Optional[_Union[Mixture, _Mapping]] = ..., outlier_distance: _Optional[float] = ..., grid_columns: _Optional[int] = ...) -> None: ...
+
+class Cluster(_message.Message):
+    __slots__ = ("name", "title", "description", "centroid", "variance", "weight")
+    class TitleEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class DescriptionEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CENTROID_FIELD_NUMBER: _ClassVar[int]
+    VARIANCE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: _containers.ScalarMap[str, str]
+    description: _containers.ScalarMap[str, str]
+    centroid: _containers.RepeatedScalarFieldContainer[float]
+    variance: _containers.RepeatedScalarFieldContainer[float]
+    weight: float
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[_Mapping[str, str]] = ..., description: _Optional[_Mapping[str, str]] = ..., centroid: _Optional[_Iterable[float]] = ..., variance: _Optional[_Iterable[float]] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class Nearest(_message.Message):
+    __slots__ = ("temperature",)
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    temperature: float
+    def __init__(self, temperature: _Optional[float] = ...) -> None: ...
+
+class Mixture(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Uplift(_message.Message):
+    __slots__ = ("unit", "treatments", "control_column", "level", "value", "currency")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TREATMENTS_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    unit: str
+    treatments: _containers.RepeatedCompositeFieldContainer[Treatment]
+    control_column: int
+    level: float
+    value: float
+    currency: str
+    def __init__(self, unit: _Optional[str] = ..., treatments: _Optional[_Iterable[_Union[Treatment, _Mapping]]] = ..., control_column: _Optional[int] = ..., level: _Optional[float] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ...) -> None: ...
+
+class Treatment(_message.Message):
+    __slots__ = ("name", "title", "column", "lower_column", "upper_column", "cost")
+    class TitleEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LOWER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    UPPER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: _containers.ScalarMap[str, str]
+    column: int
+    lower_column: int
+    upper_column: int
+    cost: float
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[_Mapping[str, str]] = ..., column: _Optional[int] = ..., lower_column: _Optional[int] = ..., upper_column: _Optional[int] = ..., cost: _Optional[float] = ...) -> None: ...
+
+class Forecast(_message.Message):
+    __slots__ = ("unit", "horizon", "quantiles", "mean", "step")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    unit: str
+    horizon: int
+    quantiles: _containers.RepeatedScalarFieldContainer[float]
+    mean: str
+    step: _duration_pb2.Duration
+    def __init__(self, unit: _Optional[str] = ..., horizon: _Optional[int] = ..., quantiles: _Optional[_Iterable[float]] = ..., mean: _Optional[str] = ..., step: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Sentiment(_message.Message):
     __slots__ = ("negative", "neutral", "positive", "activation", "temperature")
@@ -419,15 +585,27 @@ class Resize(_message.Message):
     def __init__(self, mode: _Optional[_Union[ResizeMode, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., filter: _Optional[_Union[Filter, str]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("features", "matrix_input")
+    __slots__ = ("features", "matrix_input", "background", "groups")
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     MATRIX_INPUT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     features: _containers.RepeatedCompositeFieldContainer[Feature]
     matrix_input: str
-    def __init__(self, features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., matrix_input: _Optional[str] = ...) -> None: ...
+    background: str
+    groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
+    def __init__(self, features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., matrix_input: _Optional[str] = ..., background: _Optional[str] = ..., groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ...) -> None: ...
+
+class FeatureGroup(_message.Message):
+    __slots__ = ("name", "features")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input")
+    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input", "mask_input", "index", "rare_categories", "time")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -442,6 +620,10 @@ class Feature(_message.Message):
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
     LENGTH_INPUT_FIELD_NUMBER: _ClassVar[int]
+    MASK_INPUT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    RARE_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: FeatureType
     input: str
@@ -456,7 +638,19 @@ class Feature(_message.Message):
     fields: _containers.RepeatedCompositeFieldContainer[Feature]
     max_events: int
     length_input: str
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ...) -> None: ...
+    mask_input: str
+    index: CategoryIndex
+    rare_categories: _containers.RepeatedScalarFieldContainer[str]
+    time: TimeEncoding
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ..., mask_input: _Optional[str] = ..., index: _Optional[_Union[CategoryIndex, _Mapping]] = ..., rare_categories: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeEncoding, str]] = ...) -> None: ...
+
+class CategoryIndex(_message.Message):
+    __slots__ = ("first", "unknown")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    unknown: int
+    def __init__(self, first: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
 
 class Goldens(_message.Message):
     __slots__ = ("file", "tolerances")
@@ -521,12 +715,14 @@ class Values(_message.Message):
     def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., strings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_items", "max_item_bytes")
+    __slots__ = ("max_items", "max_item_bytes", "max_events")
     MAX_ITEMS_FIELD_NUMBER: _ClassVar[int]
     MAX_ITEM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
     max_items: int
     max_item_bytes: int
-    def __init__(self, max_items: _Optional[int] = ..., max_item_bytes: _Optional[int] = ...) -> None: ...
+    max_events: int
+    def __init__(self, max_items: _Optional[int] = ..., max_item_bytes: _Optional[int] = ..., max_events: _Optional[int] = ...) -> None: ...
 
 class Retention(_message.Message):
     __slots__ = ("features", "period")

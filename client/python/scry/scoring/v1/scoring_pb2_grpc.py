@@ -44,6 +44,11 @@ class ScoringServiceStub(object):
                 request_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreRequest.SerializeToString,
                 response_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/scry.scoring.v1.ScoringService/Explain',
+                request_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer(object):
@@ -61,6 +66,12 @@ class ScoringServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +84,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.StreamScore,
                     request_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreRequest.FromString,
                     response_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.FromString,
+                    response_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +145,33 @@ class ScoringService(object):
             '/scry.scoring.v1.ScoringService/StreamScore',
             scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreRequest.SerializeToString,
             scry_dot_scoring_dot_v1_dot_scoring__pb2.StreamScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.scoring.v1.ScoringService/Explain',
+            scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.SerializeToString,
+            scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -128,7 +128,7 @@ class LoadedVersion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[_modelstore_pb2.LoadState, str]] = ..., routed: bool = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., graphs: _Optional[_Iterable[_Union[LoadedGraph, _Mapping]]] = ..., verification: _Optional[_Union[_modelstore_pb2.Verification, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class LoadedGraph(_message.Message):
-    __slots__ = ("name", "device", "provider", "precision", "fallback_reason", "queued_rows", "computed_rows", "runs", "batching")
+    __slots__ = ("name", "device", "provider", "precision", "fallback_reason", "queued_rows", "computed_rows", "runs", "batching", "max_rows", "inputs")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,8 @@ class LoadedGraph(_message.Message):
     COMPUTED_ROWS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     BATCHING_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     device: str
     provider: str
@@ -147,4 +149,20 @@ class LoadedGraph(_message.Message):
     computed_rows: int
     runs: int
     batching: str
-    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., queued_rows: _Optional[int] = ..., computed_rows: _Optional[int] = ..., runs: _Optional[int] = ..., batching: _Optional[str] = ...) -> None: ...
+    max_rows: int
+    inputs: _containers.RepeatedCompositeFieldContainer[LoadedInput]
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., queued_rows: _Optional[int] = ..., computed_rows: _Optional[int] = ..., runs: _Optional[int] = ..., batching: _Optional[str] = ..., max_rows: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[LoadedInput, _Mapping]]] = ...) -> None: ...
+
+class LoadedInput(_message.Message):
+    __slots__ = ("name", "datatype", "shape", "sequence_axis", "limit")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_AXIS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    datatype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    sequence_axis: int
+    limit: int
+    def __init__(self, name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., sequence_axis: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,55 @@
+"""One scryd for all tests of a run, with the starter models in a store of its own."""
+
+import atexit
+import os
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRY = ROOT / "bin/scry"
+
+_state = {}
+
+
+def address():
+    """The server's address; started at the first call, ended by its process id at the end of the run."""
+    if "address" not in _state:
+        _start()
+    return _state["address"]
+
+
+def _start():
+    folder = tempfile.TemporaryDirectory()
+    log = Path(folder.name) / "log"
+    with open(log, "w") as out:
+        process = subprocess.Popen([ROOT / "bin/scryd", "--store", f"{folder.name}/store", "--import", "models", "--grpc", "127.0.0.1:0",
+                                    "--admin", ""], cwd=ROOT, stderr=out)
+
+    def stop():
+        process.terminate()
+        process.wait(timeout=60)
+        folder.cleanup()
+
+    atexit.register(stop)
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        found = re.search(r"msg=serving grpc=([0-9.:]+)", log.read_text())
+        if found:
+            _state["address"] = found[1]
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"scryd did not start:\n{log.read_text()}")
+
+
+def command(*arguments):
+    """Runs bin/scry against the server and returns what it printed."""
+    done = subprocess.run([SCRY, *map(str, arguments)], env={**os.environ, "SCRY_SERVER": address()}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise AssertionError(f"scry {arguments[0]} ended with {done.returncode}: {done.stdout}")
+    return done.stdout

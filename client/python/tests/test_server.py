@@ -1,0 +1,228 @@
+"""The client against the real server with the starter models."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import unittest
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+import scry
+import scry.aio
+from tests import daemon
+
+CHURN = [json.loads(line) for line in (daemon.ROOT / "models/churn/goldens.jsonl").read_text().splitlines()]
+PROBABILITIES = np.array([line["outputs"]["model.probability"]["values"][0] for line in CHURN])
+CAT = daemon.ROOT / "scripts/demo/cat.jpg"
+
+
+class Served(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = scry.connect(daemon.address())
+        cls.addClassCleanup(cls.client.close)
+        cls.client.wait_ready(120)
+        cls.rows = [line["features"] for line in CHURN]
+        cls.frame = pd.DataFrame(cls.rows, index=[f"c{i}" for i in range(len(CHURN))])
+
+
+class Rows(Served):
+    def test_mappings(self):
+        results = self.client.score("churn", self.rows, reasons=2, ids=range(len(CHURN)), language="ru", heads=["churn"])
+        heads = [r.heads["churn"].probability for r in results]
+        np.testing.assert_allclose([h.probability for h in heads], PROBABILITIES, atol=1e-5)
+        self.assertEqual([r.id for r in results], [str(i) for i in range(len(CHURN))])
+        self.assertEqual(heads[0].reasons[0].text, "Срок обслуживания")
+        self.assertEqual(len(heads[0].reasons), 2)
+
+    def test_numpy_scalars_and_missing_values(self):
+        row = {"tenure": np.int32(12), "Contract": np.str_("Month-to-month"), "MonthlyCharges": np.float32("nan"), "gender": None,
+               "TotalCharges": pd.NA, "SeniorCitizen": np.float64(0)}
+        plain = {"tenure": 12, "Contract": "Month-to-month", "SeniorCitizen": 0}
+        got, want = self.client.score("churn", [row, plain])
+        self.assertEqual(got.heads["churn"].probability.probability, want.heads["churn"].probability.probability)
+
+    def test_errors_by_row(self):
+        rows = [self.rows[0], {"tenure": "twelve"}, {}, self.rows[1]]
+        results = self.client.score("churn", rows, errors="return")
+        self.assertEqual([r.error.code for r in results], [0, 3, 3, 0])
+        with self.assertRaises(scry.ItemErrors) as raised:
+            self.client.score("churn", rows)
+        self.assertEqual({i: e.reason for i, e in raised.exception.errors.items()}, {1: "FEATURE_TYPE", 2: "FEATURE_MISSING"})
+        self.assertAlmostEqual(raised.exception.answers[3].heads["churn"].probability.probability, PROBABILITIES[1], places=5)
+
+    def test_errors_of_calls(self):
+        for given, reason in ((dict(model="nothing"), "NOT_FOUND"), (dict(model="churn", heads=["x"]), "HEAD_UNKNOWN"),
+                              (dict(model="sentiment"), "MODEL_UNSUITABLE"), (dict(model="churn", version=7), "NOT_FOUND")):
+            with self.subTest(given), self.assertRaises(scry.Error) as raised:
+                self.client.score(data=self.rows, **given)
+            self.assertEqual(raised.exception.reason, reason)
+
+    def test_more_rows_than_a_call_takes(self):
+        results = self.client.score("churn", [{"tenure": i % 70} for i in range(12_000)])
+        self.assertEqual([r.index for r in results], list(range(12_000)))
+        self.assertEqual(len({r.heads["churn"].probability.probability for r in results[:70]}), 70)
+        self.assertEqual(results[0].heads["churn"], results[11_900].heads["churn"])
+
+
+class Frames(Served):
+    def test_columns(self):
+        answers = self.client.score("churn", self.frame, reasons=3)
+        self.assertEqual(list(answers.columns), [
+            "churn", "churn_predicted", "churn_raw_score", "churn_percentile", "churn_band", "churn_reason_1", "churn_contribution_1",
+            "churn_reason_2", "churn_contribution_2", "churn_reason_3", "churn_contribution_3", "prediction_id", "error"])
+        pd.testing.assert_index_equal(answers.index, self.frame.index)
+        np.testing.assert_allclose(answers.churn, PROBABILITIES, atol=1e-5)
+        self.assertEqual(list(answers.churn_band.cat.categories), ["low", "medium", "high", "very high"])
+        self.assertTrue(answers.churn_band.cat.ordered)
+        self.assertEqual(answers.churn_predicted.tolist(), (PROBABILITIES >= 0.34).tolist())
+        contributions = np.array(CHURN[0]["outputs"]["model.contributions"]["values"])
+        strongest = np.argsort(-abs(contributions))[:3]
+        features = list(self.rows[0])
+        self.assertEqual([answers[f"churn_reason_{i}"].iloc[0] for i in (1, 2, 3)], [features[i] for i in strongest])
+        np.testing.assert_allclose([answers[f"churn_contribution_{i}"].iloc[0] for i in (1, 2, 3)], contributions[strongest], atol=1e-5)
+        self.assertTrue(answers.error.isna().all())
+        self.assertEqual(answers.attrs["served_by"], ["churn@1"])
+        imputed = {w["field"]: w for w in answers.attrs["warnings"] if w["code"] == "FEATURE_IMPUTED"}
+        self.assertEqual(imputed['table.columns["gender"]']["rows"], [4, 5])
+        self.assertEqual(answers.prediction_id.nunique(), len(answers))
+
+    def test_dtypes_agree(self):
+        want = self.client.score("churn", self.frame)
+        texts = self.frame.select_dtypes(exclude="number").columns
+        for name, frame in (("categories", self.frame.astype({c: "category" for c in texts})),
+                            ("objects", self.frame.astype(object)),
+                            ("nullable", self.frame.convert_dtypes()),
+                            ("string", self.frame.astype({c: "string" for c in texts})),
+                            ("float32", self.frame.astype({"MonthlyCharges": "float32"}))):
+            with self.subTest(name):
+                got = self.client.score("churn", frame)
+                np.testing.assert_allclose(got.churn, want.churn, atol=1e-6)
+                self.assertEqual(got.churn_band.tolist(), want.churn_band.tolist())
+
+    def test_a_hundred_thousand_rows(self):
+        rng = np.random.default_rng(1)
+        n = 100_000
+        picked = rng.integers(0, 4, n)
+        big = self.frame.iloc[picked].reset_index(drop=True)
+        answers = self.client.score("churn", big)
+        self.assertEqual(len(answers), n)
+        np.testing.assert_allclose(answers.churn, PROBABILITIES[picked], atol=1e-5)
+        self.assertEqual(answers.prediction_id.nunique(), n)
+        self.assertGreaterEqual(len({i.rsplit("-", 1)[0] for i in answers.prediction_id}), 5)  # several messages
+
+    def test_errors_by_row(self):
+        frame = pd.concat([self.frame] * 5000, ignore_index=True).astype({"SeniorCitizen": float})
+        bad = [3, 20_001, 29_999]
+        frame.loc[bad, "SeniorCitizen"] = 0.5
+        frame.loc[7, "tenure"] = None
+        with self.assertRaises(scry.ItemErrors) as raised:
+            self.client.score("churn", frame)
+        self.assertEqual(sorted(raised.exception.errors), [3, 7, 20_001, 29_999])
+        self.assertEqual(raised.exception.errors[20_001].violations[0][0], 'table.columns["SeniorCitizen"]')
+        answers = self.client.score("churn", frame, errors="return")
+        self.assertEqual(answers.index[answers.churn.isna()].tolist(), [3, 7, 20_001, 29_999])
+        self.assertIn('table.columns["SeniorCitizen"]', answers.error[20_001])
+        self.assertIn("FEATURE_MISSING", answers.error[7])
+        self.assertTrue(answers.loc[bad, ["churn_band", "churn_predicted", "prediction_id"]].isna().all(axis=None))
+        np.testing.assert_allclose(answers.churn.drop([*bad, 7]), np.tile(PROBABILITIES, 5000)[[*set(range(30_000)) - {*bad, 7}]], atol=1e-5)
+
+    def test_a_column_of_the_wrong_type_fails_the_call(self):
+        with self.assertRaisesRegex(scry.Error, '"tenure" takes a whole number'):
+            self.client.score("churn", self.frame.assign(tenure="many"))
+        with self.assertRaisesRegex(scry.Error, '"tenure" is missing'):
+            self.client.score("churn", self.frame.drop(columns="tenure"))
+
+    def test_no_rows(self):
+        self.assertEqual(len(self.client.score("churn", self.frame.iloc[:0])), 0)
+
+    def test_asyncio(self):
+        async def run():
+            async with scry.aio.connect(daemon.address()) as client:
+                await client.wait_ready()
+                frames = await asyncio.gather(*[client.score("churn", self.frame) for _ in range(5)],
+                                              client.score("churn", pd.concat([self.frame] * 10_000)))
+                texts = await client.analyze_text(["Отлично!"])
+                images = await client.analyze_images([CAT])
+            for frame in frames:
+                np.testing.assert_allclose(frame.churn[:6], PROBABILITIES, atol=1e-5)
+            self.assertEqual((len(frames[-1]), texts[0].sentiment.polarity, images[0].info.width), (60_000, 1, 451))
+
+        asyncio.run(run())
+
+
+class Texts(Served):
+    def test_series(self):
+        texts = pd.Series(["Отличный чайник, всё понравилось!", "It broke after one day.", None], index=["a", "b", "c"])
+        answers = self.client.analyze_text(texts, features=["sentiment", "embedding"], errors="return")
+        self.assertEqual(answers.polarity.tolist()[:2], ["positive", "negative"])
+        np.testing.assert_allclose(answers[["positive", "neutral", "negative"]].sum(axis=1)[:2], 1, atol=1e-6)
+        self.assertAlmostEqual(float(np.linalg.norm(answers.embedding["a"])), 1, places=2)
+        self.assertIn("TEXT_EMPTY", answers.error["c"])
+        self.assertTrue(answers.loc["c", ["polarity", "score", "embedding"]].isna().all())
+        with self.assertRaises(scry.ItemErrors):
+            self.client.analyze_text(texts)
+
+    def test_list(self):
+        results = self.client.analyze_text(["good", b"caf\xe9"], ids=["x", "y"])
+        self.assertEqual([r.id for r in results], ["x", "y"])
+        self.assertEqual(len(results[1].warnings), 1)  # repaired
+        with self.assertRaisesRegex(ValueError, "sentiment, embedding"):
+            self.client.analyze_text(["good"], features=["mood"])
+        with self.assertRaises(TypeError):
+            self.client.analyze_text("good")
+
+
+class Images(Served):
+    def test_kinds(self):
+        picture = Image.open(CAT)
+        results = self.client.analyze_images([CAT, str(CAT), CAT.read_bytes(), picture], max_labels=3, heads=["imagenet"])
+        self.assertEqual([r.info.format for r in results], ["jpeg", "jpeg", "jpeg", "png"])
+        labels = [[label.name for label in r.labels[0].labels] for r in results]
+        self.assertEqual(labels[0], labels[2])
+        self.assertEqual((len(labels[0]), labels[0][0], labels[3][0]), (3, "Egyptian cat", "Egyptian cat"))
+
+    def test_errors(self):
+        with self.assertRaises(scry.ItemErrors) as raised:
+            self.client.analyze_images([CAT, b"no picture"])
+        self.assertEqual(raised.exception.errors[1].reason, "IMAGE_FORMAT")
+        with self.assertRaises(FileNotFoundError):
+            self.client.analyze_images(["nowhere.jpg"])
+
+
+class Store(Served):
+    def test_push(self):
+        first = self.client.push(daemon.ROOT / "models/churn", "pushed")
+        self.assertEqual((first.version, first.verification.samples), (1, len(CHURN)))
+        with self.assertRaisesRegex(scry.Error, "NO_ACTIVE_VERSION"):
+            self.client.score("pushed", self.frame)
+        again = self.client.push(daemon.ROOT / "models/churn", "pushed", activate=True)
+        self.assertEqual((again.version, again.digest), (1, first.digest))
+        np.testing.assert_allclose(self.client.score("pushed", self.frame).churn, PROBABILITIES, atol=1e-5)
+
+    def test_a_bad_bundle_is_refused(self):
+        with self.assertRaises(scry.Error) as raised:
+            self.client.push(daemon.ROOT / "client/python/tests/daemon.py", "bad")
+        self.assertEqual(raised.exception.reason, "BUNDLE_INVALID")
+        with self.assertRaises(FileNotFoundError):
+            self.client.push("/nowhere", "bad")
+
+    def test_fork(self):
+        """A client that was made before a fork, and is used first in the child."""
+        script = f"""
+import os, scry
+client = scry.connect({daemon.address()!r})
+if os.fork() == 0:
+    print(len(client.score("churn", [{{"tenure": 1}}])), flush=True)
+    os._exit(0)
+os.wait()
+"""
+        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.stdout, "1\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
