@@ -125,8 +125,8 @@ class Client:
 
     @overload
     def score(self, model: str, data: pd.DataFrame, *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
-              language: str = ..., actionable_only: bool = ..., options: scoring_pb2.ScoreOptions | None = ..., ids: None = ..., errors: str = ...,
-              timeout: float | None = ...) -> pd.DataFrame: ...
+              language: str = ..., actionable_only: bool = ..., options: scoring_pb2.ScoreOptions | None = ...,
+              ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
     @overload
     def score(self, model: str, data: Sequence[Any], *, version: str | int = ..., reasons: int = ..., heads: Sequence[str] = ...,
               language: str = ..., actionable_only: bool = ..., options: scoring_pb2.ScoreOptions | None = ...,
@@ -160,8 +160,9 @@ class Client:
         Rows that cannot be scored raise ItemErrors, which has the other answers too; with errors="return" they are told by
         the column error (the field error of a result) alone. A call that fails as a whole raises Error.
         """
-        return self._run(_calls.score(model, data, self._limits(), version=str(version), reasons=reasons, heads=heads,
-                                      language=language, actionable_only=actionable_only, options=options, ids=ids, errors=errors), timeout)
+        call = _calls.score(model, data, self._limits(), version=str(version), reasons=reasons, heads=heads, language=language,
+                            actionable_only=actionable_only, options=options, ids=ids, errors=errors)
+        return self._run(call, timeout)
 
     @overload
     def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,

@@ -16,8 +16,6 @@ from ._calls import MAX_MESSAGE
 # ends before the deadline.
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
-TLS = "bool | str | os.PathLike[str] | bytes | grpc.ChannelCredentials | None"
-
 
 def options(extra: Any) -> list[tuple[str, Any]]:
     return [

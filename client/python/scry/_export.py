@@ -101,6 +101,8 @@ def export(model: Any, X: pd.DataFrame, y: Any, directory: str | Path, *, event:
         raise TypeError(f"X is a {type(X).__name__}, want a DataFrame: its columns name the features")
     if not (is_classifier(model) or is_regressor(model)):
         raise TypeError(f"{type(model).__name__} is neither a classifier nor a regressor")
+    if is_classifier(model) and not hasattr(model, "predict_proba"):
+        raise TypeError(f"{type(model).__name__} gives no probabilities; put it into sklearn.calibration.CalibratedClassifierCV")
     kinds = {name: _kind(name, X[name]) for name in X.columns}
     rng = np.random.default_rng(seed)
     classes = list(model.classes_) if is_classifier(model) else []
@@ -254,7 +256,7 @@ def _find_graph(model: Any, X: pd.DataFrame, kinds: dict[str, str], answer: Any,
     rows = X.iloc[np.sort(rng.choice(len(X), min(CHECKED_ROWS, len(X)), replace=False))]
     want = answer(rows)
     missing = [name for name, kind in kinds.items() if kind == "STRING" and rows[name].isna().any()]
-    tried = []
+    tried: dict[str, str] = {}  # what was wrong, to the first way that had it
     for conversion, convert in _graph.candidates(model, kinds):
         try:
             converted, inputs = convert()
@@ -266,13 +268,14 @@ def _find_graph(model: Any, X: pd.DataFrame, kinds: dict[str, str], answer: Any,
             checked.difference = _difference(checked.run(rows), want)
             if checked.difference <= tolerance:
                 return checked
-            tried.append(f"{conversion}: {checked.difference:.2g} off")
+            tried.setdefault(f"{checked.difference:.2g} off", conversion)
         except Exception as e:  # whatever converter or runtime raise: the next way may do
-            tried.append(f"{conversion}: {type(e).__name__}: {str(e).strip().splitlines()[0] if str(e) else ''}"[:300])
+            tried.setdefault(f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0]}"[:300], conversion)
     hint = ""
     if hasattr(model, "steps") and getattr(model.steps[0][1], "sparse_output_", False) and hasattr(model.steps[-1][1], "get_booster"):
         hint = "\nXGBoost takes the zeros of a sparse matrix for missing values: train with ColumnTransformer(…, sparse_threshold=0)"
-    raise ValueError(f"no graph was found that is within {tolerance:g} of the model:\n  " + "\n  ".join(tried) + hint)
+    reasons = "".join(f"\n  {conversion}: {wrong}" for wrong, conversion in tried.items())
+    raise ValueError(f"no graph was found that is within {tolerance:g} of the model:{reasons}{hint}")
 
 
 def _find_markers(graph: _Checked, rows: pd.DataFrame, columns: list[str], want: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """The client for asyncio: scry.aio.connect. Its methods answer as those of scry.Client do.
 
-Rows are encoded and answers decoded on the event loop's own thread: a large DataFrame holds it up for as long as that
-takes (about a second for a million rows of twenty columns), so hand those to scry.Client in a thread.
+Rows are encoded and answers decoded on the event loop's own thread, which a large DataFrame holds up while that takes:
+hand those to a scry.Client by asyncio.to_thread.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ class Client:
                     ids: Sequence[str] | None = None, errors: str = "raise",
                     timeout: float | None = None) -> Any:
         """As scry.Client.score."""
-        return await self._run(_calls.score(model, data, await self._limits(), version=str(version), reasons=reasons, heads=heads,
-                                            language=language, actionable_only=actionable_only, options=options, ids=ids, errors=errors), timeout)
+        call = _calls.score(model, data, await self._limits(), version=str(version), reasons=reasons, heads=heads, language=language,
+                            actionable_only=actionable_only, options=options, ids=ids, errors=errors)
+        return await self._run(call, timeout)
 
     async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:

@@ -17,16 +17,17 @@ _state = {}
 def address():
     """The server's address; started at the first call, ended by its process id at the end of the run."""
     if "address" not in _state:
-        _start()
+        _state["address"] = start("--import", "models")
     return _state["address"]
 
 
-def _start():
+def start(*flags):
+    """Starts a server with a store of its own and returns its address."""
     folder = tempfile.TemporaryDirectory()
     log = Path(folder.name) / "log"
     with open(log, "w") as out:
-        process = subprocess.Popen([ROOT / "bin/scryd", "--store", f"{folder.name}/store", "--import", "models", "--grpc", "127.0.0.1:0",
-                                    "--admin", ""], cwd=ROOT, stderr=out)
+        process = subprocess.Popen([ROOT / "bin/scryd", "--store", f"{folder.name}/store", "--grpc", "127.0.0.1:0", "--admin", "", *flags],
+                                   cwd=ROOT, stderr=out)
 
     def stop():
         process.terminate()
@@ -38,8 +39,7 @@ def _start():
     while time.monotonic() < deadline:
         found = re.search(r"msg=serving grpc=([0-9.:]+)", log.read_text())
         if found:
-            _state["address"] = found[1]
-            return
+            return found[1]
         if process.poll() is not None:
             break
         time.sleep(0.1)

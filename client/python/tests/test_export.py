@@ -22,7 +22,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import scry
@@ -259,6 +260,9 @@ class Choices(unittest.TestCase):
             ("want a DataFrame", TypeError, dict(X=self.X.to_numpy())),
             ("is of type datetime64", TypeError, dict(X=self.X.assign(unused=pd.Timestamp(0)))),
             ("neither a classifier", TypeError, dict(model=StandardScaler())),
+            ("gives no probabilities", TypeError, dict(model=LinearSVC().fit([[0], [1]], [0, 1]))),
+            ("FunctionTransformer is not supported", ValueError, dict(
+                model=make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(self.X[["tenure"]], self.y), X=self.X[["tenure"]])),
             ("want auto", ValueError, dict(calibration="magic")),
             ("needs y with folds", ValueError, dict(calibration="platt", folds=0)),
         ):
@@ -293,6 +297,12 @@ class Choices(unittest.TestCase):
         self.assertAlmostEqual(exported.metrics["rate"], (self.y[300:] == "Yes").mean())
         points = yaml.safe_load((self.path / "bundle.yaml").read_text())["heads"]["churn"]["probability"]["calibration"]["points"]
         self.assertTrue(all(np.diff(points["scores"]) > 0))
+
+    def test_without_a_target(self):
+        exported = scry.export(self.model, self.X, None, self.path, event="Churn")
+        head = yaml.safe_load((self.path / "bundle.yaml").read_text())["heads"]["churn"]["probability"]
+        self.assertEqual((exported.metrics, exported.calibration, head["threshold"]), ({}, "none", 0.5))
+        np.testing.assert_allclose(head["quantiles"][50], np.median(self.model.predict_proba(self.X)[:, 1]), atol=1e-6)
 
     def test_the_model_is_not_changed(self):
         before = self.model.predict_proba(self.X)

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -209,6 +212,30 @@ class Store(Served):
         self.assertEqual(raised.exception.reason, "BUNDLE_INVALID")
         with self.assertRaises(FileNotFoundError):
             self.client.push("/nowhere", "bad")
+
+    @unittest.skipUnless(shutil.which("openssl"), "openssl is not installed")
+    def test_tls_and_token(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cert, key, token = (f"{folder}/{name}" for name in ("cert.pem", "key.pem", "token"))
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                            "-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                           check=True, stderr=subprocess.DEVNULL)
+            Path(token).write_text("s" * 40)
+            address = daemon.start("--tls-cert", cert, "--tls-key", key, "--admin-token-file", token).replace("127.0.0.1", "localhost")
+            for options, reason in ((dict(tls=cert), "TOKEN_REQUIRED"), (dict(tls=Path(cert).read_bytes(), token="s" * 40), "")):
+                with scry.connect(address, **options) as client:
+                    client.wait_ready(30)
+                    if reason:
+                        with self.assertRaises(scry.Error) as raised:
+                            client.push(daemon.ROOT / "models/churn", "churn")
+                        self.assertEqual(raised.exception.reason, reason)
+                    else:
+                        self.assertEqual(client.push(daemon.ROOT / "models/churn", "churn", activate=True).version, 1)
+                        np.testing.assert_allclose(client.score("churn", self.frame).churn, PROBABILITIES, atol=1e-5)
+            for options in (dict(), dict(tls=True)):  # plain text, and authorities that did not sign it
+                with scry.connect(address, **options) as client, self.assertRaises(scry.Error) as raised:
+                    client.score("churn", self.rows, timeout=2)
+                self.assertEqual(raised.exception.code.name, "UNAVAILABLE")
 
     def test_fork(self):
         """A client that was made before a fork, and is used first in the child."""
