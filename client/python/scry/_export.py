@@ -127,7 +127,8 @@ def export(model: Any, X: pd.DataFrame, y: Any, directory: str | Path, *, event:
     elif classes:
         spec = {"source": "model.scores", "classes": {"names": [str(c) for c in classes]}}
     else:
-        spec = {"source": "model.value", "value": {"unit": unit} if unit else {}}
+        population = answer(X) if unseen_rows is None else unseen_rows[0]
+        spec = {"source": "model.value", "value": {"unit": unit, "quantiles": _quantiles(population)}}
 
     samples = _samples(X[used], goldens, optional, unseen, rng)
     answers = answer(_typed(samples, X))
@@ -476,14 +477,13 @@ def _probability(exported: Exported, event: str, unseen: tuple[np.ndarray, np.nd
     elif calibration in ("platt", "isotonic"):
         raise ValueError(f"calibration={calibration!r} needs y with folds, or a holdout")
     exported.calibration, exported.threshold = chosen, 0.5 if threshold is None else threshold
-    quantiles = np.quantile(population, np.linspace(0, 1, 101))
     spec: dict[str, Any] = {"event": event}
     if chosen == "none":
         source, spec["raw_score"] = "model.probability", "model.log_odds"
     else:
         source, spec["calibration"] = "model.log_odds", calibrate.spec
     spec["threshold"] = exported.threshold
-    spec["quantiles"] = [round(float(q), 6) for q in quantiles]
+    spec["quantiles"] = _quantiles(population)
     if bands is None:
         ranges = {name: 0.0 if share == 0 else round(float(np.quantile(population, share)), 4) for name, share in BANDS}
     else:
@@ -494,6 +494,10 @@ def _probability(exported: Exported, event: str, unseen: tuple[np.ndarray, np.nd
             spec["bands"].append({"name": name, "min_probability": minimum})
             low = minimum
     return {"source": source, "probability": spec}
+
+
+def _quantiles(population: np.ndarray) -> list[float]:
+    return [round(float(q), 6) for q in np.quantile(population, np.linspace(0, 1, 101))]
 
 
 def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:

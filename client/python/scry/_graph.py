@@ -241,7 +241,8 @@ def _widen(node: onnx.NodeProto, thresholds: np.ndarray, missing_left: np.ndarra
                 raise NotImplementedError("skl2onnx gives the nodes of trees in another order than it did")
             attribute = helper.make_attribute("nodes_values_as_tensor", numpy_helper.from_array(thresholds))
         elif attribute.name in ("class_weights", "target_weights", "base_values"):
-            attribute = helper.make_attribute(f"{attribute.name}_as_tensor", numpy_helper.from_array(np.array(attribute.floats, np.float64)))
+            values = np.array(attribute.floats, np.float64)
+            attribute = helper.make_attribute(f"{attribute.name}_as_tensor", numpy_helper.from_array(values))
         kept.append(attribute)
     del node.attribute[:]
     node.attribute.extend(kept)
