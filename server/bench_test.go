@@ -192,6 +192,7 @@ func direct[Req, Resp any, PReq interface {
 	}
 	info := &grpc.UnaryServerInfo{FullMethod: method}
 	handler := func(ctx context.Context, req any) (any, error) { return call(ctx, req.(PReq)) }
+	prepared := func(ctx context.Context, req any) (any, error) { return s.server.unaryPrepare(ctx, req, info, handler) }
 	ctx, cancel := context.WithCancel(metadata.NewIncomingContext(context.Background(), metadata.Pairs("user-agent", "test")))
 	tb.Cleanup(cancel)
 	return func() {
@@ -199,7 +200,7 @@ func direct[Req, Resp any, PReq interface {
 		if err := proto.Unmarshal(message, req); err != nil {
 			tb.Error(err)
 		}
-		resp, err := s.server.unary(ctx, req, info, handler)
+		resp, err := s.server.unaryStatus(ctx, req, info, prepared)
 		if err != nil {
 			tb.Error(err)
 			return
@@ -296,7 +297,7 @@ func BenchmarkRefusal(b *testing.B) {
 			info := &grpc.UnaryServerInfo{FullMethod: inference.GRPCInferenceService_ModelInfer_FullMethodName}
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := s.server.unary(b.Context(), tinyRow(), info, func(context.Context, any) (any, error) { return nil, refusal })
+				_, err := s.server.unaryStatus(b.Context(), tinyRow(), info, func(context.Context, any) (any, error) { return nil, refusal })
 				if status.Code(err) != codes.ResourceExhausted {
 					b.Fatal(err)
 				}

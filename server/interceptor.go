@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -59,20 +62,39 @@ func (s *Server) noteMethods() {
 	}
 }
 
-// interceptors returns what every call passes. Each kind is one function that
-// does all: metrics, log, status mapping, recovery, authorisation, request
-// checks, deadline and tenant, outermost first. A chain of one interceptor
-// each took a fifth of a small call.
+// interceptors returns the chains that every call passes, outermost first:
+// metrics with log and status mapping, recovery, authorisation, and what
+// prepares the call: request checks, deadline and tenant.
 func (s *Server) interceptors() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream)}
+	onPanic := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
+		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		return failed(codes.Internal, "INTERNAL", "", "internal error; the server's log has more")
+	})
+	admin := selector.MatchFunc(func(_ context.Context, c interceptors.CallMeta) bool { return s.methods[c.FullMethod()].needsToken })
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(
+			s.unaryStatus,
+			recovery.UnaryServerInterceptor(onPanic),
+			selector.UnaryServerInterceptor(auth.UnaryServerInterceptor(s.authorize), admin),
+			s.unaryPrepare,
+		),
+		grpc.ChainStreamInterceptor(
+			s.streamStatus,
+			recovery.StreamServerInterceptor(onPanic),
+			selector.StreamServerInterceptor(auth.StreamServerInterceptor(s.authorize), admin),
+			s.streamPrepare,
+		),
+	}
 }
 
-// unary answers a call of one message.
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+// unaryStatus counts and logs a call and turns its error into a status. It does
+// what the library's interceptors for metrics and logs do, without looking up
+// labels and making fields for every call: those took a fifth of a small one.
+func (s *Server) unaryStatus(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	m, start := s.methods[info.FullMethod], time.Now()
 	m.metrics.started.Inc()
 	m.metrics.received.Inc()
-	resp, err := s.answer(ctx, m, req, start, next)
+	resp, err := next(ctx, req)
 	if err == nil {
 		m.metrics.sent.Inc()
 		s.ended(ctx, m, start, nil, false)
@@ -83,47 +105,12 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	return nil, answer
 }
 
-func (s *Server) answer(ctx context.Context, m *method, req any, now time.Time, next grpc.UnaryHandler) (resp any, err error) {
-	defer s.contain(&err)
-	ctx, cancel, err := s.prepare(ctx, m, req, now)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	return next(ctx, req)
-}
-
-// contain makes an error of a panic. It is to be deferred.
-func (s *Server) contain(err *error) {
-	if p := recover(); p != nil {
-		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		*err = failed(codes.Internal, "INTERNAL", "", "internal error; the server's log has more")
-	}
-}
-
-// stream answers a call of many messages.
-func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (s *Server) streamStatus(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	ctx, m, start := stream.Context(), s.methods[info.FullMethod], time.Now()
 	m.metrics.started.Inc()
-	err := s.finish(ctx, info.FullMethod, s.converse(srv, stream, m, info, next))
+	err := s.finish(ctx, info.FullMethod, next(srv, stream))
 	s.ended(ctx, m, start, err, false)
 	return err
-}
-
-func (s *Server) converse(srv any, stream grpc.ServerStream, m *method, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	defer s.contain(&err)
-	ctx, err := s.authorized(stream.Context(), m)
-	if err != nil {
-		return err
-	}
-	ctx = withTenant(ctx)
-	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		go s.endWatch(ctx, cancel)
-	}
-	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: m, validator: s.validator})
 }
 
 // ended counts a call and logs it, without payload. A call that was refused for
@@ -218,32 +205,33 @@ func (s *Server) authorize(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, callerKey{}, "admin"), nil
 }
 
-// authorized checks the token of a method that needs one.
-func (s *Server) authorized(ctx context.Context, m *method) (context.Context, error) {
-	if !m.needsToken {
-		return ctx, nil
-	}
-	return s.authorize(ctx)
-}
-
-// prepare authorises a call, checks the request against the contract, sets the
-// default deadline and notes the tenant.
-func (s *Server) prepare(ctx context.Context, m *method, req any, now time.Time) (context.Context, context.CancelFunc, error) {
-	ctx, err := s.authorized(ctx, m)
-	if err != nil {
-		return nil, nil, err
-	}
+// unaryPrepare checks the request against the contract, sets the default
+// deadline and notes the tenant.
+func (s *Server) unaryPrepare(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	m := s.methods[info.FullMethod]
 	if msg, ok := req.(proto.Message); ok && m.rules {
 		if err := s.validator.Validate(msg); err != nil {
-			return nil, nil, asValidation(err)
+			return nil, asValidation(err)
 		}
 	}
 	ctx = withTenant(ctx)
-	if m.loads {
-		return ctx, func() {}, nil
+	if !m.loads {
+		var cancel context.CancelFunc
+		ctx, cancel = s.withDeadline(ctx, time.Now())
+		defer cancel()
 	}
-	ctx, cancel := s.withDeadline(ctx, now)
-	return ctx, cancel, nil
+	return next(ctx, req)
+}
+
+func (s *Server) streamPrepare(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	ctx := withTenant(stream.Context())
+	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go s.endWatch(ctx, cancel)
+	}
+	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: s.methods[info.FullMethod], validator: s.validator})
 }
 
 // loadsVersion are the methods that load one before they answer.

@@ -233,7 +233,7 @@ func TestDefaultDeadline(t *testing.T) {
 		modelstorev1.ModelStoreService_ActivateVersion_FullMethodName: false,
 		modelstorev1.ModelStoreService_Rollback_FullMethodName:        false,
 	} {
-		_, err := s.unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
+		_, err := s.unaryPrepare(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
 			if _, has := ctx.Deadline(); has != want {
 				t.Errorf("%s: deadline %v, want %v", method, has, want)
 			}
@@ -367,7 +367,7 @@ func TestLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = s.unary(t.Context(), &scoringv1.ScoreRequest{Instances: []*scoringv1.Instance{{}}}, &grpc.UnaryServerInfo{FullMethod: method},
+		_, _ = s.unaryStatus(t.Context(), &scoringv1.ScoreRequest{Instances: []*scoringv1.Instance{{}}}, &grpc.UnaryServerInfo{FullMethod: method},
 			func(context.Context, any) (any, error) { return &scoringv1.ScoreResponse{}, c.err })
 		s.Stop(t.Context())
 		if got := out.String(); !strings.Contains(got, c.message) || c.message == "" && got != "" {
