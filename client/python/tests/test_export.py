@@ -219,6 +219,19 @@ class Manifest(Exported):
         manifest = yaml.safe_load((path / "bundle.yaml").read_text())
         self.assertEqual(manifest["row"]["background"], "background.jsonl")
 
+    def test_reasons_come_from_the_background(self):
+        """The additive model's largest term is the first reason."""
+        X = self.X[["tenure", "unused"]]
+        target = pd.Series(2.0 * X.tenure + X.unused, name="spend")
+        model = Ridge(alpha=1e-6).fit(X, target)
+        _, _, name = self.export(model, X, target, background=100, unit="EUR", folds=2)
+        answers = self.client.score(name, X[:50], reasons=1)
+        contributions = 2.0 * (X.tenure[:50] - X.tenure.mean())
+        clear = abs(contributions) > 10
+        self.assertTrue((answers.spend_reason_1[clear] == "tenure").all())
+        np.testing.assert_allclose(answers.spend_contribution_1[clear].astype(float), contributions[clear], atol=6)  # the rows' mean
+        self.assertTrue(answers.spend_percentile.between(0, 100).all())
+
     def test_the_same_model_gives_the_same_bytes(self):
         model = pipeline(HistGradientBoostingClassifier(max_iter=5)).fit(self.X, self.y)
         for folder in ("once", "twice"):

@@ -48,6 +48,12 @@ class Channels(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNELS_BGR: _ClassVar[Channels]
     CHANNELS_GRAY: _ClassVar[Channels]
 
+class InfinityPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INFINITY_POLICY_UNSPECIFIED: _ClassVar[InfinityPolicy]
+    INFINITY_POLICY_WARN: _ClassVar[InfinityPolicy]
+    INFINITY_POLICY_ERROR: _ClassVar[InfinityPolicy]
+
 class TimeEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TIME_ENCODING_UNSPECIFIED: _ClassVar[TimeEncoding]
@@ -98,6 +104,9 @@ CHANNELS_UNSPECIFIED: Channels
 CHANNELS_RGB: Channels
 CHANNELS_BGR: Channels
 CHANNELS_GRAY: Channels
+INFINITY_POLICY_UNSPECIFIED: InfinityPolicy
+INFINITY_POLICY_WARN: InfinityPolicy
+INFINITY_POLICY_ERROR: InfinityPolicy
 TIME_ENCODING_UNSPECIFIED: TimeEncoding
 TIME_ENCODING_SECONDS_SINCE_PREVIOUS: TimeEncoding
 TIME_ENCODING_SECONDS_TO_LAST: TimeEncoding
@@ -605,7 +614,7 @@ class FeatureGroup(_message.Message):
     def __init__(self, name: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input", "mask_input", "index", "rare_categories", "time")
+    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input", "mask_input", "index", "rare_categories", "time", "infinity")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -624,6 +633,7 @@ class Feature(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     RARE_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    INFINITY_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: FeatureType
     input: str
@@ -642,7 +652,8 @@ class Feature(_message.Message):
     index: CategoryIndex
     rare_categories: _containers.RepeatedScalarFieldContainer[str]
     time: TimeEncoding
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ..., mask_input: _Optional[str] = ..., index: _Optional[_Union[CategoryIndex, _Mapping]] = ..., rare_categories: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeEncoding, str]] = ...) -> None: ...
+    infinity: InfinityPolicy
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ..., mask_input: _Optional[str] = ..., index: _Optional[_Union[CategoryIndex, _Mapping]] = ..., rare_categories: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeEncoding, str]] = ..., infinity: _Optional[_Union[InfinityPolicy, str]] = ...) -> None: ...
 
 class CategoryIndex(_message.Message):
     __slots__ = ("first", "unknown")

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from scry.modelstore.v1 import modelstore_pb2 as scry_dot_modelstore_dot_v1_dot_modelstore__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscry/server/v1/server.proto\x12\x0escry.server.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#scry/modelstore/v1/modelstore.proto\"\x16\n\x14GetServerInfoRequest\"\x95\x04\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x16\n\x06\x63ommit\x18\x02 \x01(\tR\x06\x63ommit\x12\x1d\n\ngo_version\x18\x03 \x01(\tR\tgoVersion\x12/\n\x13onnxruntime_version\x18\x04 \x01(\tR\x12onnxruntimeVersion\x12\x1b\n\tmax_opset\x18\x05 \x01(\x05R\x08maxOpset\x12$\n\x0emax_ir_version\x18\x06 \x01(\x05R\x0cmaxIrVersion\x12)\n\x10operator_domains\x18\x07 \x03(\tR\x0foperatorDomains\x12\x39\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12.\n\x06limits\x18\t \x01(\x0b\x32\x16.scry.server.v1.LimitsR\x06limits\x12_\n\x0e\x64\x65\x66\x61ult_models\x18\n \x03(\x0b\x32\x38.scry.server.v1.GetServerInfoResponse.DefaultModelsEntryR\rdefaultModels\x1a@\n\x12\x44\x65\x66\x61ultModelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x87\x03\n\x06Limits\x12*\n\x11max_message_bytes\x18\x01 \x01(\x03R\x0fmaxMessageBytes\x12#\n\rmax_instances\x18\x02 \x01(\x05R\x0cmaxInstances\x12$\n\x0emax_table_rows\x18\x03 \x01(\x03R\x0cmaxTableRows\x12\x1b\n\tmax_texts\x18\x04 \x01(\x05R\x08maxTexts\x12$\n\x0emax_text_bytes\x18\x05 \x01(\x03R\x0cmaxTextBytes\x12\x1d\n\nmax_images\x18\x06 \x01(\x05R\tmaxImages\x12&\n\x0fmax_image_bytes\x18\x07 \x01(\x03R\rmaxImageBytes\x12(\n\x10max_image_pixels\x18\x08 \x01(\x03R\x0emaxImagePixels\x12(\n\x10max_upload_bytes\x18\t \x01(\x03R\x0emaxUploadBytes\x12(\n\x10max_upload_files\x18\n \x01(\x05R\x0emaxUploadFiles\"\x14\n\x12ListDevicesRequest\"G\n\x13ListDevicesResponse\x12\x30\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.scry.server.v1.DeviceR\x07\x64\x65vices\"\xd8\x01\n\x06\x44\x65vice\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12,\n\x12memory_total_bytes\x18\x04 \x01(\x03R\x10memoryTotalBytes\x12*\n\x11memory_free_bytes\x18\x05 \x01(\x03R\x0fmemoryFreeBytes\x12\x1c\n\tavailable\x18\x06 \x01(\x08R\tavailable\x12\x16\n\x06reason\x18\x07 \x01(\tR\x06reason\"\x1b\n\x19ListLoadedVersionsRequest\"W\n\x1aListLoadedVersionsResponse\x12\x39\n\x08versions\x18\x01 \x03(\x0b\x32\x1d.scry.server.v1.LoadedVersionR\x08versions\"\xd6\x02\n\rLoadedVersion\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n\x07version\x18\x02 \x01(\x03R\x07version\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.scry.modelstore.v1.LoadStateR\x05state\x12\x16\n\x06routed\x18\x04 \x01(\x08R\x06routed\x12\x37\n\tload_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08loadTime\x12\x33\n\x06graphs\x18\x06 \x03(\x0b\x32\x1b.scry.server.v1.LoadedGraphR\x06graphs\x12\x44\n\x0cverification\x18\x07 \x01(\x0b\x32 .scry.modelstore.v1.VerificationR\x0cverification\x12\x14\n\x05\x65rror\x18\x08 \x01(\tR\x05\x65rror\"\xe2\x02\n\x0bLoadedGraph\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x64\x65vice\x18\x02 \x01(\tR\x06\x64\x65vice\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x1c\n\tprecision\x18\x04 \x01(\tR\tprecision\x12\'\n\x0f\x66\x61llback_reason\x18\x05 \x01(\tR\x0e\x66\x61llbackReason\x12\x1f\n\x0bqueued_rows\x18\x06 \x01(\x03R\nqueuedRows\x12#\n\rcomputed_rows\x18\x07 \x01(\x03R\x0c\x63omputedRows\x12\x12\n\x04runs\x18\x08 \x01(\x03R\x04runs\x12\x1a\n\x08\x62\x61tching\x18\t \x01(\tR\x08\x62\x61tching\x12\x19\n\x08max_rows\x18\x0c \x01(\x05R\x07maxRows\x12\x33\n\x06inputs\x18\r \x03(\x0b\x32\x1b.scry.server.v1.LoadedInputR\x06inputs\"\xa5\x01\n\x0bLoadedInput\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08\x64\x61tatype\x18\x02 \x01(\tR\x08\x64\x61tatype\x12\x14\n\x05shape\x18\x03 \x03(\x03R\x05shape\x12(\n\rsequence_axis\x18\x04 \x01(\x05H\x00R\x0csequenceAxis\x88\x01\x01\x12\x14\n\x05limit\x18\x05 \x01(\x03R\x05limitB\x10\n\x0e_sequence_axis2\xb2\x02\n\rServerService\x12\\\n\rGetServerInfo\x12$.scry.server.v1.GetServerInfoRequest\x1a%.scry.server.v1.GetServerInfoResponse\x12V\n\x0bListDevices\x12\".scry.server.v1.ListDevicesRequest\x1a#.scry.server.v1.ListDevicesResponse\x12k\n\x12ListLoadedVersions\x12).scry.server.v1.ListLoadedVersionsRequest\x1a*.scry.server.v1.ListLoadedVersionsResponseB7Z5github.com/scry-ml/scry/proto/scry/server/v1;serverv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscry/server/v1/server.proto\x12\x0escry.server.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#scry/modelstore/v1/modelstore.proto\"\x16\n\x14GetServerInfoRequest\"\x95\x04\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x16\n\x06\x63ommit\x18\x02 \x01(\tR\x06\x63ommit\x12\x1d\n\ngo_version\x18\x03 \x01(\tR\tgoVersion\x12/\n\x13onnxruntime_version\x18\x04 \x01(\tR\x12onnxruntimeVersion\x12\x1b\n\tmax_opset\x18\x05 \x01(\x05R\x08maxOpset\x12$\n\x0emax_ir_version\x18\x06 \x01(\x05R\x0cmaxIrVersion\x12)\n\x10operator_domains\x18\x07 \x03(\tR\x0foperatorDomains\x12\x39\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12.\n\x06limits\x18\t \x01(\x0b\x32\x16.scry.server.v1.LimitsR\x06limits\x12_\n\x0e\x64\x65\x66\x61ult_models\x18\n \x03(\x0b\x32\x38.scry.server.v1.GetServerInfoResponse.DefaultModelsEntryR\rdefaultModels\x1a@\n\x12\x44\x65\x66\x61ultModelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x87\x03\n\x06Limits\x12*\n\x11max_message_bytes\x18\x01 \x01(\x03R\x0fmaxMessageBytes\x12#\n\rmax_instances\x18\x02 \x01(\x05R\x0cmaxInstances\x12$\n\x0emax_table_rows\x18\x03 \x01(\x03R\x0cmaxTableRows\x12\x1b\n\tmax_texts\x18\x04 \x01(\x05R\x08maxTexts\x12$\n\x0emax_text_bytes\x18\x05 \x01(\x03R\x0cmaxTextBytes\x12\x1d\n\nmax_images\x18\x06 \x01(\x05R\tmaxImages\x12&\n\x0fmax_image_bytes\x18\x07 \x01(\x03R\rmaxImageBytes\x12(\n\x10max_image_pixels\x18\x08 \x01(\x03R\x0emaxImagePixels\x12(\n\x10max_upload_bytes\x18\t \x01(\x03R\x0emaxUploadBytes\x12(\n\x10max_upload_files\x18\n \x01(\x05R\x0emaxUploadFiles\"\x14\n\x12ListDevicesRequest\"G\n\x13ListDevicesResponse\x12\x30\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.scry.server.v1.DeviceR\x07\x64\x65vices\"\xd8\x01\n\x06\x44\x65vice\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12,\n\x12memory_total_bytes\x18\x04 \x01(\x03R\x10memoryTotalBytes\x12*\n\x11memory_free_bytes\x18\x05 \x01(\x03R\x0fmemoryFreeBytes\x12\x1c\n\tavailable\x18\x06 \x01(\x08R\tavailable\x12\x16\n\x06reason\x18\x07 \x01(\tR\x06reason\"\x1b\n\x19ListLoadedVersionsRequest\"W\n\x1aListLoadedVersionsResponse\x12\x39\n\x08versions\x18\x01 \x03(\x0b\x32\x1d.scry.server.v1.LoadedVersionR\x08versions\"\xd6\x02\n\rLoadedVersion\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n\x07version\x18\x02 \x01(\x03R\x07version\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.scry.modelstore.v1.LoadStateR\x05state\x12\x16\n\x06routed\x18\x04 \x01(\x08R\x06routed\x12\x37\n\tload_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08loadTime\x12\x33\n\x06graphs\x18\x06 \x03(\x0b\x32\x1b.scry.server.v1.LoadedGraphR\x06graphs\x12\x44\n\x0cverification\x18\x07 \x01(\x0b\x32 .scry.modelstore.v1.VerificationR\x0cverification\x12\x14\n\x05\x65rror\x18\x08 \x01(\tR\x05\x65rror\"\x8c\x03\n\x0bLoadedGraph\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x64\x65vice\x18\x02 \x01(\tR\x06\x64\x65vice\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x1c\n\tprecision\x18\x04 \x01(\tR\tprecision\x12\'\n\x0f\x66\x61llback_reason\x18\x05 \x01(\tR\x0e\x66\x61llbackReason\x12\x1f\n\x0bqueued_rows\x18\x06 \x01(\x03R\nqueuedRows\x12#\n\rcomputed_rows\x18\x07 \x01(\x03R\x0c\x63omputedRows\x12\x12\n\x04runs\x18\x08 \x01(\x03R\x04runs\x12\x1a\n\x08\x62\x61tching\x18\t \x01(\tR\x08\x62\x61tching\x12(\n\x04plan\x18\n \x01(\x0b\x32\x14.scry.server.v1.PlanR\x04plan\x12\x19\n\x08max_rows\x18\x0c \x01(\x05R\x07maxRows\x12\x33\n\x06inputs\x18\r \x03(\x0b\x32\x1b.scry.server.v1.LoadedInputR\x06inputs\"\xa5\x01\n\x0bLoadedInput\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08\x64\x61tatype\x18\x02 \x01(\tR\x08\x64\x61tatype\x12\x14\n\x05shape\x18\x03 \x03(\x03R\x05shape\x12(\n\rsequence_axis\x18\x04 \x01(\x05H\x00R\x0csequenceAxis\x88\x01\x01\x12\x14\n\x05limit\x18\x05 \x01(\x03R\x05limitB\x10\n\x0e_sequence_axis\"\x86\x06\n\x04Plan\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06\x64\x65vice\x18\x02 \x01(\tR\x06\x64\x65vice\x12\x1c\n\tprecision\x18\x03 \x01(\tR\tprecision\x12\x18\n\x07threads\x18\x04 \x01(\x05R\x07threads\x12#\n\rparallel_runs\x18\x05 \x01(\x05R\x0cparallelRuns\x12\x19\n\x08max_rows\x18\x06 \x01(\x05R\x07maxRows\x12\x1b\n\tmax_cells\x18\x07 \x01(\x05R\x08maxCells\x12\x1b\n\trow_steps\x18\x08 \x03(\x05R\x08rowSteps\x12!\n\x0clength_steps\x18\t \x03(\x05R\x0blengthSteps\x12\x1d\n\nmax_length\x18\n \x01(\x05R\tmaxLength\x12\x1d\n\nnot_joined\x18\x0b \x01(\tR\tnotJoined\x12\x1d\n\nnot_padded\x18\x0c \x01(\tR\tnotPadded\x12(\n\x10items_per_second\x18\r \x01(\x01R\x0eitemsPerSecond\x12\x46\n\x11smallest_deadline\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationR\x10smallestDeadline\x12#\n\rtypical_items\x18\x0f \x01(\tR\x0ctypicalItems\x12-\n\x05\x63osts\x18\x10 \x03(\x0b\x32\x17.scry.server.v1.RunCostR\x05\x63osts\x12=\n\ncandidates\x18\x11 \x03(\x0b\x32\x1d.scry.server.v1.PlanCandidateR\ncandidates\x12=\n\x0cmeasure_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bmeasureTime\x12\x44\n\x10measure_duration\x18\x13 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0fmeasureDuration\x12\x12\n\x04note\x18\x14 \x01(\tR\x04note\"d\n\x07RunCost\x12\x12\n\x04rows\x18\x01 \x01(\x05R\x04rows\x12\x16\n\x06length\x18\x02 \x01(\x05R\x06length\x12-\n\x04time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04time\"\xb2\x02\n\rPlanCandidate\x12\x16\n\x06\x64\x65vice\x18\x01 \x01(\tR\x06\x64\x65vice\x12\x1c\n\tprecision\x18\x02 \x01(\tR\tprecision\x12\x18\n\x07threads\x18\x03 \x01(\x05R\x07threads\x12#\n\rparallel_runs\x18\x04 \x01(\x05R\x0cparallelRuns\x12(\n\x10items_per_second\x18\x05 \x01(\x01R\x0eitemsPerSecond\x12\x46\n\x11smallest_deadline\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10smallestDeadline\x12\x1e\n\ndifference\x18\x07 \x01(\x01R\ndifference\x12\x1a\n\x08rejected\x18\x08 \x01(\tR\x08rejected2\xb2\x02\n\rServerService\x12\\\n\rGetServerInfo\x12$.scry.server.v1.GetServerInfoRequest\x1a%.scry.server.v1.GetServerInfoResponse\x12V\n\x0bListDevices\x12\".scry.server.v1.ListDevicesRequest\x1a#.scry.server.v1.ListDevicesResponse\x12k\n\x12ListLoadedVersions\x12).scry.server.v1.ListLoadedVersionsRequest\x1a*.scry.server.v1.ListLoadedVersionsResponseB7Z5github.com/scry-ml/scry/proto/scry/server/v1;serverv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z5github.com/scry-ml/scry/proto/scry/server/v1;serverv1'
   _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=117
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=139
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=142
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=675
-  _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._serialized_start=611
-  _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._serialized_end=675
-  _globals['_LIMITS']._serialized_start=678
-  _globals['_LIMITS']._serialized_end=1069
-  _globals['_LISTDEVICESREQUEST']._serialized_start=1071
-  _globals['_LISTDEVICESREQUEST']._serialized_end=1091
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=1093
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=1164
-  _globals['_DEVICE']._serialized_start=1167
-  _globals['_DEVICE']._serialized_end=1383
-  _globals['_LISTLOADEDVERSIONSREQUEST']._serialized_start=1385
-  _globals['_LISTLOADEDVERSIONSREQUEST']._serialized_end=1412
-  _globals['_LISTLOADEDVERSIONSRESPONSE']._serialized_start=1414
-  _globals['_LISTLOADEDVERSIONSRESPONSE']._serialized_end=1501
-  _globals['_LOADEDVERSION']._serialized_start=1504
-  _globals['_LOADEDVERSION']._serialized_end=1846
-  _globals['_LOADEDGRAPH']._serialized_start=1849
-  _globals['_LOADEDGRAPH']._serialized_end=2203
-  _globals['_LOADEDINPUT']._serialized_start=2206
-  _globals['_LOADEDINPUT']._serialized_end=2371
-  _globals['_SERVERSERVICE']._serialized_start=2374
-  _globals['_SERVERSERVICE']._serialized_end=2680
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=149
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=171
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=174
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=707
+  _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._serialized_start=643
+  _globals['_GETSERVERINFORESPONSE_DEFAULTMODELSENTRY']._serialized_end=707
+  _globals['_LIMITS']._serialized_start=710
+  _globals['_LIMITS']._serialized_end=1101
+  _globals['_LISTDEVICESREQUEST']._serialized_start=1103
+  _globals['_LISTDEVICESREQUEST']._serialized_end=1123
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=1125
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=1196
+  _globals['_DEVICE']._serialized_start=1199
+  _globals['_DEVICE']._serialized_end=1415
+  _globals['_LISTLOADEDVERSIONSREQUEST']._serialized_start=1417
+  _globals['_LISTLOADEDVERSIONSREQUEST']._serialized_end=1444
+  _globals['_LISTLOADEDVERSIONSRESPONSE']._serialized_start=1446
+  _globals['_LISTLOADEDVERSIONSRESPONSE']._serialized_end=1533
+  _globals['_LOADEDVERSION']._serialized_start=1536
+  _globals['_LOADEDVERSION']._serialized_end=1878
+  _globals['_LOADEDGRAPH']._serialized_start=1881
+  _globals['_LOADEDGRAPH']._serialized_end=2277
+  _globals['_LOADEDINPUT']._serialized_start=2280
+  _globals['_LOADEDINPUT']._serialized_end=2445
+  _globals['_PLAN']._serialized_start=2448
+  _globals['_PLAN']._serialized_end=3222
+  _globals['_RUNCOST']._serialized_start=3224
+  _globals['_RUNCOST']._serialized_end=3324
+  _globals['_PLANCANDIDATE']._serialized_start=3327
+  _globals['_PLANCANDIDATE']._serialized_end=3633
+  _globals['_SERVERSERVICE']._serialized_start=3636
+  _globals['_SERVERSERVICE']._serialized_end=3942
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from scry.modelstore.v1 import modelstore_pb2 as _modelstore_pb2
 from google.protobuf.internal import containers as _containers
@@ -128,7 +129,7 @@ class LoadedVersion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[_modelstore_pb2.LoadState, str]] = ..., routed: bool = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., graphs: _Optional[_Iterable[_Union[LoadedGraph, _Mapping]]] = ..., verification: _Optional[_Union[_modelstore_pb2.Verification, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class LoadedGraph(_message.Message):
-    __slots__ = ("name", "device", "provider", "precision", "fallback_reason", "queued_rows", "computed_rows", "runs", "batching", "max_rows", "inputs")
+    __slots__ = ("name", "device", "provider", "precision", "fallback_reason", "queued_rows", "computed_rows", "runs", "batching", "plan", "max_rows", "inputs")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +139,7 @@ class LoadedGraph(_message.Message):
     COMPUTED_ROWS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     BATCHING_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     name: str
@@ -149,9 +151,10 @@ class LoadedGraph(_message.Message):
     computed_rows: int
     runs: int
     batching: str
+    plan: Plan
     max_rows: int
     inputs: _containers.RepeatedCompositeFieldContainer[LoadedInput]
-    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., queued_rows: _Optional[int] = ..., computed_rows: _Optional[int] = ..., runs: _Optional[int] = ..., batching: _Optional[str] = ..., max_rows: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[LoadedInput, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., queued_rows: _Optional[int] = ..., computed_rows: _Optional[int] = ..., runs: _Optional[int] = ..., batching: _Optional[str] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., max_rows: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[LoadedInput, _Mapping]]] = ...) -> None: ...
 
 class LoadedInput(_message.Message):
     __slots__ = ("name", "datatype", "shape", "sequence_axis", "limit")
@@ -166,3 +169,77 @@ class LoadedInput(_message.Message):
     sequence_axis: int
     limit: int
     def __init__(self, name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., sequence_axis: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class Plan(_message.Message):
+    __slots__ = ("source", "device", "precision", "threads", "parallel_runs", "max_rows", "max_cells", "row_steps", "length_steps", "max_length", "not_joined", "not_padded", "items_per_second", "smallest_deadline", "typical_items", "costs", "candidates", "measure_time", "measure_duration", "note")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_RUNS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CELLS_FIELD_NUMBER: _ClassVar[int]
+    ROW_STEPS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    NOT_JOINED_FIELD_NUMBER: _ClassVar[int]
+    NOT_PADDED_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SMALLEST_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    TYPICAL_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    COSTS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_DURATION_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    device: str
+    precision: str
+    threads: int
+    parallel_runs: int
+    max_rows: int
+    max_cells: int
+    row_steps: _containers.RepeatedScalarFieldContainer[int]
+    length_steps: _containers.RepeatedScalarFieldContainer[int]
+    max_length: int
+    not_joined: str
+    not_padded: str
+    items_per_second: float
+    smallest_deadline: _duration_pb2.Duration
+    typical_items: str
+    costs: _containers.RepeatedCompositeFieldContainer[RunCost]
+    candidates: _containers.RepeatedCompositeFieldContainer[PlanCandidate]
+    measure_time: _timestamp_pb2.Timestamp
+    measure_duration: _duration_pb2.Duration
+    note: str
+    def __init__(self, source: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., threads: _Optional[int] = ..., parallel_runs: _Optional[int] = ..., max_rows: _Optional[int] = ..., max_cells: _Optional[int] = ..., row_steps: _Optional[_Iterable[int]] = ..., length_steps: _Optional[_Iterable[int]] = ..., max_length: _Optional[int] = ..., not_joined: _Optional[str] = ..., not_padded: _Optional[str] = ..., items_per_second: _Optional[float] = ..., smallest_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., typical_items: _Optional[str] = ..., costs: _Optional[_Iterable[_Union[RunCost, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[PlanCandidate, _Mapping]]] = ..., measure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
+
+class RunCost(_message.Message):
+    __slots__ = ("rows", "length", "time")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    length: int
+    time: _duration_pb2.Duration
+    def __init__(self, rows: _Optional[int] = ..., length: _Optional[int] = ..., time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PlanCandidate(_message.Message):
+    __slots__ = ("device", "precision", "threads", "parallel_runs", "items_per_second", "smallest_deadline", "difference", "rejected")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_RUNS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SMALLEST_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    precision: str
+    threads: int
+    parallel_runs: int
+    items_per_second: float
+    smallest_deadline: _duration_pb2.Duration
+    difference: float
+    rejected: str
+    def __init__(self, device: _Optional[str] = ..., precision: _Optional[str] = ..., threads: _Optional[int] = ..., parallel_runs: _Optional[int] = ..., items_per_second: _Optional[float] = ..., smallest_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., difference: _Optional[float] = ..., rejected: _Optional[str] = ...) -> None: ...
