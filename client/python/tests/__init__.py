@@ -1,3 +1,3 @@
 import os
 
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # or gRPC tells of every connection that a test ends
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or gRPC tells of every connection that a test ends
