@@ -63,7 +63,8 @@ type Result struct {
 	Value, Base float64
 	// Contributions are the players' Shapley values.
 	Contributions []float64
-	// StandardErrors are what sampling leaves uncertain of each; 0 when exact.
+	// StandardErrors are what sampling leaves uncertain of each; 0 when exact. They
+	// are rather too large where the typical rows took one turn or none.
 	StandardErrors []float64
 }
 
@@ -244,8 +245,14 @@ func sample(g Game, o Options, pairs int) (*Results, error) {
 		return nil, err
 	}
 	out := g.results(len(rows), false)
+	// Several rounds of the typical rows are strata: what tells one typical row
+	// from another is no uncertainty then, only what tells one order from another.
+	strata := 1
+	if pairs >= 2*g.Others {
+		strata = g.Others
+	}
 	pair := make([]float64, g.Players)
-	squares := make([]float64, g.Players)
+	spread := make([]moments, strata*g.Players)
 	for k := range out.Outputs {
 		r := &out.Outputs[k]
 		value := func(row int) float64 { return values[row*g.Outputs+k] }
@@ -256,7 +263,7 @@ func sample(g Game, o Options, pairs int) (*Results, error) {
 				r.Base += value(at[other]) / float64(g.Others)
 			}
 		}
-		clear(squares)
+		clear(spread)
 		for i, w := range walks {
 			if i%2 == 0 {
 				clear(pair)
@@ -273,18 +280,33 @@ func sample(g Game, o Options, pairs int) (*Results, error) {
 			if i%2 == 0 {
 				continue
 			}
-			n := float64(i/2 + 1) // Welford's running mean and squares
+			stratum := w.other % strata
 			for p, x := range pair {
-				d := x - r.Contributions[p]
-				r.Contributions[p] += d / n
-				squares[p] += d * (x - r.Contributions[p])
+				spread[stratum*g.Players+p].add(x)
 			}
 		}
-		for p := range squares {
-			r.StandardErrors[p] = math.Sqrt(squares[p] / float64(pairs-1) / float64(pairs))
+		each := float64(pairs / strata)
+		for p := range g.Players {
+			variance := 0.0
+			for stratum := range strata {
+				m := &spread[stratum*g.Players+p]
+				r.Contributions[p] += m.mean / float64(strata)
+				variance += m.squares / (each - 1) / each
+			}
+			r.StandardErrors[p] = math.Sqrt(variance) / float64(strata)
 		}
 	}
 	return out, nil
+}
+
+// moments are a running mean and sum of squares (Welford, 1962).
+type moments struct{ n, mean, squares float64 }
+
+func (m *moments) add(x float64) {
+	m.n++
+	d := x - m.mean
+	m.mean += d / m.n
+	m.squares += d * (x - m.mean)
 }
 
 // evaluate asks for the outputs of rows.

@@ -54,11 +54,9 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	defer in.Close()
-	input := io.Reader(in)
-	if strings.HasSuffix(strings.ToLower(c.File), ".json") {
-		if input, err = oneLine(in); err != nil {
-			return err
-		}
+	input, err := jsonInput(c.File, in)
+	if err != nil {
+		return err
 	}
 	reader := newRowReader(row, c.ID, app.output.remark)
 	req := &scoringv1.ExplainRequest{
@@ -102,9 +100,12 @@ func explanations(ctx context.Context, server *client.Client, req *scoringv1.Exp
 	}
 }
 
-// oneLine makes an indented JSON object the one line that the reader of rows
-// takes. What is no single value is handed on as it is.
-func oneLine(in io.Reader) (io.Reader, error) {
+// jsonInput makes the indented JSON object of a .json file the one line that the
+// reader of rows takes. What is no single value is handed on as it is.
+func jsonInput(name string, in io.Reader) (io.Reader, error) {
+	if !strings.HasSuffix(strings.ToLower(name), ".json") {
+		return in, nil
+	}
 	const most = 64 << 20 // a message of gRPC holds no more
 	text, err := io.ReadAll(io.LimitReader(in, most))
 	if err != nil {

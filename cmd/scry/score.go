@@ -60,7 +60,11 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 			Horizon: int32(c.Horizon), Quantiles: c.Quantiles, Treatments: treatments,
 		},
 	}
-	results := server.StreamScore(ctx, req, reader.instances(in, format))
+	input, err := jsonInput(c.File, in)
+	if err != nil {
+		return err
+	}
+	results := server.StreamScore(ctx, req, reader.instances(input, format))
 	return c.print(app.output, version, in, req.GetOptions(), results, reader)
 }
 
