@@ -371,3 +371,20 @@ func TestBackgroundsThatCannotBeServed(t *testing.T) {
 		}
 	}
 }
+
+// TestCategoriesOfAMatrix wants categories as columns of a matrix of numbers.
+func TestCategoriesOfAMatrix(t *testing.T) {
+	g := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 2)}, []bundle.Value{value("y", tensor.Float32, -1)})
+	p, err := pipelinetest.Open(pipelinetest.Files(g, `row: {matrix_input: x, features: [{name: age, type: FEATURE_TYPE_FLOAT},
+  {name: plan, type: FEATURE_TYPE_STRING, categories: [basic, gold], index: {first: 5, unknown: -1}}]}`, nil), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, reports, err := p.Rows([]*structpb.Struct{row(t, `{"age": 30, "plan": "gold"}`), row(t, `{"age": 40, "plan": "iron"}`)})
+	if err != nil || reports[0].Err != nil || codesOf(reports[1].Warnings) != `unseen_category features["plan"]` {
+		t.Fatal(err, reports)
+	}
+	if got := show(p, item, "x"); got != "[30 6 40 -1]" {
+		t.Errorf("matrix %s", got)
+	}
+}
