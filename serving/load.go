@@ -204,7 +204,7 @@ func (l *loading) queue(ctx context.Context, name string, s gpu.Session, plan Pl
 		t.ids, t.longest = plan.WholeNumbers, plan.MaxLength
 	}
 	if !l.opts.Cold {
-		l.report(Progress{Stage: Warming, Message: "graph " + name + ": first runs"})
+		l.report(Progress{Stage: Loading, Message: "graph " + name + ": first runs"})
 		t.warm(ctx, s, &plan)
 	}
 	if ctx.Err() != nil {

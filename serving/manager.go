@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strconv"
@@ -84,7 +85,7 @@ type Manager struct {
 	responses map[string]*responses // of all versions of a model
 	closing   chan struct{}         // closed by Close
 	loads     sync.WaitGroup        // loads and frees, which outlive the call that began them
-	turns     chan struct{}         // held while a version loads: what is asked for at once need not fit into memory at once
+	turns     chan struct{}         // held while a version loads
 
 	mu     sync.Mutex // guards what follows
 	routes map[string]Route
@@ -149,8 +150,10 @@ func (d *devices) share(p gpu.Placement, slots int) (device *batch.Device, width
 	return d.byID[id], width
 }
 
-// loadsAtOnce is how many versions load at the same time.
-const loadsAtOnce = 2
+// loadsAtOnce is how many versions load at the same time: one, so that what is
+// measured has the processors, and what is asked for at once need not fit into
+// memory at once.
+const loadsAtOnce = 1
 
 // New makes a manager. Nothing is loaded before Start or a first call.
 func New(cfg Config) *Manager {
@@ -435,6 +438,8 @@ func (m *Manager) loadFiles(e *entry) (*Version, error) {
 			m.advance(e, p)
 		},
 	})
+	// What was read, compared and timed on the way can be as large as the weights.
+	debug.FreeOSMemory()
 	// Weights are in memory; the files are needed no more. Golden pictures and
 	// labels were read while loading.
 	if rerr := release(); rerr != nil && err == nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -44,26 +45,32 @@ func NewPlanner(dir, machine string) *Planner {
 }
 
 // quiet reports whether threads of this process get the processors when they
-// want them: each of as many as there are spins for a moment and looks at how
-// much of it it had.
+// want them. It asks a few times: a provider's threads spin on for a while after
+// a run.
 func quiet() bool {
-	const moment, share = 3 * time.Millisecond, 0.8
-	const thisThread = 1 // RUSAGE_THREAD
+	for range 5 {
+		if undisturbed() {
+			return true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
+}
+
+// undisturbed spins a thread for each processor for a moment and looks at how
+// much of it each had. The moment is long enough for the system to spread them.
+func undisturbed() bool {
+	const moment, share = 15 * time.Millisecond, 0.75
 	var all sync.WaitGroup
 	var disturbed atomic.Bool
 	for range processors() {
 		all.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			var before, after syscall.Rusage
-			start := time.Now()
-			err := syscall.Getrusage(thisThread, &before)
+			start, had := time.Now(), threadTime()
 			for time.Since(start) < moment {
 			}
-			if err != nil || syscall.Getrusage(thisThread, &after) != nil {
-				return
-			}
-			had := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+			had = threadTime() - had
 			if float64(had) < share*float64(time.Since(start)) {
 				disturbed.Store(true)
 			}
@@ -71,6 +78,16 @@ func quiet() bool {
 	}
 	all.Wait()
 	return !disturbed.Load()
+}
+
+// threadTime is the processor time of the calling thread. Getrusage tells it in
+// ticks of some milliseconds.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // kept is the content of a plan's file.
