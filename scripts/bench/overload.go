@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,60 +30,66 @@ const deadline = 250 * time.Millisecond
 // loads are multiples of the capacity, and what the goodput must be of the peak.
 var loads = []struct{ load, bound float64 }{{0.5, 0}, {0.8, 0}, {1, 0}, {2, 0.95}, {5, 0.9}, {10, 0.85}}
 
-// overload offers mixed texts at multiples of the capacity, the plan free.
+// overload offers mixed texts at multiples of the capacity, on the CPU provider
+// and with the plan free.
 func overload(ctx context.Context, cfg *config, out *report) error {
 	return withText(cfg, out, "overload", func(rt *gpu.Runtime) error {
-		d, to, err := textDaemon(ctx, cfg, rt, "")
-		if err != nil {
-			return err
-		}
-		defer d.stop()
-		defer to.close()
-		g, err := d.graph(ctx, "texts")
-		if err != nil {
-			return err
-		}
-		from := textSource("texts", lengthAt)
-		if _, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from); err != nil { // the queue learns its costs
-			return err
-		}
-		var rates, sums []float64
-		for range cfg.rounds {
-			o, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from)
-			if err != nil {
-				return err
-			}
-			rates, sums = append(rates, o.perSecond()), append(sums, o.tokensPerSecond(0))
-		}
-		capacity, tokens := median(rates), median(sums)
-		loads := loads
-		if cfg.short {
-			loads = loads[2:4]
-		}
-		peaks := make([]float64, cfg.rounds)
-		runs := make([]overloaded, len(loads))
-		for k := range cfg.rounds {
-			for i, l := range loads {
-				if err := runs[i].round(ctx, d, to, l.load*capacity, cfg, from); err != nil {
-					return fmt.Errorf("at %v times the capacity: %w", l.load, err)
-				}
-				peaks[k] = max(peaks[k], runs[i].goodput[k])
-			}
-		}
-		for i, l := range loads {
-			p := runs[i].point(l.load, l.load*capacity)
-			out.sweep = append(out.sweep, p)
-			if l.bound > 0 {
-				runs[i].lines(out, place(g), p, peaks, l.bound, tokens)
-			}
-		}
-		return d.uncached(ctx)
+		return errors.Join(overloadOn(ctx, cfg, out, rt, gpu.CPU), overloadOn(ctx, cfg, out, rt, ""))
 	})
+}
+func overloadOn(ctx context.Context, cfg *config, out *report, rt *gpu.Runtime, provider string) error {
+	d, to, err := textDaemon(ctx, cfg, rt, provider)
+	if err != nil {
+		return err
+	}
+	defer d.stop()
+	defer to.close()
+	g, err := d.graph(ctx, "texts")
+	if err != nil {
+		return err
+	}
+	from := textSource("texts", lengthAt)
+	if _, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from); err != nil { // the queue learns its costs
+		return err
+	}
+	var rates, sums []float64
+	for range cfg.rounds {
+		o, err := closed(ctx, to, 64, cfg.round, cfg.fresh(), from)
+		if err != nil {
+			return err
+		}
+		rates, sums = append(rates, o.perSecond()), append(sums, o.tokensPerSecond(0))
+	}
+	capacity, tokens := median(rates), median(sums)
+	loads := loads
+	if cfg.short {
+		loads = loads[2:4]
+	}
+	peaks, allowed := make([]float64, cfg.rounds), make([]float64, cfg.rounds)
+	runs := make([]overloaded, len(loads))
+	for k := range cfg.rounds {
+		for i, l := range loads {
+			if err := runs[i].round(ctx, d, to, l.load*capacity, cfg, from); err != nil {
+				return fmt.Errorf("at %v times the capacity: %w", l.load, err)
+			}
+			peaks[k] = max(peaks[k], runs[i].goodput[k])
+			allowed[k] = max(allowed[k], runs[i].allowed[k])
+		}
+	}
+	for i, l := range loads {
+		p := runs[i].point(l.load, l.load*capacity)
+		out.sweep = append(out.sweep, p)
+		if l.bound > 0 {
+			runs[i].lines(out, place(g), p, peaks, allowed, l.bound, tokens)
+		}
+	}
+	return d.uncached(ctx)
 }
 
 // overloaded gathers the rounds of one load.
 type overloaded struct {
 	goodput         []float64
+	allowed         []float64 // goodput, had the generator left all processors to the server
 	samples         []sample
 	cpu             []float64
 	atOnce, waiting histogram // refusals on the server
@@ -104,7 +112,9 @@ func (r *overloaded) round(ctx context.Context, d *daemon, to conns, perSecond f
 	r.waiting.add(before, after, "scry_refusal_seconds", `queued="true"`)
 	r.goodput = append(r.goodput, o.tokensPerSecond(deadline))
 	r.samples = append(r.samples, o.samples...)
-	r.cpu = append(r.cpu, o.cpu.Seconds()/o.round.Seconds())
+	share := o.cpu.Seconds() / o.round.Seconds()
+	r.cpu = append(r.cpu, share)
+	r.allowed = append(r.allowed, o.tokensPerSecond(deadline)/(1-share/float64(runtime.NumCPU())))
 	return nil
 }
 
@@ -135,14 +145,16 @@ func (r *overloaded) point(load, offered float64) point {
 	}
 }
 
-// lines reports the promises for one load.
-func (r *overloaded) lines(out *report, where string, p point, peaks []float64, bound, capacity float64) {
+// lines reports the promises for one load. The generator takes processors from
+// the server, the more the more it sends: the bound is on what is left without
+// that, and the figure as it was stands beside.
+func (r *overloaded) lines(out *report, where string, p point, peaks, allowed []float64, bound, capacity float64) {
 	work := fmt.Sprintf("overload, %v times the capacity", p.load)
 	out.add(line{
 		work: work, where: where, served: fmt.Sprintf("%.0f tokens/s in time", p.goodput),
-		beside: fmt.Sprintf("peak %.0f, capacity %.0f tokens/s", median(peaks), capacity),
-		times:  fmt.Sprintf("generator %.0f %% of one processor", 100*p.cpu),
-	}.least(over(r.goodput, peaks), bound))
+		beside: fmt.Sprintf("peak %.0f, capacity %.0f tokens/s, as they were %.2f", median(peaks), capacity, median(over(r.goodput, peaks))),
+		times:  fmt.Sprintf("generator %.0f %% of one processor, allowed for", 100*p.cpu),
+	}.least(over(r.allowed, allowed), bound))
 
 	parts, spread := r.quartiles()
 	out.add(line{

@@ -154,6 +154,8 @@ const page = "# Measurements\n\n" +
 	"- **overload**: Poisson arrivals of mixed texts at multiples of the capacity, deadline 250 ms counted from the scheduled\n" +
 	"  arrival. Goodput counts the tokens of texts answered in time; the peak is the best goodput of any load. Accepted are\n" +
 	"  the calls that were not refused, whether answered or expired. The shares refused include the expired.\n" +
+	"  The generator takes processors from the server, the more the more it sends; the ratio is of what is left without its\n" +
+	"  share, *as they were* without that allowance. What refusing costs the server is not allowed for.\n" +
 	"- **pictures**, **churn**, **sentiment**: the starter models by their own services, beside a bare session fed by the same\n" +
 	"  preprocessing, the best of a few batch sizes.\n" +
 	"- **crossed answers**: rows and short texts at the same time, each answer compared with a bare session's answer to that\n" +
