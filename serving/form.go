@@ -18,6 +18,9 @@ type form struct {
 	outputs []axes
 	// apart says why items are not joined; empty when they are.
 	apart string
+	// unpadded says why an item must not be padded; empty when nothing is known
+	// against it.
+	unpadded string
 	// whole says that axis 0 is no batch axis: an item is never cut or padded.
 	whole bool
 	// columns says that an item is rows of a table: no sequences, no pictures.
@@ -41,6 +44,9 @@ func newForm(name string, sig gpu.Signature, p *pipeline.Pipeline) (form, error)
 	f := form{
 		name: name, sig: sig, apart: apart(m, g), whole: noBatchAxis(m, g) != "", columns: true,
 		longest: int(b.Manifest.GetText().GetMaxLength()), tokens: tokenInput(b, name, sig), batching: m.GetBatching(),
+	}
+	if op := drift(m, g); op != "" {
+		f.unpadded = op + " makes an answer depend on its padding (allow_batch_drift accepts that)"
 	}
 	for _, v := range sig.Inputs {
 		port := m.GetInputs()[v.Name]
@@ -87,10 +93,19 @@ func apart(m *bundlev1.Graph, g *bundle.Graph) string {
 	if reason := noBatchAxis(m, g); reason != "" {
 		return reason
 	}
-	if op := g.Drift(); op != "" && !m.GetBatching().GetAllowBatchDrift() {
+	if op := drift(m, g); op != "" {
 		return op + " makes an answer depend on its neighbours (allow_batch_drift accepts that)"
 	}
 	return ""
+}
+
+// drift names the operator by which an answer depends on whatever else is in its
+// run, unless the manifest accepts that; empty when there is none.
+func drift(m *bundlev1.Graph, g *bundle.Graph) string {
+	if m.GetBatching().GetAllowBatchDrift() {
+		return ""
+	}
+	return g.Drift()
 }
 
 // noBatchAxis says why axis 0 of this graph's values is no batch axis; empty

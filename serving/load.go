@@ -198,7 +198,7 @@ func (l *loading) queue(ctx context.Context, name string, s gpu.Session, plan Pl
 	plan.Graph = name
 	t := newTrial(l.pipeline, f)
 	if plan.Source == ByRules {
-		plan.Apart, plan.MaxLength = f.apart, t.longest
+		plan.Apart, plan.Unpadded, plan.MaxLength = f.apart, f.unpadded, t.longest
 		plan.lay(f)
 	} else {
 		t.ids, t.longest = plan.WholeNumbers, plan.MaxLength

@@ -19,6 +19,7 @@ import (
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/gpu/gputest"
 	"github.com/scry-ml/scry/pipeline"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
 
@@ -636,6 +637,24 @@ func TestRunWithoutRoom(t *testing.T) {
 		}
 		if !errors.Is(a.Err, ErrNoRoom) || !errors.Is(a.Err, gpu.ErrOutOfMemory) || !strings.Contains(a.Err.Error(), "held by m@1 model (24)") {
 			t.Errorf("the item that does not fit: %v", a.Err)
+		}
+	}
+}
+
+// TestDriftIsNotPadded wants a graph whose answers depend on their padding to be
+// left unpadded also where each shape is compiled.
+func TestDriftIsNotPadded(t *testing.T) {
+	g := &bundle.Graph{Operators: map[bundle.Operator]int{{Type: "DynamicQuantizeLinear"}: 1}}
+	for _, accepted := range []bool{false, true} {
+		m := &bundlev1.Graph{Batching: &bundlev1.Batching{AllowBatchDrift: accepted}}
+		op := drift(m, g)
+		if (op == "") != accepted {
+			t.Errorf("with allow_batch_drift %v the operator is %q", accepted, op)
+		}
+		p := Plan{Provider: gpu.OpenVINO, Unpadded: op, MaxLength: 128}
+		p.lay(form{sequence: true, batching: m.GetBatching()})
+		if (len(p.LengthSteps) > 0) != accepted {
+			t.Errorf("with allow_batch_drift %v lengths are padded to %v", accepted, p.LengthSteps)
 		}
 	}
 }

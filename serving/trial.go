@@ -237,7 +237,7 @@ var sameAnswer = tolerance{absolute: 1e-4, relative: 1e-4, scaled: true}
 func (t *trial) joins(ctx context.Context, s gpu.Session, stated bool) (apart, unpadded string, err error) {
 	f := t.form
 	if f.apart != "" || f.batching.GetAllowBatchDrift() {
-		return f.apart, "", nil
+		return f.apart, f.unpadded, nil
 	}
 	g := &graph{form: f, session: s}
 	if !(stated && f.batching.GetMaxRows() > 1) {
