@@ -383,3 +383,63 @@ func TestRemarks(t *testing.T) {
 		}
 	}
 }
+
+// TestInferClasses holds that an event is taken where the classes' names say
+// which one it is, and only there.
+func TestInferClasses(t *testing.T) {
+	labels := func(names ...string) message {
+		a := message{}.str(1, "classlabels_strings")
+		for _, name := range names {
+			a = a.str(9, name)
+		}
+		return a
+	}
+	numbers := func(values ...uint64) message {
+		a := message{}.str(1, "classlabels_int64s")
+		for _, v := range values {
+			a = a.num(8, v)
+		}
+		return a
+	}
+	const text, number = 8, 7 // ONNX's element types
+	for name, c := range map[string]struct {
+		nodes  []message
+		label  uint64
+		column int32 // of the event; -1 = no event
+		names  string
+	}{
+		"yes":             {[]message{nodeOf("LinearClassifier", labels("No", "Yes"))}, text, 1, ""},
+		"yes comes first": {[]message{nodeOf("LinearClassifier", labels("YES", "no"))}, text, 0, ""},
+		"numbers":         {[]message{nodeOf("TreeEnsembleClassifier", numbers(0, 1))}, number, 1, ""},
+		"no words for it": {[]message{nodeOf("LinearClassifier", labels("Churned", "Retained"))}, text, -1, "Churned Retained"},
+		"three":           {[]message{nodeOf("LinearClassifier", labels("a", "b", "c"))}, text, -1, "a b c"},
+		"named elsewhere": {[]message{nodeOf("LinearClassifier", numbers(0, 1))}, text, -1, ""},
+		"two classifiers": {[]message{nodeOf("LinearClassifier", labels("No", "Yes")), nodeOf("LinearClassifier", labels("No", "Yes"))}, text, -1, ""},
+		"nameless":        {[]message{nodeOf("Softmax")}, number, -1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, columns := message{}, int64(2)
+			if name == "three" {
+				columns = 3
+			}
+			for _, n := range c.nodes {
+				g = g.bytes(1, n)
+			}
+			g = g.bytes(11, value("age", 1, -1, 1)).bytes(12, value("label", c.label, -1)).bytes(12, value("probabilities", 1, -1, columns))
+			b, err := Open(fstest.MapFS{"model.onnx": {Data: model(g)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			column := int32(-1)
+			if p := b.Manifest.GetHeads()["probability"].GetProbability(); p != nil {
+				column = p.GetColumn()
+			}
+			if column != c.column {
+				t.Errorf("the event is in column %d, want %d", column, c.column)
+			}
+			if got := strings.Join(b.Manifest.GetHeads()["classes"].GetClasses().GetNames(), " "); got != c.names {
+				t.Errorf("the classes are %q, want %q", got, c.names)
+			}
+		})
+	}
+}

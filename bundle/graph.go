@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
+	"strings"
 
 	"github.com/scry-ml/scry/tensor"
 )
@@ -22,6 +24,7 @@ const (
 	maxName      = 64 << 10
 	maxValueName = 1 << 10 // longer names of values are not followed
 	maxNestedLen = 64      // messages within messages
+	maxClasses   = 65536   // more are not named
 )
 
 // Graph is what scry must know of an ONNX file before ONNX Runtime sees it. It
@@ -40,6 +43,10 @@ type Graph struct {
 	Outputs []Value
 	// Operators counts the nodes by domain and type, nested graphs included.
 	Operators map[Operator]int
+	// Classes are the names that a classifier of ai.onnx.ml gives its classes, in
+	// the order of its probabilities; integers are written in decimals. nil when
+	// there is none, or several.
+	Classes []string
 	// ExternalData are the files that hold weights, as the graph names them.
 	ExternalData []string
 	// WeightBytes is the size of all initialisers, external ones included.
@@ -118,6 +125,8 @@ type graphReader struct {
 	functions map[Operator]map[Operator]bool
 	calls     map[Operator]bool // of the function being read
 	sawGraph  bool
+	// classifiers counts the nodes that name classes.
+	classifiers int
 	// Of the main graph: what Gather nodes pick from what, and values that hold
 	// the elements of others.
 	picks []pick
@@ -479,6 +488,7 @@ func (s *graphReader) node(f field, main bool) (bool, error) {
 	var op Operator
 	var in, out []string
 	axis := uint64(0)
+	var classes []string
 	done, err := s.sub(f, func(f field) (bool, error) {
 		switch f.number {
 		case 1, 2:
@@ -504,6 +514,15 @@ func (s *graphReader) node(f field, main bool) (bool, error) {
 					return s.str(f, &name)
 				case f.number == 3:
 					value = f.value
+				case f.number == 8 && strings.HasPrefix(name, "classlabels"):
+					return s.ints(f, func(v uint64) {
+						if len(classes) <= maxClasses {
+							classes = append(classes, strconv.FormatInt(int64(v), 10))
+						}
+					})
+				case f.number == 9 && strings.HasPrefix(name, "classlabels") && f.n <= maxValueName && len(classes) <= maxClasses:
+					classes = append(classes, "")
+					return s.str(f, &classes[len(classes)-1])
 				}
 				return s.attribute(f)
 			})
@@ -518,6 +537,12 @@ func (s *graphReader) node(f field, main bool) (bool, error) {
 		op.Domain = ""
 	}
 	s.graph.Operators[op]++
+	if len(classes) > 0 && len(classes) <= maxClasses {
+		s.classifiers++
+		if s.graph.Classes = classes; s.classifiers > 1 {
+			s.graph.Classes = nil // whose are the graph's?
+		}
+	}
 	switch op.Type {
 	case "Gather", "GatherBlockQuantized":
 		if len(in) == 2 && axis == 0 {
@@ -565,11 +590,7 @@ func (s *graphReader) weights(f field) (name string, rows int64, done bool, err 
 	done, err = s.sub(f, func(f field) (bool, error) {
 		switch f.number {
 		case 1:
-			if f.wire == wireVarint {
-				extent(f.value)
-				return false, nil
-			}
-			return s.packed(f, extent)
+			return s.ints(f, extent)
 		case 2:
 			elementType = int(f.value)
 		case 8:
@@ -613,6 +634,15 @@ func product(a int64, b uint64) int64 {
 }
 
 // packed reads packed varints.
+// ints reads a repeated integer, packed or not.
+func (s *graphReader) ints(f field, each func(uint64)) (bool, error) {
+	if f.wire == wireVarint {
+		each(f.value)
+		return false, nil
+	}
+	return s.packed(f, each)
+}
+
 func (s *graphReader) packed(f field, each func(uint64)) (bool, error) {
 	end := s.pos + f.n
 	for s.pos < end {

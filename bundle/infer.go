@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"sort"
+	"strconv"
 	"strings"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -260,13 +261,67 @@ func inferRow(m *bundlev1.Manifest, g *Graph) []Guess {
 	m.Preprocessing = &bundlev1.Manifest_Row{Row: row}
 	guesses := []Guess{{Field: "row.features", Why: "every input is one column"}}
 	for _, v := range g.Outputs {
-		if (v.Name == "probabilities" || v.Name == "output_probability") && v.DType.IsFloat() && len(v.Shape) == 2 && v.Shape[1] == 2 {
-			m.Heads = map[string]*bundlev1.Head{"probability": {
-				Source: Source{"model", v.Name}.String(),
-				Kind:   &bundlev1.Head_Probability{Probability: &bundlev1.Probability{Column: 1}},
-			}}
-			guesses = append(guesses, Guess{Field: "heads.probability", Why: fmt.Sprintf("%q has two columns; the second is taken for the event", path.Base(v.Name))})
+		if (v.Name == "probabilities" || v.Name == "output_probability") && v.DType.IsFloat() && len(v.Shape) == 2 {
+			guesses = append(guesses, inferClasses(m, g, v))
 		}
 	}
 	return guesses
+}
+
+// inferClasses makes a head of a classifier's probabilities: that of an event
+// where the classes' names leave no doubt which of two is one, else all classes
+// by name. Taking the wrong one would invert every answer.
+func inferClasses(m *bundlev1.Manifest, g *Graph, v Value) Guess {
+	names := classNames(g, int(v.Shape[1]))
+	switch event, known := eventOf(names); {
+	case known && v.Shape[1] == 2:
+		m.Heads = map[string]*bundlev1.Head{"probability": {
+			Source: Source{"model", v.Name}.String(),
+			Kind:   &bundlev1.Head_Probability{Probability: &bundlev1.Probability{Column: int32(event)}},
+		}}
+		return Guess{Field: "heads.probability", Why: fmt.Sprintf("of the classes %q and %q the event is %q", names[0], names[1], names[event])}
+	case names != nil:
+		m.Heads = map[string]*bundlev1.Head{"classes": {
+			Source: Source{"model", v.Name}.String(),
+			Kind:   &bundlev1.Head_Classes{Classes: &bundlev1.Classes{Names: names}},
+		}}
+		return Guess{Field: "heads.classes", Why: fmt.Sprintf("the graph names the classes %s; where one of two is an event, give its column in heads.…probability instead", strings.Join(names, ", "))}
+	}
+	return Guess{Field: "heads", Why: fmt.Sprintf("%q holds probabilities of classes that the graph does not name: none is made; write heads.…probability or heads.…classes", path.Base(v.Name))}
+}
+
+// classNames are the names of n classes in the order of their probabilities, nil
+// when the graph does not tell. A classifier that works with numbers says nothing
+// when the label that is answered is a text.
+func classNames(g *Graph, n int) []string {
+	if len(g.Classes) != n || n < 2 {
+		return nil
+	}
+	for _, name := range []string{"label", "output_label"} {
+		label, ok := g.Output(name)
+		if !ok {
+			continue
+		}
+		for _, c := range g.Classes {
+			if _, err := strconv.ParseInt(c, 10, 64); err == nil && label.DType == tensor.String {
+				return nil
+			}
+		}
+	}
+	return g.Classes
+}
+
+// eventOf returns which of two classes is the event, by names that say so.
+func eventOf(names []string) (int, bool) {
+	if len(names) != 2 {
+		return 0, false
+	}
+	for _, pair := range [][2]string{{"0", "1"}, {"no", "yes"}, {"false", "true"}} {
+		for i := range 2 {
+			if strings.EqualFold(names[1-i], pair[0]) && strings.EqualFold(names[i], pair[1]) {
+				return i, true
+			}
+		}
+	}
+	return 0, false
 }
