@@ -35,7 +35,7 @@ func (r *Runtime) Fingerprint() string {
 // vectorFlags are those of a CPU's flags on which the speed of kernels depends.
 func vectorFlags(flags string) string {
 	var out []string
-	for _, f := range strings.Fields(flags) {
+	for f := range strings.FieldsSeq(flags) {
 		for _, family := range []string{"avx", "amx", "fma", "f16c", "sse4", "asimd", "sve", "bf16", "i8mm"} {
 			if strings.HasPrefix(f, family) {
 				out = append(out, f)

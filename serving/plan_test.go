@@ -459,18 +459,19 @@ func TestTimeForChoosing(t *testing.T) {
 // sequences is the manifest of a graph that gives the meaning of axes and no
 // golden samples: nobody has shown that it is true.
 func sequences(inputs ...string) string {
-	text := "graphs: {model: {file: model.onnx, inputs: {"
+	var text strings.Builder
+	text.WriteString("graphs: {model: {file: model.onnx, inputs: {")
 	for i, name := range inputs {
 		if i > 0 {
-			text += ", "
+			text.WriteString(", ")
 		}
-		text += name + ": {sequence_axis: 1}"
+		text.WriteString(name + ": {sequence_axis: 1}")
 	}
-	text += "}"
+	text.WriteString("}")
 	if len(inputs) > 1 {
-		text += ", outputs: {y: {sequence_axis: 1}}"
+		text.WriteString(", outputs: {y: {sequence_axis: 1}}")
 	}
-	return text + "}}\n"
+	return text.String() + "}}\n"
 }
 
 // TestSafeByMeasurement loads graphs of which nothing is stated that golden
