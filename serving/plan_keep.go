@@ -23,7 +23,7 @@ import (
 )
 
 // planFormat is raised when a plan of an older program must not be used.
-const planFormat = 1
+const planFormat = 2
 
 // Planner measures plans, one at a time, and keeps them in a directory. It is
 // safe for concurrent use.

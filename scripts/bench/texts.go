@@ -11,8 +11,11 @@ import (
 	serverv1 "github.com/scry-ml/scry/proto/scry/server/v1"
 )
 
-// place names where a graph runs.
-func place(g *serverv1.LoadedGraph) string { return g.GetDevice() + " " + g.GetPrecision() }
+// place names where a graph runs, and how.
+func place(g *serverv1.LoadedGraph) string {
+	p := g.GetPlan()
+	return fmt.Sprintf("%s %s, %d × %d", g.GetDevice(), g.GetPrecision(), p.GetParallelRuns(), p.GetThreads())
+}
 
 // pushTexts makes MiniLM a model that runs on one provider, or with none on any.
 func (d *daemon) pushTexts(ctx context.Context, rt *gpu.Runtime, model, provider string) error {
