@@ -336,7 +336,7 @@ func (d *Device) next(now instant) *member {
 		if m.priority != priority || m.use(now) > least+d.drift(now, m.due) {
 			continue
 		}
-		if first == nil || cmp.Or(-compareBool(d.isShort(m.run), d.isShort(first.run)), cmp.Compare(m.due, first.due)) < 0 {
+		if first == nil || d.sooner(m, first) {
 			first = m
 		}
 	}
@@ -351,14 +351,13 @@ func (d *Device) drift(now, due instant) float64 {
 	return float64(drift) * float64(d.permits)
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
+// sooner tells which of two queues with like shares is first: a short run, then
+// the earlier deadline.
+func (d *Device) sooner(a, b *member) bool {
+	if short := d.isShort(a.run); short != d.isShort(b.run) {
+		return short
 	}
-	return -1
+	return a.due < b.due
 }
 
 // between returns a queue whose run will have ended when the one whose turn it
