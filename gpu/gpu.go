@@ -54,8 +54,8 @@ const (
 	BF16 Precision = "bf16" // 7-bit mantissa: OpenVINO on CPUs with AMX or AVX512-BF16
 )
 
-// rank orders precisions from exact to coarse; -1 for an unknown one.
-func (p Precision) rank() int {
+// Coarseness orders precisions from exact to coarse; -1 for an unknown one.
+func (p Precision) Coarseness() int {
 	if p == "" {
 		p = F32
 	}
@@ -67,7 +67,7 @@ func (p Precision) rank() int {
 func (d Device) Coarsest(admitted Precision) Precision {
 	best := F32
 	for _, p := range d.Precisions {
-		if p.rank() <= admitted.rank() && p.rank() > best.rank() {
+		if p.Coarseness() <= admitted.Coarseness() && p.Coarseness() > best.Coarseness() {
 			best = p
 		}
 	}

@@ -264,7 +264,7 @@ func (r *Runtime) Load(ctx context.Context, spec Spec) (Session, error) {
 	r.mu.Unlock()
 	defer r.loads.Done()
 
-	if spec.Precision.rank() < 0 {
+	if spec.Precision.Coarseness() < 0 {
 		return nil, fmt.Errorf("%w: there is no precision %q", ErrModel, spec.Precision)
 	}
 	file, err := readModelFile(spec.Path)

@@ -311,8 +311,8 @@ func (g *graph) close() error {
 	return g.session.Close()
 }
 
-// precisionName is how answers name a precision.
-func precisionName(p gpu.Precision) string {
+// PrecisionName is how answers name a precision, such as "fp32".
+func PrecisionName(p gpu.Precision) string {
 	switch p {
 	case gpu.TF32:
 		return "tf32"

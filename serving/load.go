@@ -177,7 +177,7 @@ func (l *loading) open(ctx context.Context, name string, plan Plan) (*graph, err
 	}
 	if got := s.Placement().Precision; got != plan.Precision {
 		_ = s.Close()
-		return nil, fmt.Errorf("%w: %s computes in %s", gpu.ErrNoDevice, plan.Device, precisionName(got))
+		return nil, fmt.Errorf("%w: %s computes in %s", gpu.ErrNoDevice, plan.Device, PrecisionName(got))
 	}
 	return l.queue(ctx, name, s, plan)
 }
@@ -254,7 +254,7 @@ func (l *loading) verify(ctx context.Context, v *Version) error {
 		if pinned := m.GetExecution().GetDevices(); len(pinned) > 0 && !slices.Contains(pinned, gpu.CPU) {
 			return err
 		}
-		reason := fmt.Sprintf("%s in %s: %v", g.place.Device, precisionName(g.place.Precision), err)
+		reason := fmt.Sprintf("%s in %s: %v", g.place.Device, PrecisionName(g.place.Precision), err)
 		if cerr := g.close(); cerr != nil {
 			return cerr
 		}
@@ -298,13 +298,13 @@ func (l *loading) golden(ctx context.Context, v *Version) error {
 			coarsest = g.place.Precision
 		}
 	}
-	v.verified = Verification{Precision: precisionName(coarsest)}
+	v.verified = Verification{Precision: PrecisionName(coarsest)}
 	if len(l.goldens) == 0 {
 		return nil
 	}
 	absolute, relative, admitted := l.bundle.Tolerance(precisionOf(coarsest))
 	if !admitted {
-		return fmt.Errorf("%w: the manifest states no tolerance for %s", ErrGolden, precisionName(coarsest))
+		return fmt.Errorf("%w: the manifest states no tolerance for %s", ErrGolden, PrecisionName(coarsest))
 	}
 	c := comparison{absolute: absolute, relative: relative, result: &v.verified}
 	for i, sample := range l.goldens {

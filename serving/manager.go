@@ -396,7 +396,7 @@ func (m *Manager) load(e *entry) {
 		return
 	}
 	e.version = v
-	log.Info("version loaded", "plan", v.main.plan.Source, "device", v.main.place.Device, "precision", precisionName(v.main.place.Precision),
+	log.Info("version loaded", "plan", v.main.plan.Source, "device", v.main.place.Device, "precision", PrecisionName(v.main.place.Precision),
 		"fallback", v.main.place.FallbackReason, "took", time.Since(start).Round(time.Millisecond))
 	m.advance(e, Progress{Stage: Ready, Fraction: 1})
 	if e.gone {

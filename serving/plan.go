@@ -259,7 +259,7 @@ func (r request) options() (out []option, rejected []Candidate) {
 		slices.Reverse(precisions) // coarse ones are faster
 		for _, precision := range precisions {
 			if precision != gpu.F32 && !r.admitted(precision) {
-				rejected = append(rejected, Candidate{Device: d.ID, Precision: precision, Rejected: "the manifest states no tolerance for " + precisionName(precision)})
+				rejected = append(rejected, Candidate{Device: d.ID, Precision: precision, Rejected: "the manifest states no tolerance for " + PrecisionName(precision)})
 				continue
 			}
 			for _, pair := range r.pairs(d) {
@@ -362,16 +362,11 @@ func choose(candidates []Candidate) int {
 			continue
 		}
 		b := candidates[best]
-		if cmp.Or(coarseness(c.Precision)-coarseness(b.Precision), cmp.Compare(c.Threads, b.Threads), cmp.Compare(c.Deadline, b.Deadline)) < 0 {
+		if cmp.Or(c.Precision.Coarseness()-b.Precision.Coarseness(), cmp.Compare(c.Threads, b.Threads), cmp.Compare(c.Deadline, b.Deadline)) < 0 {
 			best = i
 		}
 	}
 	return best
-}
-
-// coarseness orders precisions from exact to coarse.
-func coarseness(p gpu.Precision) int {
-	return slices.Index([]gpu.Precision{gpu.F32, gpu.TF32, gpu.BF16}, p)
 }
 
 // processors is how many threads run Go at once, and so how many runs there are
@@ -399,6 +394,3 @@ func (p *Plan) within(f *form, inputs []tensor.Tensor) error {
 	}
 	return nil
 }
-
-// PrecisionName is how answers name a precision, such as "fp32".
-func PrecisionName(p gpu.Precision) string { return precisionName(p) }

@@ -133,7 +133,7 @@ func (p *Plan) sound() bool {
 			return false
 		}
 	}
-	return p.Device != "" && coarseness(p.Precision) >= 0 && p.Runs > 0 && p.Threads >= 0 && p.MaxRows > 0 && p.MaxRows <= 1<<20 &&
+	return p.Device != "" && p.Precision.Coarseness() >= 0 && p.Runs > 0 && p.Threads >= 0 && p.MaxRows > 0 && p.MaxRows <= 1<<20 &&
 		p.MaxCells >= 0 && p.MaxLength >= 0 && ascending(p.RowSteps) && ascending(p.LengthSteps) && len(p.Costs) > 0
 }
 

@@ -60,7 +60,7 @@ func (l *loading) measure(ctx context.Context, v *Version, name string) (Plan, e
 			end = start.Add(l.opts.Planner.small)
 		}
 		for i, o := range options {
-			l.report(Progress{Stage: Loading, Message: fmt.Sprintf("graph %s: trying %s in %s, %d × %d threads", name, o.device.ID, precisionName(o.precision), o.runs, o.threads)})
+			l.report(Progress{Stage: Loading, Message: fmt.Sprintf("graph %s: trying %s in %s, %d × %d threads", name, o.device.ID, PrecisionName(o.precision), o.runs, o.threads)})
 			now := time.Now()
 			tried = append(tried, l.try(ctx, t, o, found, samples, now.Add(end.Sub(now)/time.Duration(len(options)-i))))
 			if ctx.Err() != nil {
@@ -208,7 +208,7 @@ func (l *loading) try(ctx context.Context, t *trial, o option, found Plan, sampl
 		}
 	}()
 	if got := s.Placement().Precision; got != o.precision {
-		c.Rejected = "it computes in " + precisionName(got)
+		c.Rejected = "it computes in " + PrecisionName(got)
 		return c
 	}
 	if c.Rejected = l.agrees(ctx, t, s, &plan, samples, &c.Difference); c.Rejected != "" {

@@ -101,7 +101,7 @@ func (v *Version) Graphs() []GraphStatus {
 		st := g.queue.Stats()
 		out = append(out, GraphStatus{
 			Name: g.name, Device: g.place.Device, Provider: g.place.Provider,
-			Precision: precisionName(g.place.Precision), Fallback: g.place.FallbackReason,
+			Precision: PrecisionName(g.place.Precision), Fallback: g.place.FallbackReason,
 			Threads: g.place.Threads, Slots: g.slots,
 			QueuedRows: int64(st.QueuedRows), ComputedRows: int64(st.Rows), Runs: int64(st.Runs),
 			RefusedFull: int64(st.RefusedFull), RefusedDeadline: int64(st.RefusedDeadline),

@@ -302,7 +302,7 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 		a.Outputs = pipeline.Outputs{Index: v.index, Values: values[i*len(v.index) : (i+1)*len(v.index)]}
 		a.Stats = pipeline.Stats{
 			Device: v.main.place.Device, Provider: v.main.place.Provider,
-			Precision: precisionName(v.main.place.Precision), Fallback: v.main.place.FallbackReason,
+			Precision: PrecisionName(v.main.place.Precision), Fallback: v.main.place.FallbackReason,
 		}
 		if len(items[i].Inputs) != v.inputs {
 			a.Err = fmt.Errorf("%w: %d tensors for %d inputs", gpu.ErrInput, len(items[i].Inputs), v.inputs)
