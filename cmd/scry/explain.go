@@ -41,13 +41,9 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	version, err := (&scoreCmd{Model: c.Model}).version(ctx, server)
+	version, row, err := rowModel(ctx, server, c.Model)
 	if err != nil {
 		return err
-	}
-	row := version.GetManifest().GetRow()
-	if row == nil {
-		return fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
 	}
 	in, format, err := app.output.open(ctx, c.File, c.Format)
 	if err != nil {

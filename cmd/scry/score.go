@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/scry-ml/scry/client"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 )
@@ -34,13 +35,9 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	version, err := c.version(ctx, server)
+	version, row, err := rowModel(ctx, server, c.Model)
 	if err != nil {
 		return err
-	}
-	row := version.GetManifest().GetRow()
-	if row == nil {
-		return fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
 	}
 	in, format, err := app.output.open(ctx, c.File, c.Format)
 	if err != nil {
@@ -86,20 +83,28 @@ func treatmentOptions(texts []string) ([]*scoringv1.TreatmentOption, error) {
 	return out, nil
 }
 
-// version finds the model's version and its manifest.
-func (c *scoreCmd) version(ctx context.Context, server *client.Client) (*modelstorev1.Version, error) {
-	ref := c.Model
+// rowModel finds the version that a reference names, or the server's default for
+// scoring, and what rows it takes.
+func rowModel(ctx context.Context, server *client.Client, ref modelRef) (*modelstorev1.Version, *bundlev1.Row, error) {
 	if ref.Model == "" {
 		info, err := server.ServerInfo(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if ref.Model = info.GetDefaultModels()["scoring"]; ref.Model == "" {
-			return nil, wrongUse("the server has no default model for scoring; name one with --model")
+			return nil, nil, wrongUse("the server has no default model for scoring; name one with --model")
 		}
 	}
 	r, err := server.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: ref.Model, Version: ref.Version})
-	return r.GetVersion(), err
+	if err != nil {
+		return nil, nil, err
+	}
+	version := r.GetVersion()
+	row := version.GetManifest().GetRow()
+	if row == nil {
+		return nil, nil, fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
+	}
+	return version, row, nil
 }
 
 // print writes the answers to the reader's rows as they come.
