@@ -157,8 +157,6 @@ func loadState(s serving.Stage) modelstorev1.LoadState {
 		return modelstorev1.LoadState_LOAD_STATE_LOADING
 	case serving.Checking:
 		return modelstorev1.LoadState_LOAD_STATE_CHECKING
-	case serving.Warming:
-		return modelstorev1.LoadState_LOAD_STATE_WARMING
 	case serving.Ready:
 		return modelstorev1.LoadState_LOAD_STATE_READY
 	case serving.Failed:

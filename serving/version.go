@@ -84,7 +84,6 @@ const (
 	Preparing Stage = iota + 1
 	Loading
 	Checking
-	Warming
 	Ready
 	Failed
 	Unloaded

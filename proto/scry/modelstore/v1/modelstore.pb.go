@@ -39,7 +39,8 @@ const (
 	LoadState_LOAD_STATE_LOADING LoadState = 2
 	// Its golden samples are run.
 	LoadState_LOAD_STATE_CHECKING LoadState = 3
-	// It runs on made-up inputs, so that the first call is fast.
+	// Not reported any more: runs on made-up inputs, so that the first call is fast,
+	// are part of LOADING.
 	LoadState_LOAD_STATE_WARMING LoadState = 4
 	// It answers.
 	LoadState_LOAD_STATE_READY LoadState = 5
