@@ -50,12 +50,6 @@ func (l *loading) place(ctx context.Context, v *Version, name string) (*graph, e
 		}
 		// The device has gone, or its memory is taken: what is best now?
 	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 	quiet := p.quiet()
 	plan, err := l.measure(ctx, v, name)
 	switch {

@@ -25,13 +25,12 @@ import (
 // planFormat is raised when a plan of an older program must not be used.
 const planFormat = 2
 
-// Planner measures plans, one at a time, and keeps them in a directory. It is
-// safe for concurrent use.
+// Planner measures plans and keeps them in a directory. Loads that share one
+// come one after another, as a Manager's do: two would disturb each other.
 type Planner struct {
 	dir     string
 	machine string
-	turn    chan struct{} // held while a plan is measured: two would disturb each other
-	quiet   func() bool   // whether the machine has nothing else to do
+	quiet   func() bool // whether the machine has nothing else to do
 	// How long a choice may take: of a graph of less than 1 MiB of weights, and of
 	// another.
 	small, large time.Duration
@@ -41,7 +40,7 @@ type Planner struct {
 // exist; empty means nowhere. machine is a text that differs where measured
 // figures no longer hold, such as gpu.Runtime.Fingerprint's.
 func NewPlanner(dir, machine string) *Planner {
-	return &Planner{dir: dir, machine: machine, turn: make(chan struct{}, 1), quiet: quiet, small: 50 * time.Millisecond, large: 15 * time.Second}
+	return &Planner{dir: dir, machine: machine, quiet: quiet, small: 50 * time.Millisecond, large: 15 * time.Second}
 }
 
 // quiet reports whether threads of this process get the processors when they
