@@ -93,7 +93,7 @@ func find(values []Value, name string) (Value, bool) {
 // content.
 func ReadGraph(r io.Reader) (*Graph, error) {
 	s := &graphReader{
-		in: bufio.NewReaderSize(r, 64<<10),
+		wireReader: wireReader{in: bufio.NewReaderSize(r, 64<<10)},
 		graph: &Graph{
 			Opsets:    map[string]int64{},
 			Operators: map[Operator]int{},
@@ -111,12 +111,9 @@ func ReadGraph(r io.Reader) (*Graph, error) {
 	return s.graph, nil
 }
 
-// graphReader walks the protobuf wire format of onnx.ModelProto. Reading the
-// wire by hand keeps weights out of memory, which no generated type can do.
+// graphReader walks an onnx.ModelProto.
 type graphReader struct {
-	in       *bufio.Reader
-	pos      int64
-	depth    int // messages
+	wireReader
 	nesting  int // graphs
 	nodes    int
 	graph    *Graph
@@ -141,158 +138,6 @@ type pick struct{ data, indices string }
 type alias struct {
 	of       string
 	reshaped bool
-}
-
-// The wire types of protobuf.
-const (
-	wireVarint = 0
-	wire64     = 1
-	wireBytes  = 2
-	wire32     = 5
-)
-
-func (s *graphReader) byte() (byte, error) {
-	b, err := s.in.ReadByte()
-	if err == nil {
-		s.pos++
-	}
-	return b, err
-}
-
-func (s *graphReader) varint() (uint64, error) {
-	var v uint64
-	for shift := uint(0); shift < 64; shift += 7 {
-		b, err := s.byte()
-		if err != nil {
-			return 0, err
-		}
-		v |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return v, nil
-		}
-	}
-	return 0, errors.New("not a protobuf message")
-}
-
-func (s *graphReader) skip(n int64) error {
-	for n > 0 {
-		step := min(n, 1<<30)
-		k, err := s.in.Discard(int(step))
-		s.pos += int64(k)
-		n -= int64(k)
-		if err != nil {
-			return io.ErrUnexpectedEOF
-		}
-	}
-	return nil
-}
-
-func (s *graphReader) text(n int64) (string, error) {
-	if n > maxName {
-		return "", fmt.Errorf("a name of %d bytes", n)
-	}
-	b := make([]byte, n)
-	k, err := io.ReadFull(s.in, b)
-	s.pos += int64(k)
-	return string(b), err
-}
-
-// field is one field of a message: a number or a length-delimited value of n
-// bytes that the handler must read or skip entirely.
-type field struct {
-	number int
-	wire   int
-	value  uint64 // varint
-	n      int64  // bytes
-}
-
-// message reads fields until end (exclusive position; -1 = end of file). The
-// handler reads a bytes field and returns true, or returns false to have it
-// skipped.
-func (s *graphReader) message(end int64, handle func(field) (bool, error)) error {
-	s.depth++
-	defer func() { s.depth-- }()
-	if s.depth > maxNestedLen {
-		return errors.New("nested too deeply")
-	}
-	for end < 0 || s.pos < end {
-		if end < 0 {
-			if _, err := s.in.Peek(1); err == io.EOF {
-				return nil
-			}
-		}
-		key, err := s.varint()
-		if err != nil {
-			return err
-		}
-		f := field{number: int(key >> 3), wire: int(key & 7)}
-		if f.number == 0 {
-			return errors.New("not a protobuf message")
-		}
-		switch f.wire {
-		case wireVarint:
-			if f.value, err = s.varint(); err != nil {
-				return err
-			}
-			if _, err = handle(f); err != nil {
-				return err
-			}
-		case wire64:
-			if err = s.skip(8); err != nil {
-				return err
-			}
-		case wire32:
-			if err = s.skip(4); err != nil {
-				return err
-			}
-		case wireBytes:
-			n, err := s.varint()
-			if err != nil {
-				return err
-			}
-			f.n = int64(n)
-			if f.n < 0 || (end >= 0 && f.n > end-s.pos) {
-				return errors.New("a field is longer than its message")
-			}
-			stop := s.pos + f.n
-			done, err := handle(f)
-			if err != nil {
-				return err
-			}
-			if !done {
-				if err := s.skip(f.n); err != nil {
-					return err
-				}
-			}
-			if s.pos != stop {
-				return errors.New("a field does not end where it should")
-			}
-		default:
-			return errors.New("not a protobuf message")
-		}
-	}
-	if s.pos != end {
-		return errors.New("a message does not end where it should")
-	}
-	return nil
-}
-
-// str reads a bytes field as a string.
-func (s *graphReader) str(f field, to *string) (bool, error) {
-	if f.wire != wireBytes {
-		return false, errors.New("not an ONNX model")
-	}
-	var err error
-	*to, err = s.text(f.n)
-	return true, err
-}
-
-// sub reads a bytes field as a message.
-func (s *graphReader) sub(f field, handle func(field) (bool, error)) (bool, error) {
-	if f.wire != wireBytes {
-		return false, errors.New("not an ONNX model")
-	}
-	return true, s.message(s.pos+f.n, handle)
 }
 
 func (s *graphReader) model() error {
@@ -631,28 +476,6 @@ func product(a int64, b uint64) int64 {
 		return 1 << 60
 	}
 	return a * int64(b)
-}
-
-// packed reads packed varints.
-// ints reads a repeated integer, packed or not.
-func (s *graphReader) ints(f field, each func(uint64)) (bool, error) {
-	if f.wire == wireVarint {
-		each(f.value)
-		return false, nil
-	}
-	return s.packed(f, each)
-}
-
-func (s *graphReader) packed(f field, each func(uint64)) (bool, error) {
-	end := s.pos + f.n
-	for s.pos < end {
-		v, err := s.varint()
-		if err != nil {
-			return true, err
-		}
-		each(v)
-	}
-	return true, nil
 }
 
 func (s *graphReader) value(f field) (Value, bool, error) {
