@@ -150,7 +150,7 @@ func powers(high int) (out []int) {
 
 // lengthSteps are multiples of 8 up to 64, of 16 up to 128, then coarser ones,
 // never more than the model has positions for: steps of 32 cost texts of a median
-// of 24 tokens a third of the rate (docs/gpu.md).
+// of 24 tokens a third of a prototype's rate (docs/gpu.md).
 func lengthSteps(longest int) (out []int) {
 	for s := 8; s < longest; {
 		out = append(out, s)
