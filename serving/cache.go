@@ -18,14 +18,16 @@ import (
 // responses keeps what graphs of one model's versions answered.
 type responses = cache.Cache[[]tensor.Tensor]
 
+// question is an item on its way through the cache.
+type question struct {
+	item   int // place among the call's
+	key    cache.Key
+	flight *cache.Flight[[]tensor.Tensor]
+}
+
 // cached answers items from the responses kept, from runs under way for others
 // who asked the same, and else by runs, as do does.
 func (g *graph) cached(ctx context.Context, call batch.Call, inputs [][]tensor.Tensor) []batch.Result[[]tensor.Tensor] {
-	type question struct {
-		item   int
-		key    cache.Key
-		flight *cache.Flight[[]tensor.Tensor]
-	}
 	start := time.Now()
 	asker := cache.Asker{Priority: call.Priority}
 	asker.Deadline, _ = ctx.Deadline()
@@ -49,41 +51,7 @@ func (g *graph) cached(ctx context.Context, call batch.Call, inputs [][]tensor.T
 			}
 		}
 		// Ours come first, so that no two calls wait for each other.
-		func() {
-			ended := 0
-			defer func() { // a panic must not leave anybody waiting
-				for _, q := range ours[ended:] {
-					if q.flight != nil {
-						g.responses.End(q.flight, nil, 0, cache.ErrAgain)
-					}
-				}
-			}()
-			if len(ours) == 0 {
-				return
-			}
-			run := make([][]tensor.Tensor, len(ours))
-			for k, q := range ours {
-				run[k] = inputs[q.item]
-			}
-			for k, r := range g.compute(ctx, call, run) {
-				q := ours[k]
-				results[q.item] = r
-				ended++
-				if q.flight == nil {
-					continue
-				}
-				var mine []tensor.Tensor
-				switch {
-				case r.Err == nil:
-					// A copy: what the run gave is a part of its batch, and the
-					// caller's from here on.
-					mine = clone(r.Value)
-				case !itemsFault(r.Err):
-					r.Err = cache.ErrAgain // the deadline or the place in the queue was ours
-				}
-				g.responses.End(q.flight, mine, size(mine), r.Err)
-			}
-		}()
+		g.lead(ctx, call, ours, inputs, results)
 		open = open[:0]
 		for _, q := range theirs {
 			switch value, err := q.flight.Wait(ctx); {
@@ -98,6 +66,44 @@ func (g *graph) cached(ctx context.Context, call batch.Call, inputs [][]tensor.T
 		}
 	}
 	return results
+}
+
+// lead runs the items of questions and tells the answers to all who wait for
+// them.
+func (g *graph) lead(ctx context.Context, call batch.Call, questions []question, inputs [][]tensor.Tensor, results []batch.Result[[]tensor.Tensor]) {
+	if len(questions) == 0 {
+		return
+	}
+	ended := 0
+	defer func() { // a panic must not leave anybody waiting
+		for _, q := range questions[ended:] {
+			if q.flight != nil {
+				g.responses.End(q.flight, nil, 0, cache.ErrAgain)
+			}
+		}
+	}()
+	run := make([][]tensor.Tensor, len(questions))
+	for k, q := range questions {
+		run[k] = inputs[q.item]
+	}
+	for k, r := range g.compute(ctx, call, run) {
+		q := questions[k]
+		results[q.item] = r
+		ended++
+		if q.flight == nil {
+			continue
+		}
+		var mine []tensor.Tensor
+		switch {
+		case r.Err == nil:
+			// A copy: what the run gave is a part of its batch, and the caller's
+			// from here on.
+			mine = clone(r.Value)
+		case !itemsFault(r.Err):
+			r.Err = cache.ErrAgain // the deadline or the place in the queue was ours
+		}
+		g.responses.End(q.flight, mine, size(mine), r.Err)
+	}
 }
 
 // kept answers an item with a response that others share.
