@@ -338,7 +338,7 @@ func (v *Version) Admit(ctx context.Context, rows int, cost int64) error {
 		return nil
 	}
 	it := batch.Item[[]tensor.Tensor]{Rows: 1}
-	if slices.ContainsFunc(g.inputs, func(a axes) bool { return a.sequence >= 0 }) {
+	if g.sequence {
 		it.Length = int(max(cost/int64(rows), 1))
 	}
 	if g.maxCost > 0 {
