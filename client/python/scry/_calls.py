@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from . import _values
 from ._errors import Error, ItemErrors, from_status
 from .imageanalysis.v1 import imageanalysis_pb2, imageanalysis_pb2_grpc
-from .scoring.v1 import scoring_pb2, scoring_pb2_grpc
+from .scoring.v1 import instance_pb2, scoring_pb2, scoring_pb2_grpc
 from .sentiment.v1 import sentiment_pb2, sentiment_pb2_grpc
 from .server.v1 import server_pb2
 
@@ -82,7 +82,7 @@ def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reason
         raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
     rows = list(data)
     names = _names(ids, len(rows))
-    instances = (scoring_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
+    instances = (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
     return Call(scoring_pb2_grpc.ScoringServiceStub, "Score",
                 (request(instances=part) for part in _parts(instances, lim.max_instances, room)),
                 lambda responses: _items(responses, errors))

@@ -639,7 +639,9 @@ type Manifest struct {
 	// Which parts of a payload may be kept, and for how long. Nothing by default.
 	Retention *Retention `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`
 	// Where the model comes from.
-	Lineage       *Lineage `protobuf:"bytes,12,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	Lineage *Lineage `protobuf:"bytes,12,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	// What RecommendItems, ChooseAction and ChooseSendTime choose from.
+	Catalogue     *Catalogue `protobuf:"bytes,13,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -767,6 +769,13 @@ func (x *Manifest) GetRetention() *Retention {
 func (x *Manifest) GetLineage() *Lineage {
 	if x != nil {
 		return x.Lineage
+	}
+	return nil
+}
+
+func (x *Manifest) GetCatalogue() *Catalogue {
+	if x != nil {
+		return x.Catalogue
 	}
 	return nil
 }
@@ -4254,7 +4263,7 @@ var File_scry_bundle_v1_bundle_proto protoreflect.FileDescriptor
 
 const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x06\n" +
+	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escry/bundle/v1/catalogue.proto\"\x96\a\n" +
 	"\bManifest\x12*\n" +
 	"\vdescription\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12\"\n" +
 	"\alicense\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\alicense\x12d\n" +
@@ -4268,7 +4277,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06limits\x18\n" +
 	" \x01(\v2\x16.scry.bundle.v1.LimitsR\x06limits\x127\n" +
 	"\tretention\x18\v \x01(\v2\x19.scry.bundle.v1.RetentionR\tretention\x121\n" +
-	"\alineage\x18\f \x01(\v2\x17.scry.bundle.v1.LineageR\alineage\x1aP\n" +
+	"\alineage\x18\f \x01(\v2\x17.scry.bundle.v1.LineageR\alineage\x127\n" +
+	"\tcatalogue\x18\r \x01(\v2\x19.scry.bundle.v1.CatalogueR\tcatalogue\x1aP\n" +
 	"\vGraphsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.scry.bundle.v1.GraphR\x05value:\x028\x01\x1aN\n" +
@@ -4728,10 +4738,11 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	nil,                           // 63: scry.bundle.v1.Golden.OutputsEntry
 	nil,                           // 64: scry.bundle.v1.Tensors.InputsEntry
 	nil,                           // 65: scry.bundle.v1.Lineage.MetricsEntry
-	(*durationpb.Duration)(nil),   // 66: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 67: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 68: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 69: google.protobuf.Timestamp
+	(*Catalogue)(nil),             // 66: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 67: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 68: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 69: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 70: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	54, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
@@ -4744,78 +4755,79 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	51, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
 	52, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
 	53, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	56, // 10: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	57, // 11: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
-	13, // 12: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
-	14, // 13: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
-	66, // 14: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	58, // 15: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	17, // 16: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	24, // 17: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	28, // 18: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	29, // 19: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	37, // 20: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	38, // 21: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	30, // 22: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
-	34, // 23: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
-	36, // 24: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	18, // 25: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	21, // 26: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	22, // 27: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	19, // 28: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	20, // 29: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	23, // 30: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	59, // 31: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	25, // 32: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	26, // 33: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	27, // 34: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	22, // 35: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	0,  // 36: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	0,  // 37: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	31, // 38: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	32, // 39: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	33, // 40: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	60, // 41: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	61, // 42: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	35, // 43: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	62, // 44: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	66, // 45: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	0,  // 46: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 47: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	41, // 48: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	3,  // 49: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	4,  // 50: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	1,  // 51: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	2,  // 52: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	44, // 53: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	43, // 54: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	7,  // 55: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	67, // 56: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	8,  // 57: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	44, // 58: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	45, // 59: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	6,  // 60: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	5,  // 61: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	47, // 62: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	9,  // 63: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	68, // 64: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	49, // 65: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	63, // 66: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	64, // 67: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	66, // 68: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	65, // 69: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	69, // 70: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	11, // 71: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	16, // 72: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	12, // 73: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	12, // 74: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	50, // 75: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	50, // 76: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	66, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	56, // 11: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	57, // 12: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	13, // 13: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
+	14, // 14: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
+	67, // 15: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	58, // 16: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	17, // 17: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	24, // 18: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	28, // 19: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	29, // 20: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	37, // 21: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	38, // 22: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	30, // 23: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	34, // 24: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	36, // 25: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	18, // 26: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	21, // 27: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	22, // 28: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	19, // 29: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	20, // 30: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	23, // 31: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	59, // 32: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	25, // 33: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	26, // 34: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	27, // 35: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	22, // 36: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	0,  // 37: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	0,  // 38: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	31, // 39: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	32, // 40: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	33, // 41: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	60, // 42: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	61, // 43: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	35, // 44: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	62, // 45: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	67, // 46: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	0,  // 47: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 48: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	41, // 49: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	3,  // 50: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	4,  // 51: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	1,  // 52: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	2,  // 53: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	44, // 54: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	43, // 55: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	7,  // 56: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	68, // 57: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	8,  // 58: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	44, // 59: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	45, // 60: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	6,  // 61: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	5,  // 62: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	47, // 63: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	9,  // 64: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	69, // 65: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	49, // 66: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	63, // 67: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	64, // 68: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	67, // 69: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	65, // 70: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	70, // 71: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	11, // 72: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	16, // 73: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	12, // 74: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	12, // 75: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	50, // 76: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	50, // 77: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -4823,6 +4835,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 	if File_scry_bundle_v1_bundle_proto != nil {
 		return
 	}
+	file_scry_bundle_v1_catalogue_proto_init()
 	file_scry_bundle_v1_bundle_proto_msgTypes[0].OneofWrappers = []any{
 		(*Manifest_Text)(nil),
 		(*Manifest_Image)(nil),

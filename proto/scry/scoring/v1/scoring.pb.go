@@ -15,7 +15,6 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
-	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -167,62 +166,6 @@ func (x *ScoreRequest) GetOptions() *ScoreOptions {
 	return nil
 }
 
-// Instance is one row: {"id": "c1", "features": {"tenure": 12}}.
-type Instance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's own name of the row, echoed.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Values by feature name. null and absent mean missing. Times are RFC 3339
-	// strings. Integers beyond 2^53 and infinities need a table.
-	Features      *structpb.Struct `protobuf:"bytes,2,opt,name=features,proto3" json:"features,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Instance) Reset() {
-	*x = Instance{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Instance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Instance) ProtoMessage() {}
-
-func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Instance.ProtoReflect.Descriptor instead.
-func (*Instance) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Instance) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Instance) GetFeatures() *structpb.Struct {
-	if x != nil {
-		return x.Features
-	}
-	return nil
-}
-
 // Table holds rows as columns.
 type Table struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -238,7 +181,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[2]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +193,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[2]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +206,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{2}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Table) GetIds() []string {
@@ -311,7 +254,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[3]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +266,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[3]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +279,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{3}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Column) GetName() string {
@@ -455,7 +398,7 @@ type Doubles struct {
 
 func (x *Doubles) Reset() {
 	*x = Doubles{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[4]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +410,7 @@ func (x *Doubles) String() string {
 func (*Doubles) ProtoMessage() {}
 
 func (x *Doubles) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[4]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +423,7 @@ func (x *Doubles) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubles.ProtoReflect.Descriptor instead.
 func (*Doubles) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{4}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Doubles) GetValues() []float64 {
@@ -501,7 +444,7 @@ type Int64S struct {
 
 func (x *Int64S) Reset() {
 	*x = Int64S{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[5]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +456,7 @@ func (x *Int64S) String() string {
 func (*Int64S) ProtoMessage() {}
 
 func (x *Int64S) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[5]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +469,7 @@ func (x *Int64S) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Int64S.ProtoReflect.Descriptor instead.
 func (*Int64S) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{5}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Int64S) GetValues() []int64 {
@@ -547,7 +490,7 @@ type Bools struct {
 
 func (x *Bools) Reset() {
 	*x = Bools{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[6]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +502,7 @@ func (x *Bools) String() string {
 func (*Bools) ProtoMessage() {}
 
 func (x *Bools) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[6]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +515,7 @@ func (x *Bools) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bools.ProtoReflect.Descriptor instead.
 func (*Bools) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{6}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Bools) GetValues() []bool {
@@ -595,7 +538,7 @@ type Strings struct {
 
 func (x *Strings) Reset() {
 	*x = Strings{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[7]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +550,7 @@ func (x *Strings) String() string {
 func (*Strings) ProtoMessage() {}
 
 func (x *Strings) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[7]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +563,7 @@ func (x *Strings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Strings.ProtoReflect.Descriptor instead.
 func (*Strings) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{7}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Strings) GetDictionary() []string {
@@ -651,7 +594,7 @@ type Sequences struct {
 
 func (x *Sequences) Reset() {
 	*x = Sequences{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[8]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +606,7 @@ func (x *Sequences) String() string {
 func (*Sequences) ProtoMessage() {}
 
 func (x *Sequences) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[8]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +619,7 @@ func (x *Sequences) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sequences.ProtoReflect.Descriptor instead.
 func (*Sequences) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{8}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Sequences) GetOffsets() []uint32 {
@@ -720,7 +663,7 @@ type ScoreOptions struct {
 
 func (x *ScoreOptions) Reset() {
 	*x = ScoreOptions{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[9]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +675,7 @@ func (x *ScoreOptions) String() string {
 func (*ScoreOptions) ProtoMessage() {}
 
 func (x *ScoreOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[9]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +688,7 @@ func (x *ScoreOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreOptions.ProtoReflect.Descriptor instead.
 func (*ScoreOptions) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{9}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ScoreOptions) GetHeads() []string {
@@ -812,7 +755,7 @@ type TreatmentOption struct {
 
 func (x *TreatmentOption) Reset() {
 	*x = TreatmentOption{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +767,7 @@ func (x *TreatmentOption) String() string {
 func (*TreatmentOption) ProtoMessage() {}
 
 func (x *TreatmentOption) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +780,7 @@ func (x *TreatmentOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreatmentOption.ProtoReflect.Descriptor instead.
 func (*TreatmentOption) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{10}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TreatmentOption) GetName() string {
@@ -874,7 +817,7 @@ type ScoreResponse struct {
 
 func (x *ScoreResponse) Reset() {
 	*x = ScoreResponse{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +829,7 @@ func (x *ScoreResponse) String() string {
 func (*ScoreResponse) ProtoMessage() {}
 
 func (x *ScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +842,7 @@ func (x *ScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreResponse.ProtoReflect.Descriptor instead.
 func (*ScoreResponse) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{11}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScoreResponse) GetResults() []*ScoreResult {
@@ -940,7 +883,7 @@ type ScoreResult struct {
 
 func (x *ScoreResult) Reset() {
 	*x = ScoreResult{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +895,7 @@ func (x *ScoreResult) String() string {
 func (*ScoreResult) ProtoMessage() {}
 
 func (x *ScoreResult) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +908,7 @@ func (x *ScoreResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreResult.ProtoReflect.Descriptor instead.
 func (*ScoreResult) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{12}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScoreResult) GetId() string {
@@ -1038,7 +981,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +993,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1006,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{13}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Head) GetKind() isHead_Kind {
@@ -1215,7 +1158,7 @@ type Probability struct {
 
 func (x *Probability) Reset() {
 	*x = Probability{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1170,7 @@ func (x *Probability) String() string {
 func (*Probability) ProtoMessage() {}
 
 func (x *Probability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1183,7 @@ func (x *Probability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probability.ProtoReflect.Descriptor instead.
 func (*Probability) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{14}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Probability) GetEvent() string {
@@ -1319,7 +1262,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1274,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1287,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{15}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reason) GetFeature() string {
@@ -1407,7 +1350,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1362,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1375,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{16}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Value) GetValue() float64 {
@@ -1499,7 +1442,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1454,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1467,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{17}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Interval) GetLower() float64 {
@@ -1559,7 +1502,7 @@ type Classes struct {
 
 func (x *Classes) Reset() {
 	*x = Classes{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1514,7 @@ func (x *Classes) String() string {
 func (*Classes) ProtoMessage() {}
 
 func (x *Classes) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1527,7 @@ func (x *Classes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classes.ProtoReflect.Descriptor instead.
 func (*Classes) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{18}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Classes) GetClasses() []*ClassProbability {
@@ -1607,7 +1550,7 @@ type ClassProbability struct {
 
 func (x *ClassProbability) Reset() {
 	*x = ClassProbability{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1562,7 @@ func (x *ClassProbability) String() string {
 func (*ClassProbability) ProtoMessage() {}
 
 func (x *ClassProbability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1575,7 @@ func (x *ClassProbability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassProbability.ProtoReflect.Descriptor instead.
 func (*ClassProbability) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{19}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClassProbability) GetName() string {
@@ -1660,7 +1603,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1615,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1628,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{20}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Embedding) GetValues() []float32 {
@@ -1721,7 +1664,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1676,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1689,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{21}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Segment) GetName() string {
@@ -1818,7 +1761,7 @@ type Cell struct {
 
 func (x *Cell) Reset() {
 	*x = Cell{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1773,7 @@ func (x *Cell) String() string {
 func (*Cell) ProtoMessage() {}
 
 func (x *Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1786,7 @@ func (x *Cell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cell.ProtoReflect.Descriptor instead.
 func (*Cell) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{22}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Cell) GetRow() int32 {
@@ -1879,7 +1822,7 @@ type SegmentAlternative struct {
 
 func (x *SegmentAlternative) Reset() {
 	*x = SegmentAlternative{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1834,7 @@ func (x *SegmentAlternative) String() string {
 func (*SegmentAlternative) ProtoMessage() {}
 
 func (x *SegmentAlternative) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +1847,7 @@ func (x *SegmentAlternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentAlternative.ProtoReflect.Descriptor instead.
 func (*SegmentAlternative) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{23}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SegmentAlternative) GetName() string {
@@ -1962,7 +1905,7 @@ type Uplift struct {
 
 func (x *Uplift) Reset() {
 	*x = Uplift{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +1917,7 @@ func (x *Uplift) String() string {
 func (*Uplift) ProtoMessage() {}
 
 func (x *Uplift) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +1930,7 @@ func (x *Uplift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplift.ProtoReflect.Descriptor instead.
 func (*Uplift) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{24}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Uplift) GetBest() string {
@@ -2046,7 +1989,7 @@ type TreatmentEffect struct {
 
 func (x *TreatmentEffect) Reset() {
 	*x = TreatmentEffect{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2001,7 @@ func (x *TreatmentEffect) String() string {
 func (*TreatmentEffect) ProtoMessage() {}
 
 func (x *TreatmentEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2014,7 @@ func (x *TreatmentEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreatmentEffect.ProtoReflect.Descriptor instead.
 func (*TreatmentEffect) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{25}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TreatmentEffect) GetName() string {
@@ -2133,7 +2076,7 @@ type Forecast struct {
 
 func (x *Forecast) Reset() {
 	*x = Forecast{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2088,7 @@ func (x *Forecast) String() string {
 func (*Forecast) ProtoMessage() {}
 
 func (x *Forecast) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2101,7 @@ func (x *Forecast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forecast.ProtoReflect.Descriptor instead.
 func (*Forecast) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{26}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Forecast) GetPoints() []*ForecastPoint {
@@ -2202,7 +2145,7 @@ type ForecastPoint struct {
 
 func (x *ForecastPoint) Reset() {
 	*x = ForecastPoint{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2157,7 @@ func (x *ForecastPoint) String() string {
 func (*ForecastPoint) ProtoMessage() {}
 
 func (x *ForecastPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2170,7 @@ func (x *ForecastPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForecastPoint.ProtoReflect.Descriptor instead.
 func (*ForecastPoint) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{27}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ForecastPoint) GetValue() float64 {
@@ -2269,7 +2212,7 @@ type TableResult struct {
 
 func (x *TableResult) Reset() {
 	*x = TableResult{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2224,7 @@ func (x *TableResult) String() string {
 func (*TableResult) ProtoMessage() {}
 
 func (x *TableResult) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2237,7 @@ func (x *TableResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableResult.ProtoReflect.Descriptor instead.
 func (*TableResult) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{28}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TableResult) GetRows() int64 {
@@ -2366,7 +2309,7 @@ type RowError struct {
 
 func (x *RowError) Reset() {
 	*x = RowError{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2321,7 @@ func (x *RowError) String() string {
 func (*RowError) ProtoMessage() {}
 
 func (x *RowError) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2334,7 @@ func (x *RowError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowError.ProtoReflect.Descriptor instead.
 func (*RowError) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{29}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RowError) GetRow() int64 {
@@ -2423,7 +2366,7 @@ type TableWarning struct {
 
 func (x *TableWarning) Reset() {
 	*x = TableWarning{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2378,7 @@ func (x *TableWarning) String() string {
 func (*TableWarning) ProtoMessage() {}
 
 func (x *TableWarning) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2391,7 @@ func (x *TableWarning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableWarning.ProtoReflect.Descriptor instead.
 func (*TableWarning) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{30}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TableWarning) GetWarning() *v1.Warning {
@@ -2493,7 +2436,7 @@ type HeadColumns struct {
 
 func (x *HeadColumns) Reset() {
 	*x = HeadColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2448,7 @@ func (x *HeadColumns) String() string {
 func (*HeadColumns) ProtoMessage() {}
 
 func (x *HeadColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2461,7 @@ func (x *HeadColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadColumns.ProtoReflect.Descriptor instead.
 func (*HeadColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{31}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HeadColumns) GetKind() isHeadColumns_Kind {
@@ -2669,7 +2612,7 @@ type ProbabilityColumns struct {
 
 func (x *ProbabilityColumns) Reset() {
 	*x = ProbabilityColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +2624,7 @@ func (x *ProbabilityColumns) String() string {
 func (*ProbabilityColumns) ProtoMessage() {}
 
 func (x *ProbabilityColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +2637,7 @@ func (x *ProbabilityColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbabilityColumns.ProtoReflect.Descriptor instead.
 func (*ProbabilityColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{32}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProbabilityColumns) GetEvent() string {
@@ -2770,7 +2713,7 @@ type ReasonColumn struct {
 
 func (x *ReasonColumn) Reset() {
 	*x = ReasonColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2725,7 @@ func (x *ReasonColumn) String() string {
 func (*ReasonColumn) ProtoMessage() {}
 
 func (x *ReasonColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2738,7 @@ func (x *ReasonColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasonColumn.ProtoReflect.Descriptor instead.
 func (*ReasonColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{33}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReasonColumn) GetFeature() []uint32 {
@@ -2855,7 +2798,7 @@ type ValueColumn struct {
 
 func (x *ValueColumn) Reset() {
 	*x = ValueColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +2810,7 @@ func (x *ValueColumn) String() string {
 func (*ValueColumn) ProtoMessage() {}
 
 func (x *ValueColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +2823,7 @@ func (x *ValueColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueColumn.ProtoReflect.Descriptor instead.
 func (*ValueColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{34}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ValueColumn) GetValues() []float64 {
@@ -2966,7 +2909,7 @@ type ClassesColumns struct {
 
 func (x *ClassesColumns) Reset() {
 	*x = ClassesColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +2921,7 @@ func (x *ClassesColumns) String() string {
 func (*ClassesColumns) ProtoMessage() {}
 
 func (x *ClassesColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +2934,7 @@ func (x *ClassesColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassesColumns.ProtoReflect.Descriptor instead.
 func (*ClassesColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{35}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClassesColumns) GetNames() []string {
@@ -3021,7 +2964,7 @@ type EmbeddingColumn struct {
 
 func (x *EmbeddingColumn) Reset() {
 	*x = EmbeddingColumn{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +2976,7 @@ func (x *EmbeddingColumn) String() string {
 func (*EmbeddingColumn) ProtoMessage() {}
 
 func (x *EmbeddingColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +2989,7 @@ func (x *EmbeddingColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingColumn.ProtoReflect.Descriptor instead.
 func (*EmbeddingColumn) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{36}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EmbeddingColumn) GetSize() int32 {
@@ -3089,7 +3032,7 @@ type SegmentColumns struct {
 
 func (x *SegmentColumns) Reset() {
 	*x = SegmentColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3044,7 @@ func (x *SegmentColumns) String() string {
 func (*SegmentColumns) ProtoMessage() {}
 
 func (x *SegmentColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3057,7 @@ func (x *SegmentColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentColumns.ProtoReflect.Descriptor instead.
 func (*SegmentColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{37}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SegmentColumns) GetNames() []string {
@@ -3188,7 +3131,7 @@ type SegmentRank struct {
 
 func (x *SegmentRank) Reset() {
 	*x = SegmentRank{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +3143,7 @@ func (x *SegmentRank) String() string {
 func (*SegmentRank) ProtoMessage() {}
 
 func (x *SegmentRank) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3213,7 +3156,7 @@ func (x *SegmentRank) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentRank.ProtoReflect.Descriptor instead.
 func (*SegmentRank) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{38}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SegmentRank) GetSegment() []uint32 {
@@ -3269,7 +3212,7 @@ type UpliftColumns struct {
 
 func (x *UpliftColumns) Reset() {
 	*x = UpliftColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3224,7 @@ func (x *UpliftColumns) String() string {
 func (*UpliftColumns) ProtoMessage() {}
 
 func (x *UpliftColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3237,7 @@ func (x *UpliftColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpliftColumns.ProtoReflect.Descriptor instead.
 func (*UpliftColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{39}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UpliftColumns) GetNames() []string {
@@ -3395,7 +3338,7 @@ type ForecastColumns struct {
 
 func (x *ForecastColumns) Reset() {
 	*x = ForecastColumns{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3350,7 @@ func (x *ForecastColumns) String() string {
 func (*ForecastColumns) ProtoMessage() {}
 
 func (x *ForecastColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3363,7 @@ func (x *ForecastColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForecastColumns.ProtoReflect.Descriptor instead.
 func (*ForecastColumns) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{40}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForecastColumns) GetHorizon() int32 {
@@ -3482,7 +3425,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3437,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3450,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{41}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExplainRequest) GetModel() string {
@@ -3569,7 +3512,7 @@ type ExplainOptions struct {
 
 func (x *ExplainOptions) Reset() {
 	*x = ExplainOptions{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3524,7 @@ func (x *ExplainOptions) String() string {
 func (*ExplainOptions) ProtoMessage() {}
 
 func (x *ExplainOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3537,7 @@ func (x *ExplainOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainOptions.ProtoReflect.Descriptor instead.
 func (*ExplainOptions) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{42}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExplainOptions) GetHead() string {
@@ -3657,7 +3600,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3612,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3625,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{43}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExplainResponse) GetResults() []*Explanation {
@@ -3739,7 +3682,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3751,7 +3694,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3764,7 +3707,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{44}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Explanation) GetId() string {
@@ -3909,7 +3852,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +3864,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +3877,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{45}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Contribution) GetFeature() string {
@@ -4005,7 +3948,7 @@ type StreamScoreRequest struct {
 
 func (x *StreamScoreRequest) Reset() {
 	*x = StreamScoreRequest{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4017,7 +3960,7 @@ func (x *StreamScoreRequest) String() string {
 func (*StreamScoreRequest) ProtoMessage() {}
 
 func (x *StreamScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4030,7 +3973,7 @@ func (x *StreamScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamScoreRequest.ProtoReflect.Descriptor instead.
 func (*StreamScoreRequest) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{46}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StreamScoreRequest) GetModel() string {
@@ -4081,7 +4024,7 @@ type StreamScoreResponse struct {
 
 func (x *StreamScoreResponse) Reset() {
 	*x = StreamScoreResponse{}
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[47]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4093,7 +4036,7 @@ func (x *StreamScoreResponse) String() string {
 func (*StreamScoreResponse) ProtoMessage() {}
 
 func (x *StreamScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[47]
+	mi := &file_scry_scoring_v1_scoring_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4106,7 +4049,7 @@ func (x *StreamScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamScoreResponse.ProtoReflect.Descriptor instead.
 func (*StreamScoreResponse) Descriptor() ([]byte, []int) {
-	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{47}
+	return file_scry_scoring_v1_scoring_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StreamScoreResponse) GetResults() []*ScoreResult {
@@ -4127,7 +4070,7 @@ var File_scry_scoring_v1_scoring_proto protoreflect.FileDescriptor
 
 const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\n" +
-	"\x1dscry/scoring/v1/scoring.proto\x12\x0fscry.scoring.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xf1\x02\n" +
+	"\x1dscry/scoring/v1/scoring.proto\x12\x0fscry.scoring.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1escry/scoring/v1/choosing.proto\x1a\x1escry/scoring/v1/instance.proto\x1a\x1dscry/serving/v1/serving.proto\"\xf1\x02\n" +
 	"\fScoreRequest\x12\x1e\n" +
 	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
 	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12B\n" +
@@ -4135,10 +4078,7 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\x05table\x18\x04 \x01(\v2\x16.scry.scoring.v1.TableR\x05table\x127\n" +
 	"\aoptions\x18\x05 \x01(\v2\x1d.scry.scoring.v1.ScoreOptionsR\aoptions:r\xbaHo\x1am\n" +
 	"\n" +
-	"score.rows\x120exactly one of instances and table must be given\x1a-(size(this.instances) > 0) != has(this.table)\"Y\n" +
-	"\bInstance\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x02id\x123\n" +
-	"\bfeatures\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bfeatures\"\x86\x01\n" +
+	"score.rows\x120exactly one of instances and table must be given\x1a-(size(this.instances) > 0) != has(this.table)\"\x86\x01\n" +
 	"\x05Table\x12\x1c\n" +
 	"\x03ids\x18\x01 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\xc0\x84=R\x03ids\x12\x1f\n" +
@@ -4463,11 +4403,14 @@ const file_scry_scoring_v1_scoring_proto_rawDesc = "" +
 	"\x11SCALE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSCALE_RAW_SCORE\x10\x01\x12\x15\n" +
 	"\x11SCALE_PROBABILITY\x10\x02\x12\x12\n" +
-	"\x0eSCALE_LOG_ODDS\x10\x032\x84\x02\n" +
+	"\x0eSCALE_LOG_ODDS\x10\x032\xa7\x04\n" +
 	"\x0eScoringService\x12F\n" +
 	"\x05Score\x12\x1d.scry.scoring.v1.ScoreRequest\x1a\x1e.scry.scoring.v1.ScoreResponse\x12\\\n" +
 	"\vStreamScore\x12#.scry.scoring.v1.StreamScoreRequest\x1a$.scry.scoring.v1.StreamScoreResponse(\x010\x01\x12L\n" +
-	"\aExplain\x12\x1f.scry.scoring.v1.ExplainRequest\x1a .scry.scoring.v1.ExplainResponseB9Z7github.com/scry-ml/scry/proto/scry/scoring/v1;scoringv1b\x06proto3"
+	"\aExplain\x12\x1f.scry.scoring.v1.ExplainRequest\x1a .scry.scoring.v1.ExplainResponse\x12a\n" +
+	"\x0eRecommendItems\x12&.scry.scoring.v1.RecommendItemsRequest\x1a'.scry.scoring.v1.RecommendItemsResponse\x12[\n" +
+	"\fChooseAction\x12$.scry.scoring.v1.ChooseActionRequest\x1a%.scry.scoring.v1.ChooseActionResponse\x12a\n" +
+	"\x0eChooseSendTime\x12&.scry.scoring.v1.ChooseSendTimeRequest\x1a'.scry.scoring.v1.ChooseSendTimeResponseB9Z7github.com/scry-ml/scry/proto/scry/scoring/v1;scoringv1b\x06proto3"
 
 var (
 	file_scry_scoring_v1_scoring_proto_rawDescOnce sync.Once
@@ -4482,146 +4425,156 @@ func file_scry_scoring_v1_scoring_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_scoring_v1_scoring_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_scry_scoring_v1_scoring_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_scry_scoring_v1_scoring_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_scry_scoring_v1_scoring_proto_goTypes = []any{
-	(Scale)(0),                  // 0: scry.scoring.v1.Scale
-	(*ScoreRequest)(nil),        // 1: scry.scoring.v1.ScoreRequest
-	(*Instance)(nil),            // 2: scry.scoring.v1.Instance
-	(*Table)(nil),               // 3: scry.scoring.v1.Table
-	(*Column)(nil),              // 4: scry.scoring.v1.Column
-	(*Doubles)(nil),             // 5: scry.scoring.v1.Doubles
-	(*Int64S)(nil),              // 6: scry.scoring.v1.Int64s
-	(*Bools)(nil),               // 7: scry.scoring.v1.Bools
-	(*Strings)(nil),             // 8: scry.scoring.v1.Strings
-	(*Sequences)(nil),           // 9: scry.scoring.v1.Sequences
-	(*ScoreOptions)(nil),        // 10: scry.scoring.v1.ScoreOptions
-	(*TreatmentOption)(nil),     // 11: scry.scoring.v1.TreatmentOption
-	(*ScoreResponse)(nil),       // 12: scry.scoring.v1.ScoreResponse
-	(*ScoreResult)(nil),         // 13: scry.scoring.v1.ScoreResult
-	(*Head)(nil),                // 14: scry.scoring.v1.Head
-	(*Probability)(nil),         // 15: scry.scoring.v1.Probability
-	(*Reason)(nil),              // 16: scry.scoring.v1.Reason
-	(*Value)(nil),               // 17: scry.scoring.v1.Value
-	(*Interval)(nil),            // 18: scry.scoring.v1.Interval
-	(*Classes)(nil),             // 19: scry.scoring.v1.Classes
-	(*ClassProbability)(nil),    // 20: scry.scoring.v1.ClassProbability
-	(*Embedding)(nil),           // 21: scry.scoring.v1.Embedding
-	(*Segment)(nil),             // 22: scry.scoring.v1.Segment
-	(*Cell)(nil),                // 23: scry.scoring.v1.Cell
-	(*SegmentAlternative)(nil),  // 24: scry.scoring.v1.SegmentAlternative
-	(*Uplift)(nil),              // 25: scry.scoring.v1.Uplift
-	(*TreatmentEffect)(nil),     // 26: scry.scoring.v1.TreatmentEffect
-	(*Forecast)(nil),            // 27: scry.scoring.v1.Forecast
-	(*ForecastPoint)(nil),       // 28: scry.scoring.v1.ForecastPoint
-	(*TableResult)(nil),         // 29: scry.scoring.v1.TableResult
-	(*RowError)(nil),            // 30: scry.scoring.v1.RowError
-	(*TableWarning)(nil),        // 31: scry.scoring.v1.TableWarning
-	(*HeadColumns)(nil),         // 32: scry.scoring.v1.HeadColumns
-	(*ProbabilityColumns)(nil),  // 33: scry.scoring.v1.ProbabilityColumns
-	(*ReasonColumn)(nil),        // 34: scry.scoring.v1.ReasonColumn
-	(*ValueColumn)(nil),         // 35: scry.scoring.v1.ValueColumn
-	(*ClassesColumns)(nil),      // 36: scry.scoring.v1.ClassesColumns
-	(*EmbeddingColumn)(nil),     // 37: scry.scoring.v1.EmbeddingColumn
-	(*SegmentColumns)(nil),      // 38: scry.scoring.v1.SegmentColumns
-	(*SegmentRank)(nil),         // 39: scry.scoring.v1.SegmentRank
-	(*UpliftColumns)(nil),       // 40: scry.scoring.v1.UpliftColumns
-	(*ForecastColumns)(nil),     // 41: scry.scoring.v1.ForecastColumns
-	(*ExplainRequest)(nil),      // 42: scry.scoring.v1.ExplainRequest
-	(*ExplainOptions)(nil),      // 43: scry.scoring.v1.ExplainOptions
-	(*ExplainResponse)(nil),     // 44: scry.scoring.v1.ExplainResponse
-	(*Explanation)(nil),         // 45: scry.scoring.v1.Explanation
-	(*Contribution)(nil),        // 46: scry.scoring.v1.Contribution
-	(*StreamScoreRequest)(nil),  // 47: scry.scoring.v1.StreamScoreRequest
-	(*StreamScoreResponse)(nil), // 48: scry.scoring.v1.StreamScoreResponse
-	nil,                         // 49: scry.scoring.v1.ScoreResult.HeadsEntry
-	nil,                         // 50: scry.scoring.v1.TableResult.HeadsEntry
-	(*structpb.Struct)(nil),     // 51: google.protobuf.Struct
-	(*status.Status)(nil),       // 52: google.rpc.Status
-	(*v1.ServedBy)(nil),         // 53: scry.serving.v1.ServedBy
-	(*v1.Warning)(nil),          // 54: scry.serving.v1.Warning
-	(*durationpb.Duration)(nil), // 55: google.protobuf.Duration
+	(Scale)(0),                     // 0: scry.scoring.v1.Scale
+	(*ScoreRequest)(nil),           // 1: scry.scoring.v1.ScoreRequest
+	(*Table)(nil),                  // 2: scry.scoring.v1.Table
+	(*Column)(nil),                 // 3: scry.scoring.v1.Column
+	(*Doubles)(nil),                // 4: scry.scoring.v1.Doubles
+	(*Int64S)(nil),                 // 5: scry.scoring.v1.Int64s
+	(*Bools)(nil),                  // 6: scry.scoring.v1.Bools
+	(*Strings)(nil),                // 7: scry.scoring.v1.Strings
+	(*Sequences)(nil),              // 8: scry.scoring.v1.Sequences
+	(*ScoreOptions)(nil),           // 9: scry.scoring.v1.ScoreOptions
+	(*TreatmentOption)(nil),        // 10: scry.scoring.v1.TreatmentOption
+	(*ScoreResponse)(nil),          // 11: scry.scoring.v1.ScoreResponse
+	(*ScoreResult)(nil),            // 12: scry.scoring.v1.ScoreResult
+	(*Head)(nil),                   // 13: scry.scoring.v1.Head
+	(*Probability)(nil),            // 14: scry.scoring.v1.Probability
+	(*Reason)(nil),                 // 15: scry.scoring.v1.Reason
+	(*Value)(nil),                  // 16: scry.scoring.v1.Value
+	(*Interval)(nil),               // 17: scry.scoring.v1.Interval
+	(*Classes)(nil),                // 18: scry.scoring.v1.Classes
+	(*ClassProbability)(nil),       // 19: scry.scoring.v1.ClassProbability
+	(*Embedding)(nil),              // 20: scry.scoring.v1.Embedding
+	(*Segment)(nil),                // 21: scry.scoring.v1.Segment
+	(*Cell)(nil),                   // 22: scry.scoring.v1.Cell
+	(*SegmentAlternative)(nil),     // 23: scry.scoring.v1.SegmentAlternative
+	(*Uplift)(nil),                 // 24: scry.scoring.v1.Uplift
+	(*TreatmentEffect)(nil),        // 25: scry.scoring.v1.TreatmentEffect
+	(*Forecast)(nil),               // 26: scry.scoring.v1.Forecast
+	(*ForecastPoint)(nil),          // 27: scry.scoring.v1.ForecastPoint
+	(*TableResult)(nil),            // 28: scry.scoring.v1.TableResult
+	(*RowError)(nil),               // 29: scry.scoring.v1.RowError
+	(*TableWarning)(nil),           // 30: scry.scoring.v1.TableWarning
+	(*HeadColumns)(nil),            // 31: scry.scoring.v1.HeadColumns
+	(*ProbabilityColumns)(nil),     // 32: scry.scoring.v1.ProbabilityColumns
+	(*ReasonColumn)(nil),           // 33: scry.scoring.v1.ReasonColumn
+	(*ValueColumn)(nil),            // 34: scry.scoring.v1.ValueColumn
+	(*ClassesColumns)(nil),         // 35: scry.scoring.v1.ClassesColumns
+	(*EmbeddingColumn)(nil),        // 36: scry.scoring.v1.EmbeddingColumn
+	(*SegmentColumns)(nil),         // 37: scry.scoring.v1.SegmentColumns
+	(*SegmentRank)(nil),            // 38: scry.scoring.v1.SegmentRank
+	(*UpliftColumns)(nil),          // 39: scry.scoring.v1.UpliftColumns
+	(*ForecastColumns)(nil),        // 40: scry.scoring.v1.ForecastColumns
+	(*ExplainRequest)(nil),         // 41: scry.scoring.v1.ExplainRequest
+	(*ExplainOptions)(nil),         // 42: scry.scoring.v1.ExplainOptions
+	(*ExplainResponse)(nil),        // 43: scry.scoring.v1.ExplainResponse
+	(*Explanation)(nil),            // 44: scry.scoring.v1.Explanation
+	(*Contribution)(nil),           // 45: scry.scoring.v1.Contribution
+	(*StreamScoreRequest)(nil),     // 46: scry.scoring.v1.StreamScoreRequest
+	(*StreamScoreResponse)(nil),    // 47: scry.scoring.v1.StreamScoreResponse
+	nil,                            // 48: scry.scoring.v1.ScoreResult.HeadsEntry
+	nil,                            // 49: scry.scoring.v1.TableResult.HeadsEntry
+	(*Instance)(nil),               // 50: scry.scoring.v1.Instance
+	(*status.Status)(nil),          // 51: google.rpc.Status
+	(*v1.ServedBy)(nil),            // 52: scry.serving.v1.ServedBy
+	(*v1.Warning)(nil),             // 53: scry.serving.v1.Warning
+	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
+	(*RecommendItemsRequest)(nil),  // 55: scry.scoring.v1.RecommendItemsRequest
+	(*ChooseActionRequest)(nil),    // 56: scry.scoring.v1.ChooseActionRequest
+	(*ChooseSendTimeRequest)(nil),  // 57: scry.scoring.v1.ChooseSendTimeRequest
+	(*RecommendItemsResponse)(nil), // 58: scry.scoring.v1.RecommendItemsResponse
+	(*ChooseActionResponse)(nil),   // 59: scry.scoring.v1.ChooseActionResponse
+	(*ChooseSendTimeResponse)(nil), // 60: scry.scoring.v1.ChooseSendTimeResponse
 }
 var file_scry_scoring_v1_scoring_proto_depIdxs = []int32{
-	2,  // 0: scry.scoring.v1.ScoreRequest.instances:type_name -> scry.scoring.v1.Instance
-	3,  // 1: scry.scoring.v1.ScoreRequest.table:type_name -> scry.scoring.v1.Table
-	10, // 2: scry.scoring.v1.ScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
-	51, // 3: scry.scoring.v1.Instance.features:type_name -> google.protobuf.Struct
-	4,  // 4: scry.scoring.v1.Table.columns:type_name -> scry.scoring.v1.Column
-	5,  // 5: scry.scoring.v1.Column.doubles:type_name -> scry.scoring.v1.Doubles
-	6,  // 6: scry.scoring.v1.Column.int64s:type_name -> scry.scoring.v1.Int64s
-	7,  // 7: scry.scoring.v1.Column.bools:type_name -> scry.scoring.v1.Bools
-	8,  // 8: scry.scoring.v1.Column.strings:type_name -> scry.scoring.v1.Strings
-	9,  // 9: scry.scoring.v1.Column.sequences:type_name -> scry.scoring.v1.Sequences
-	4,  // 10: scry.scoring.v1.Sequences.fields:type_name -> scry.scoring.v1.Column
-	11, // 11: scry.scoring.v1.ScoreOptions.treatments:type_name -> scry.scoring.v1.TreatmentOption
-	13, // 12: scry.scoring.v1.ScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
-	29, // 13: scry.scoring.v1.ScoreResponse.table:type_name -> scry.scoring.v1.TableResult
-	52, // 14: scry.scoring.v1.ScoreResult.error:type_name -> google.rpc.Status
-	49, // 15: scry.scoring.v1.ScoreResult.heads:type_name -> scry.scoring.v1.ScoreResult.HeadsEntry
-	53, // 16: scry.scoring.v1.ScoreResult.served_by:type_name -> scry.serving.v1.ServedBy
-	54, // 17: scry.scoring.v1.ScoreResult.warnings:type_name -> scry.serving.v1.Warning
-	15, // 18: scry.scoring.v1.Head.probability:type_name -> scry.scoring.v1.Probability
-	17, // 19: scry.scoring.v1.Head.value:type_name -> scry.scoring.v1.Value
-	19, // 20: scry.scoring.v1.Head.classes:type_name -> scry.scoring.v1.Classes
-	21, // 21: scry.scoring.v1.Head.embedding:type_name -> scry.scoring.v1.Embedding
-	22, // 22: scry.scoring.v1.Head.segment:type_name -> scry.scoring.v1.Segment
-	25, // 23: scry.scoring.v1.Head.uplift:type_name -> scry.scoring.v1.Uplift
-	27, // 24: scry.scoring.v1.Head.forecast:type_name -> scry.scoring.v1.Forecast
-	16, // 25: scry.scoring.v1.Probability.reasons:type_name -> scry.scoring.v1.Reason
-	18, // 26: scry.scoring.v1.Value.interval:type_name -> scry.scoring.v1.Interval
-	16, // 27: scry.scoring.v1.Value.reasons:type_name -> scry.scoring.v1.Reason
-	20, // 28: scry.scoring.v1.Classes.classes:type_name -> scry.scoring.v1.ClassProbability
-	23, // 29: scry.scoring.v1.Segment.cell:type_name -> scry.scoring.v1.Cell
-	24, // 30: scry.scoring.v1.Segment.alternatives:type_name -> scry.scoring.v1.SegmentAlternative
-	23, // 31: scry.scoring.v1.SegmentAlternative.cell:type_name -> scry.scoring.v1.Cell
-	26, // 32: scry.scoring.v1.Uplift.treatments:type_name -> scry.scoring.v1.TreatmentEffect
-	18, // 33: scry.scoring.v1.TreatmentEffect.interval:type_name -> scry.scoring.v1.Interval
-	28, // 34: scry.scoring.v1.Forecast.points:type_name -> scry.scoring.v1.ForecastPoint
-	55, // 35: scry.scoring.v1.Forecast.step:type_name -> google.protobuf.Duration
-	50, // 36: scry.scoring.v1.TableResult.heads:type_name -> scry.scoring.v1.TableResult.HeadsEntry
-	30, // 37: scry.scoring.v1.TableResult.errors:type_name -> scry.scoring.v1.RowError
-	53, // 38: scry.scoring.v1.TableResult.served_by:type_name -> scry.serving.v1.ServedBy
-	31, // 39: scry.scoring.v1.TableResult.warnings:type_name -> scry.scoring.v1.TableWarning
-	52, // 40: scry.scoring.v1.RowError.error:type_name -> google.rpc.Status
-	54, // 41: scry.scoring.v1.TableWarning.warning:type_name -> scry.serving.v1.Warning
-	33, // 42: scry.scoring.v1.HeadColumns.probability:type_name -> scry.scoring.v1.ProbabilityColumns
-	35, // 43: scry.scoring.v1.HeadColumns.value:type_name -> scry.scoring.v1.ValueColumn
-	36, // 44: scry.scoring.v1.HeadColumns.classes:type_name -> scry.scoring.v1.ClassesColumns
-	37, // 45: scry.scoring.v1.HeadColumns.embedding:type_name -> scry.scoring.v1.EmbeddingColumn
-	38, // 46: scry.scoring.v1.HeadColumns.segment:type_name -> scry.scoring.v1.SegmentColumns
-	40, // 47: scry.scoring.v1.HeadColumns.uplift:type_name -> scry.scoring.v1.UpliftColumns
-	41, // 48: scry.scoring.v1.HeadColumns.forecast:type_name -> scry.scoring.v1.ForecastColumns
-	34, // 49: scry.scoring.v1.ProbabilityColumns.reasons:type_name -> scry.scoring.v1.ReasonColumn
-	34, // 50: scry.scoring.v1.ValueColumn.reasons:type_name -> scry.scoring.v1.ReasonColumn
-	39, // 51: scry.scoring.v1.SegmentColumns.alternatives:type_name -> scry.scoring.v1.SegmentRank
-	55, // 52: scry.scoring.v1.ForecastColumns.step:type_name -> google.protobuf.Duration
-	2,  // 53: scry.scoring.v1.ExplainRequest.instances:type_name -> scry.scoring.v1.Instance
-	43, // 54: scry.scoring.v1.ExplainRequest.options:type_name -> scry.scoring.v1.ExplainOptions
-	0,  // 55: scry.scoring.v1.ExplainOptions.scale:type_name -> scry.scoring.v1.Scale
-	45, // 56: scry.scoring.v1.ExplainResponse.results:type_name -> scry.scoring.v1.Explanation
-	52, // 57: scry.scoring.v1.Explanation.error:type_name -> google.rpc.Status
-	0,  // 58: scry.scoring.v1.Explanation.scale:type_name -> scry.scoring.v1.Scale
-	46, // 59: scry.scoring.v1.Explanation.contributions:type_name -> scry.scoring.v1.Contribution
-	53, // 60: scry.scoring.v1.Explanation.served_by:type_name -> scry.serving.v1.ServedBy
-	54, // 61: scry.scoring.v1.Explanation.warnings:type_name -> scry.serving.v1.Warning
-	2,  // 62: scry.scoring.v1.StreamScoreRequest.instances:type_name -> scry.scoring.v1.Instance
-	3,  // 63: scry.scoring.v1.StreamScoreRequest.table:type_name -> scry.scoring.v1.Table
-	10, // 64: scry.scoring.v1.StreamScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
-	13, // 65: scry.scoring.v1.StreamScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
-	29, // 66: scry.scoring.v1.StreamScoreResponse.table:type_name -> scry.scoring.v1.TableResult
-	14, // 67: scry.scoring.v1.ScoreResult.HeadsEntry.value:type_name -> scry.scoring.v1.Head
-	32, // 68: scry.scoring.v1.TableResult.HeadsEntry.value:type_name -> scry.scoring.v1.HeadColumns
-	1,  // 69: scry.scoring.v1.ScoringService.Score:input_type -> scry.scoring.v1.ScoreRequest
-	47, // 70: scry.scoring.v1.ScoringService.StreamScore:input_type -> scry.scoring.v1.StreamScoreRequest
-	42, // 71: scry.scoring.v1.ScoringService.Explain:input_type -> scry.scoring.v1.ExplainRequest
-	12, // 72: scry.scoring.v1.ScoringService.Score:output_type -> scry.scoring.v1.ScoreResponse
-	48, // 73: scry.scoring.v1.ScoringService.StreamScore:output_type -> scry.scoring.v1.StreamScoreResponse
-	44, // 74: scry.scoring.v1.ScoringService.Explain:output_type -> scry.scoring.v1.ExplainResponse
-	72, // [72:75] is the sub-list for method output_type
-	69, // [69:72] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	50, // 0: scry.scoring.v1.ScoreRequest.instances:type_name -> scry.scoring.v1.Instance
+	2,  // 1: scry.scoring.v1.ScoreRequest.table:type_name -> scry.scoring.v1.Table
+	9,  // 2: scry.scoring.v1.ScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
+	3,  // 3: scry.scoring.v1.Table.columns:type_name -> scry.scoring.v1.Column
+	4,  // 4: scry.scoring.v1.Column.doubles:type_name -> scry.scoring.v1.Doubles
+	5,  // 5: scry.scoring.v1.Column.int64s:type_name -> scry.scoring.v1.Int64s
+	6,  // 6: scry.scoring.v1.Column.bools:type_name -> scry.scoring.v1.Bools
+	7,  // 7: scry.scoring.v1.Column.strings:type_name -> scry.scoring.v1.Strings
+	8,  // 8: scry.scoring.v1.Column.sequences:type_name -> scry.scoring.v1.Sequences
+	3,  // 9: scry.scoring.v1.Sequences.fields:type_name -> scry.scoring.v1.Column
+	10, // 10: scry.scoring.v1.ScoreOptions.treatments:type_name -> scry.scoring.v1.TreatmentOption
+	12, // 11: scry.scoring.v1.ScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
+	28, // 12: scry.scoring.v1.ScoreResponse.table:type_name -> scry.scoring.v1.TableResult
+	51, // 13: scry.scoring.v1.ScoreResult.error:type_name -> google.rpc.Status
+	48, // 14: scry.scoring.v1.ScoreResult.heads:type_name -> scry.scoring.v1.ScoreResult.HeadsEntry
+	52, // 15: scry.scoring.v1.ScoreResult.served_by:type_name -> scry.serving.v1.ServedBy
+	53, // 16: scry.scoring.v1.ScoreResult.warnings:type_name -> scry.serving.v1.Warning
+	14, // 17: scry.scoring.v1.Head.probability:type_name -> scry.scoring.v1.Probability
+	16, // 18: scry.scoring.v1.Head.value:type_name -> scry.scoring.v1.Value
+	18, // 19: scry.scoring.v1.Head.classes:type_name -> scry.scoring.v1.Classes
+	20, // 20: scry.scoring.v1.Head.embedding:type_name -> scry.scoring.v1.Embedding
+	21, // 21: scry.scoring.v1.Head.segment:type_name -> scry.scoring.v1.Segment
+	24, // 22: scry.scoring.v1.Head.uplift:type_name -> scry.scoring.v1.Uplift
+	26, // 23: scry.scoring.v1.Head.forecast:type_name -> scry.scoring.v1.Forecast
+	15, // 24: scry.scoring.v1.Probability.reasons:type_name -> scry.scoring.v1.Reason
+	17, // 25: scry.scoring.v1.Value.interval:type_name -> scry.scoring.v1.Interval
+	15, // 26: scry.scoring.v1.Value.reasons:type_name -> scry.scoring.v1.Reason
+	19, // 27: scry.scoring.v1.Classes.classes:type_name -> scry.scoring.v1.ClassProbability
+	22, // 28: scry.scoring.v1.Segment.cell:type_name -> scry.scoring.v1.Cell
+	23, // 29: scry.scoring.v1.Segment.alternatives:type_name -> scry.scoring.v1.SegmentAlternative
+	22, // 30: scry.scoring.v1.SegmentAlternative.cell:type_name -> scry.scoring.v1.Cell
+	25, // 31: scry.scoring.v1.Uplift.treatments:type_name -> scry.scoring.v1.TreatmentEffect
+	17, // 32: scry.scoring.v1.TreatmentEffect.interval:type_name -> scry.scoring.v1.Interval
+	27, // 33: scry.scoring.v1.Forecast.points:type_name -> scry.scoring.v1.ForecastPoint
+	54, // 34: scry.scoring.v1.Forecast.step:type_name -> google.protobuf.Duration
+	49, // 35: scry.scoring.v1.TableResult.heads:type_name -> scry.scoring.v1.TableResult.HeadsEntry
+	29, // 36: scry.scoring.v1.TableResult.errors:type_name -> scry.scoring.v1.RowError
+	52, // 37: scry.scoring.v1.TableResult.served_by:type_name -> scry.serving.v1.ServedBy
+	30, // 38: scry.scoring.v1.TableResult.warnings:type_name -> scry.scoring.v1.TableWarning
+	51, // 39: scry.scoring.v1.RowError.error:type_name -> google.rpc.Status
+	53, // 40: scry.scoring.v1.TableWarning.warning:type_name -> scry.serving.v1.Warning
+	32, // 41: scry.scoring.v1.HeadColumns.probability:type_name -> scry.scoring.v1.ProbabilityColumns
+	34, // 42: scry.scoring.v1.HeadColumns.value:type_name -> scry.scoring.v1.ValueColumn
+	35, // 43: scry.scoring.v1.HeadColumns.classes:type_name -> scry.scoring.v1.ClassesColumns
+	36, // 44: scry.scoring.v1.HeadColumns.embedding:type_name -> scry.scoring.v1.EmbeddingColumn
+	37, // 45: scry.scoring.v1.HeadColumns.segment:type_name -> scry.scoring.v1.SegmentColumns
+	39, // 46: scry.scoring.v1.HeadColumns.uplift:type_name -> scry.scoring.v1.UpliftColumns
+	40, // 47: scry.scoring.v1.HeadColumns.forecast:type_name -> scry.scoring.v1.ForecastColumns
+	33, // 48: scry.scoring.v1.ProbabilityColumns.reasons:type_name -> scry.scoring.v1.ReasonColumn
+	33, // 49: scry.scoring.v1.ValueColumn.reasons:type_name -> scry.scoring.v1.ReasonColumn
+	38, // 50: scry.scoring.v1.SegmentColumns.alternatives:type_name -> scry.scoring.v1.SegmentRank
+	54, // 51: scry.scoring.v1.ForecastColumns.step:type_name -> google.protobuf.Duration
+	50, // 52: scry.scoring.v1.ExplainRequest.instances:type_name -> scry.scoring.v1.Instance
+	42, // 53: scry.scoring.v1.ExplainRequest.options:type_name -> scry.scoring.v1.ExplainOptions
+	0,  // 54: scry.scoring.v1.ExplainOptions.scale:type_name -> scry.scoring.v1.Scale
+	44, // 55: scry.scoring.v1.ExplainResponse.results:type_name -> scry.scoring.v1.Explanation
+	51, // 56: scry.scoring.v1.Explanation.error:type_name -> google.rpc.Status
+	0,  // 57: scry.scoring.v1.Explanation.scale:type_name -> scry.scoring.v1.Scale
+	45, // 58: scry.scoring.v1.Explanation.contributions:type_name -> scry.scoring.v1.Contribution
+	52, // 59: scry.scoring.v1.Explanation.served_by:type_name -> scry.serving.v1.ServedBy
+	53, // 60: scry.scoring.v1.Explanation.warnings:type_name -> scry.serving.v1.Warning
+	50, // 61: scry.scoring.v1.StreamScoreRequest.instances:type_name -> scry.scoring.v1.Instance
+	2,  // 62: scry.scoring.v1.StreamScoreRequest.table:type_name -> scry.scoring.v1.Table
+	9,  // 63: scry.scoring.v1.StreamScoreRequest.options:type_name -> scry.scoring.v1.ScoreOptions
+	12, // 64: scry.scoring.v1.StreamScoreResponse.results:type_name -> scry.scoring.v1.ScoreResult
+	28, // 65: scry.scoring.v1.StreamScoreResponse.table:type_name -> scry.scoring.v1.TableResult
+	13, // 66: scry.scoring.v1.ScoreResult.HeadsEntry.value:type_name -> scry.scoring.v1.Head
+	31, // 67: scry.scoring.v1.TableResult.HeadsEntry.value:type_name -> scry.scoring.v1.HeadColumns
+	1,  // 68: scry.scoring.v1.ScoringService.Score:input_type -> scry.scoring.v1.ScoreRequest
+	46, // 69: scry.scoring.v1.ScoringService.StreamScore:input_type -> scry.scoring.v1.StreamScoreRequest
+	41, // 70: scry.scoring.v1.ScoringService.Explain:input_type -> scry.scoring.v1.ExplainRequest
+	55, // 71: scry.scoring.v1.ScoringService.RecommendItems:input_type -> scry.scoring.v1.RecommendItemsRequest
+	56, // 72: scry.scoring.v1.ScoringService.ChooseAction:input_type -> scry.scoring.v1.ChooseActionRequest
+	57, // 73: scry.scoring.v1.ScoringService.ChooseSendTime:input_type -> scry.scoring.v1.ChooseSendTimeRequest
+	11, // 74: scry.scoring.v1.ScoringService.Score:output_type -> scry.scoring.v1.ScoreResponse
+	47, // 75: scry.scoring.v1.ScoringService.StreamScore:output_type -> scry.scoring.v1.StreamScoreResponse
+	43, // 76: scry.scoring.v1.ScoringService.Explain:output_type -> scry.scoring.v1.ExplainResponse
+	58, // 77: scry.scoring.v1.ScoringService.RecommendItems:output_type -> scry.scoring.v1.RecommendItemsResponse
+	59, // 78: scry.scoring.v1.ScoringService.ChooseAction:output_type -> scry.scoring.v1.ChooseActionResponse
+	60, // 79: scry.scoring.v1.ScoringService.ChooseSendTime:output_type -> scry.scoring.v1.ChooseSendTimeResponse
+	74, // [74:80] is the sub-list for method output_type
+	68, // [68:74] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_scry_scoring_v1_scoring_proto_init() }
@@ -4629,15 +4582,17 @@ func file_scry_scoring_v1_scoring_proto_init() {
 	if File_scry_scoring_v1_scoring_proto != nil {
 		return
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[3].OneofWrappers = []any{
+	file_scry_scoring_v1_choosing_proto_init()
+	file_scry_scoring_v1_instance_proto_init()
+	file_scry_scoring_v1_scoring_proto_msgTypes[2].OneofWrappers = []any{
 		(*Column_Doubles)(nil),
 		(*Column_Int64S)(nil),
 		(*Column_Bools)(nil),
 		(*Column_Strings)(nil),
 		(*Column_Sequences)(nil),
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[10].OneofWrappers = []any{}
-	file_scry_scoring_v1_scoring_proto_msgTypes[13].OneofWrappers = []any{
+	file_scry_scoring_v1_scoring_proto_msgTypes[9].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[12].OneofWrappers = []any{
 		(*Head_Probability)(nil),
 		(*Head_Value)(nil),
 		(*Head_Classes)(nil),
@@ -4646,10 +4601,10 @@ func file_scry_scoring_v1_scoring_proto_init() {
 		(*Head_Uplift)(nil),
 		(*Head_Forecast)(nil),
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[14].OneofWrappers = []any{}
-	file_scry_scoring_v1_scoring_proto_msgTypes[16].OneofWrappers = []any{}
-	file_scry_scoring_v1_scoring_proto_msgTypes[24].OneofWrappers = []any{}
-	file_scry_scoring_v1_scoring_proto_msgTypes[31].OneofWrappers = []any{
+	file_scry_scoring_v1_scoring_proto_msgTypes[13].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[15].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[23].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[30].OneofWrappers = []any{
 		(*HeadColumns_Probability)(nil),
 		(*HeadColumns_Value)(nil),
 		(*HeadColumns_Classes)(nil),
@@ -4658,14 +4613,14 @@ func file_scry_scoring_v1_scoring_proto_init() {
 		(*HeadColumns_Uplift)(nil),
 		(*HeadColumns_Forecast)(nil),
 	}
-	file_scry_scoring_v1_scoring_proto_msgTypes[42].OneofWrappers = []any{}
+	file_scry_scoring_v1_scoring_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_scoring_v1_scoring_proto_rawDesc), len(file_scry_scoring_v1_scoring_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ScoringService_Score_FullMethodName       = "/scry.scoring.v1.ScoringService/Score"
-	ScoringService_StreamScore_FullMethodName = "/scry.scoring.v1.ScoringService/StreamScore"
-	ScoringService_Explain_FullMethodName     = "/scry.scoring.v1.ScoringService/Explain"
+	ScoringService_Score_FullMethodName          = "/scry.scoring.v1.ScoringService/Score"
+	ScoringService_StreamScore_FullMethodName    = "/scry.scoring.v1.ScoringService/StreamScore"
+	ScoringService_Explain_FullMethodName        = "/scry.scoring.v1.ScoringService/Explain"
+	ScoringService_RecommendItems_FullMethodName = "/scry.scoring.v1.ScoringService/RecommendItems"
+	ScoringService_ChooseAction_FullMethodName   = "/scry.scoring.v1.ScoringService/ChooseAction"
+	ScoringService_ChooseSendTime_FullMethodName = "/scry.scoring.v1.ScoringService/ChooseSendTime"
 )
 
 // ScoringServiceClient is the client API for ScoringService service.
@@ -44,6 +47,16 @@ type ScoringServiceClient interface {
 	// values against typical rows of the training population. It asks the model
 	// for many rows, which give way to everybody else's.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// RecommendItems ranks the items of the model's catalogue for each subject,
+	// exactly: no item is left out by an index.
+	RecommendItems(ctx context.Context, in *RecommendItemsRequest, opts ...grpc.CallOption) (*RecommendItemsResponse, error)
+	// ChooseAction answers the next best action, and the form of it, for each
+	// customer: by probability × value − cost among those that may be offered.
+	ChooseAction(ctx context.Context, in *ChooseActionRequest, opts ...grpc.CallOption) (*ChooseActionResponse, error)
+	// ChooseSendTime answers when a message to each customer is best sent: hours of
+	// the week in the customer's time zone, by the customer's own answers shrunk to
+	// everybody's.
+	ChooseSendTime(ctx context.Context, in *ChooseSendTimeRequest, opts ...grpc.CallOption) (*ChooseSendTimeResponse, error)
 }
 
 type scoringServiceClient struct {
@@ -87,6 +100,36 @@ func (c *scoringServiceClient) Explain(ctx context.Context, in *ExplainRequest, 
 	return out, nil
 }
 
+func (c *scoringServiceClient) RecommendItems(ctx context.Context, in *RecommendItemsRequest, opts ...grpc.CallOption) (*RecommendItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecommendItemsResponse)
+	err := c.cc.Invoke(ctx, ScoringService_RecommendItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scoringServiceClient) ChooseAction(ctx context.Context, in *ChooseActionRequest, opts ...grpc.CallOption) (*ChooseActionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChooseActionResponse)
+	err := c.cc.Invoke(ctx, ScoringService_ChooseAction_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scoringServiceClient) ChooseSendTime(ctx context.Context, in *ChooseSendTimeRequest, opts ...grpc.CallOption) (*ChooseSendTimeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChooseSendTimeResponse)
+	err := c.cc.Invoke(ctx, ScoringService_ChooseSendTime_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ScoringServiceServer is the server API for ScoringService service.
 // All implementations must embed UnimplementedScoringServiceServer
 // for forward compatibility.
@@ -105,6 +148,16 @@ type ScoringServiceServer interface {
 	// values against typical rows of the training population. It asks the model
 	// for many rows, which give way to everybody else's.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// RecommendItems ranks the items of the model's catalogue for each subject,
+	// exactly: no item is left out by an index.
+	RecommendItems(context.Context, *RecommendItemsRequest) (*RecommendItemsResponse, error)
+	// ChooseAction answers the next best action, and the form of it, for each
+	// customer: by probability × value − cost among those that may be offered.
+	ChooseAction(context.Context, *ChooseActionRequest) (*ChooseActionResponse, error)
+	// ChooseSendTime answers when a message to each customer is best sent: hours of
+	// the week in the customer's time zone, by the customer's own answers shrunk to
+	// everybody's.
+	ChooseSendTime(context.Context, *ChooseSendTimeRequest) (*ChooseSendTimeResponse, error)
 	mustEmbedUnimplementedScoringServiceServer()
 }
 
@@ -123,6 +176,15 @@ func (UnimplementedScoringServiceServer) StreamScore(grpc.BidiStreamingServer[St
 }
 func (UnimplementedScoringServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedScoringServiceServer) RecommendItems(context.Context, *RecommendItemsRequest) (*RecommendItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecommendItems not implemented")
+}
+func (UnimplementedScoringServiceServer) ChooseAction(context.Context, *ChooseActionRequest) (*ChooseActionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChooseAction not implemented")
+}
+func (UnimplementedScoringServiceServer) ChooseSendTime(context.Context, *ChooseSendTimeRequest) (*ChooseSendTimeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChooseSendTime not implemented")
 }
 func (UnimplementedScoringServiceServer) mustEmbedUnimplementedScoringServiceServer() {}
 func (UnimplementedScoringServiceServer) testEmbeddedByValue()                        {}
@@ -188,6 +250,60 @@ func _ScoringService_Explain_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ScoringService_RecommendItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecommendItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScoringServiceServer).RecommendItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScoringService_RecommendItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScoringServiceServer).RecommendItems(ctx, req.(*RecommendItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScoringService_ChooseAction_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChooseActionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScoringServiceServer).ChooseAction(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScoringService_ChooseAction_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScoringServiceServer).ChooseAction(ctx, req.(*ChooseActionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScoringService_ChooseSendTime_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChooseSendTimeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScoringServiceServer).ChooseSendTime(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScoringService_ChooseSendTime_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScoringServiceServer).ChooseSendTime(ctx, req.(*ChooseSendTimeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ScoringService_ServiceDesc is the grpc.ServiceDesc for ScoringService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +318,18 @@ var ScoringService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _ScoringService_Explain_Handler,
+		},
+		{
+			MethodName: "RecommendItems",
+			Handler:    _ScoringService_RecommendItems_Handler,
+		},
+		{
+			MethodName: "ChooseAction",
+			Handler:    _ScoringService_ChooseAction_Handler,
+		},
+		{
+			MethodName: "ChooseSendTime",
+			Handler:    _ScoringService_ChooseSendTime_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from scry.bundle.v1 import catalogue_pb2 as _catalogue_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -127,7 +128,7 @@ PRECISION_BF16: Precision
 PRECISION_FP16: Precision
 
 class Manifest(_message.Message):
-    __slots__ = ("description", "license", "graphs", "steps", "heads", "text", "image", "row", "goldens", "limits", "retention", "lineage")
+    __slots__ = ("description", "license", "graphs", "steps", "heads", "text", "image", "row", "goldens", "limits", "retention", "lineage", "catalogue")
     class GraphsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +155,7 @@ class Manifest(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_FIELD_NUMBER: _ClassVar[int]
     description: str
     license: str
     graphs: _containers.MessageMap[str, Graph]
@@ -166,7 +168,8 @@ class Manifest(_message.Message):
     limits: Limits
     retention: Retention
     lineage: Lineage
-    def __init__(self, description: _Optional[str] = ..., license: _Optional[str] = ..., graphs: _Optional[_Mapping[str, Graph]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., heads: _Optional[_Mapping[str, Head]] = ..., text: _Optional[_Union[Text, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., row: _Optional[_Union[Row, _Mapping]] = ..., goldens: _Optional[_Union[Goldens, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+    catalogue: _catalogue_pb2.Catalogue
+    def __init__(self, description: _Optional[str] = ..., license: _Optional[str] = ..., graphs: _Optional[_Mapping[str, Graph]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., heads: _Optional[_Mapping[str, Head]] = ..., text: _Optional[_Union[Text, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., row: _Optional[_Union[Row, _Mapping]] = ..., goldens: _Optional[_Union[Goldens, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., catalogue: _Optional[_Union[_catalogue_pb2.Catalogue, _Mapping]] = ...) -> None: ...
 
 class Graph(_message.Message):
     __slots__ = ("file", "inputs", "outputs", "batching", "execution")

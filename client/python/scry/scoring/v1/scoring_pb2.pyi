@@ -1,8 +1,9 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.rpc import status_pb2 as _status_pb2
+from scry.scoring.v1 import choosing_pb2 as _choosing_pb2
+from scry.scoring.v1 import instance_pb2 as _instance_pb2
 from scry.serving.v1 import serving_pb2 as _serving_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -33,18 +34,10 @@ class ScoreRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
-    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    instances: _containers.RepeatedCompositeFieldContainer[_instance_pb2.Instance]
     table: Table
     options: ScoreOptions
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
-
-class Instance(_message.Message):
-    __slots__ = ("id", "features")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    FEATURES_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    features: _struct_pb2.Struct
-    def __init__(self, id: _Optional[str] = ..., features: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[_instance_pb2.Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
 
 class Table(_message.Message):
     __slots__ = ("ids", "rows", "columns")
@@ -576,9 +569,9 @@ class ExplainRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
-    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    instances: _containers.RepeatedCompositeFieldContainer[_instance_pb2.Instance]
     options: ExplainOptions
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., options: _Optional[_Union[ExplainOptions, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[_instance_pb2.Instance, _Mapping]]] = ..., options: _Optional[_Union[ExplainOptions, _Mapping]] = ...) -> None: ...
 
 class ExplainOptions(_message.Message):
     __slots__ = ("head", "target", "scale", "max_evaluations", "seed", "language", "actionable_only")
@@ -669,10 +662,10 @@ class StreamScoreRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
-    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    instances: _containers.RepeatedCompositeFieldContainer[_instance_pb2.Instance]
     table: Table
     options: ScoreOptions
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[_instance_pb2.Instance, _Mapping]]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., options: _Optional[_Union[ScoreOptions, _Mapping]] = ...) -> None: ...
 
 class StreamScoreResponse(_message.Message):
     __slots__ = ("results", "table")

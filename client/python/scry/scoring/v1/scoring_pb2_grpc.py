@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from scry.scoring.v1 import choosing_pb2 as scry_dot_scoring_dot_v1_dot_choosing__pb2
 from scry.scoring.v1 import scoring_pb2 as scry_dot_scoring_dot_v1_dot_scoring__pb2
 
 GRPC_GENERATED_VERSION = '1.75.1'
@@ -49,6 +50,21 @@ class ScoringServiceStub(object):
                 request_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.RecommendItems = channel.unary_unary(
+                '/scry.scoring.v1.ScoringService/RecommendItems',
+                request_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsRequest.SerializeToString,
+                response_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsResponse.FromString,
+                _registered_method=True)
+        self.ChooseAction = channel.unary_unary(
+                '/scry.scoring.v1.ScoringService/ChooseAction',
+                request_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionRequest.SerializeToString,
+                response_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionResponse.FromString,
+                _registered_method=True)
+        self.ChooseSendTime = channel.unary_unary(
+                '/scry.scoring.v1.ScoringService/ChooseSendTime',
+                request_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeRequest.SerializeToString,
+                response_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer(object):
@@ -72,6 +88,24 @@ class ScoringServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendItems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChooseAction(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChooseSendTime(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +123,21 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.FromString,
                     response_serializer=scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.SerializeToString,
+            ),
+            'RecommendItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecommendItems,
+                    request_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsRequest.FromString,
+                    response_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsResponse.SerializeToString,
+            ),
+            'ChooseAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChooseAction,
+                    request_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionRequest.FromString,
+                    response_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionResponse.SerializeToString,
+            ),
+            'ChooseSendTime': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChooseSendTime,
+                    request_deserializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeRequest.FromString,
+                    response_serializer=scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +221,87 @@ class ScoringService(object):
             '/scry.scoring.v1.ScoringService/Explain',
             scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainRequest.SerializeToString,
             scry_dot_scoring_dot_v1_dot_scoring__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.scoring.v1.ScoringService/RecommendItems',
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsRequest.SerializeToString,
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.RecommendItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChooseAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.scoring.v1.ScoringService/ChooseAction',
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionRequest.SerializeToString,
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChooseSendTime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.scoring.v1.ScoringService/ChooseSendTime',
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeRequest.SerializeToString,
+            scry_dot_scoring_dot_v1_dot_choosing__pb2.ChooseSendTimeResponse.FromString,
             options,
             channel_credentials,
             insecure,
