@@ -5,7 +5,7 @@ package main
 // collector, which by default runs whenever the heap has doubled, would run for
 // each few megabytes of requests: it took a quarter of the processor time of
 // a small call.
-const heapFloor = 96 << 20
+const heapFloor = 80 << 20
 
 // reserveHeap returns memory that counts as live as long as it is referred to.
 // Nobody touches it, so that it takes addresses and no pages: the process grows
