@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"batch":         {},
 	"cache":         {},
 	"explain":       {},
+	"filter":        {},
 	"tokenizer":     {},
 	"pixel":         {"tensor"},
 	"bundle":        {"tensor"},
