@@ -147,6 +147,11 @@ func (b *Bundle) resolve() error {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	if len(names) == 0 {
+		if err := b.checkGraphless(); err != nil {
+			return err
+		}
+	}
 	for _, name := range names {
 		m := b.Manifest.GetGraphs()[name]
 		if err := b.readGraph(name, m); err != nil {
@@ -251,7 +256,7 @@ func (b *Bundle) checkFile(field, name string) error {
 
 func (b *Bundle) resolveSteps(graphs []string) error {
 	steps := b.Manifest.GetSteps()
-	if len(steps) == 0 {
+	if len(steps) == 0 && len(graphs) > 0 {
 		if len(graphs) != 1 {
 			return invalid("steps", "there are %d graphs, so their order must be given", len(graphs))
 		}

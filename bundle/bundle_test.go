@@ -98,6 +98,30 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestOpenWithoutGraphs admits what has nothing to compute, and no more.
+func TestOpenWithoutGraphs(t *testing.T) {
+	sendTimes := "catalogue: {send_times: {prior_strength: 5, rates: [" + strings.Repeat("0.1,", 167) + "0.1]}}\n"
+	b, err := Open(fstest.MapFS{ManifestFile: {Data: []byte(sendTimes)}})
+	if err != nil || len(b.Steps) != 0 || strings.Join(b.Files(), " ") != ManifestFile {
+		t.Fatal(err, b.Files())
+	}
+	for name, c := range map[string]struct{ manifest, want string }{
+		"a head":       {sendTimes + "heads: {p: {source: model.p, probability: {}}}\n", "graphs"},
+		"a step":       {sendTimes + "steps: [{graph: model}]\n", "graphs"},
+		"a row":        {sendTimes + "row: {features: [{name: age, type: FEATURE_TYPE_FLOAT}]}\n", "graphs"},
+		"goldens":      {sendTimes + "goldens: {file: g.jsonl, tolerances: [{precision: PRECISION_FP32}]}\n", "graphs"},
+		"nothing":      {"description: empty\n", "graphs"},
+		"a short week": {strings.Replace(sendTimes, "0.1,", "", 1), "catalogue.send_times.rates"},
+		"no rate":      {strings.Replace(sendTimes, "0.1,", "1.1,", 1), "catalogue.send_times.rates[0]"},
+		"no strength":  {strings.Replace(sendTimes, "prior_strength: 5, ", "", 1), "catalogue.send_times.prior_strength"},
+		"no kernel":    {strings.Replace(sendTimes, "prior", "bandwidth: 0s, prior", 1), "catalogue.send_times.bandwidth"},
+	} {
+		if _, err := Open(fstest.MapFS{ManifestFile: {Data: []byte(c.manifest)}}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v does not name %s", name, err, c.want)
+		}
+	}
+}
+
 func TestExternalDataStaysInTheBundle(t *testing.T) {
 	for _, location := range []string{"../../etc/passwd", "/etc/passwd", "a/b", `a\b`, "..", ".", "", "c:x", "a\x00b"} {
 		fsys := dir("", nil)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/choosing"
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/imageanalysis"
 	"github.com/scry-ml/scry/modelstore"
@@ -89,6 +90,7 @@ var table = []struct {
 	// Tasks.
 	{scoring.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{scoring.ErrUnexplained, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
+	{choosing.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{sentiment.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{imageanalysis.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{pipeline.ErrOutput, codes.Internal, "OUTPUT_INVALID"},

@@ -43,8 +43,11 @@ func (v *Version) Graph(name string) (Graph, error) {
 		names[i] = s.graph.name
 	}
 	err := ErrNoGraph
-	if name == "" {
+	if name == "" && len(names) > 0 {
 		err = ErrManyGraphs
+	}
+	if len(names) == 0 {
+		names = []string{"none"}
 	}
 	return Graph{}, fmt.Errorf("%w: %s has %s", err, v.id.Model, strings.Join(names, ", "))
 }

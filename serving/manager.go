@@ -396,8 +396,10 @@ func (m *Manager) load(e *entry) {
 		return
 	}
 	e.version = v
-	log.Info("version loaded", "plan", v.main.plan.Source, "device", v.main.place.Device, "precision", PrecisionName(v.main.place.Precision),
-		"fallback", v.main.place.FallbackReason, "took", time.Since(start).Round(time.Millisecond))
+	if g := v.main; g != nil {
+		log = log.With("plan", g.plan.Source, "device", g.place.Device, "precision", PrecisionName(g.place.Precision), "fallback", g.place.FallbackReason)
+	}
+	log.Info("version loaded", "took", time.Since(start).Round(time.Millisecond))
 	m.advance(e, Progress{Stage: Ready, Fraction: 1})
 	if e.gone {
 		m.freeIfUnused(e)

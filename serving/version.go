@@ -27,7 +27,7 @@ type Version struct {
 	steps    []step
 	index    map[bundle.Source]int // of what answers carry
 	inputs   int                   // tensors that an item brings
-	main     *graph                // the one with the most weights
+	main     *graph                // the one with the most weights; nil without graphs, when nothing is run
 	verified Verification
 	loaded   time.Time
 	meter    Meter

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	_ "time/tzdata" // customers' time zones, where the machine has no list of them
 )
 
 func main() {

@@ -617,7 +617,8 @@ type Manifest struct {
 	// SPDX expression of the licence of the model's weights, such as "MIT".
 	License string `protobuf:"bytes,2,opt,name=license,proto3" json:"license,omitempty"`
 	// The ONNX graphs by name. Tensor calls address them as MODEL, or
-	// MODEL.GRAPH where there are several.
+	// MODEL.GRAPH where there are several. There is at least one, but in a bundle
+	// whose catalogue has send times, or actions of a constant probability.
 	Graphs map[string]*Graph `protobuf:"bytes,3,rep,name=graphs,proto3" json:"graphs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How the graphs are run, in order. May be left out when there is one graph.
 	Steps []*Step `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
@@ -4263,11 +4264,11 @@ var File_scry_bundle_v1_bundle_proto protoreflect.FileDescriptor
 
 const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escry/bundle/v1/catalogue.proto\"\x96\a\n" +
+	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escry/bundle/v1/catalogue.proto\"\x94\a\n" +
 	"\bManifest\x12*\n" +
 	"\vdescription\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12\"\n" +
-	"\alicense\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\alicense\x12d\n" +
-	"\x06graphs\x18\x03 \x03(\v2$.scry.bundle.v1.Manifest.GraphsEntryB&\xbaH#\x9a\x01 \b\x01\x10@\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,62}$R\x06graphs\x124\n" +
+	"\alicense\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\alicense\x12b\n" +
+	"\x06graphs\x18\x03 \x03(\v2$.scry.bundle.v1.Manifest.GraphsEntryB$\xbaH!\x9a\x01\x1e\x10@\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,62}$R\x06graphs\x124\n" +
 	"\x05steps\x18\x04 \x03(\v2\x14.scry.bundle.v1.StepB\b\xbaH\x05\x92\x01\x02\x10@R\x05steps\x12_\n" +
 	"\x05heads\x18\x05 \x03(\v2#.scry.bundle.v1.Manifest.HeadsEntryB$\xbaH!\x9a\x01\x1e\x10@\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,62}$R\x05heads\x12*\n" +
 	"\x04text\x18\x06 \x01(\v2\x14.scry.bundle.v1.TextH\x00R\x04text\x12-\n" +

@@ -655,10 +655,12 @@ type SendTimes struct {
 	// o'clock first.
 	Rates []float64 `protobuf:"fixed64,1,rep,packed,name=rates,proto3" json:"rates,omitempty"`
 	// How many messages of a customer's own weigh as much as the prior, in each
-	// slot.
+	// slot: a rate is the prior's, plus the sum of what each message was more than
+	// the prior of its own hour, divided by this plus their number.
 	PriorStrength float64 `protobuf:"fixed64,2,opt,name=prior_strength,json=priorStrength,proto3" json:"prior_strength,omitempty"`
 	// How far an answer speaks for the hours beside its own: the standard deviation
-	// of a kernel over the hours of the week; unset = for its own hour alone.
+	// of a normal kernel, 1 at its own hour, over the hours of the week; unset = for
+	// its own hour alone.
 	Bandwidth     *durationpb.Duration `protobuf:"bytes,3,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -778,11 +780,11 @@ const file_scry_bundle_v1_catalogue_proto_rawDesc = "" +
 	"\x05prior\x18\x02 \x01(\v2\x14.scry.bundle.v1.BetaR\x05prior\"T\n" +
 	"\x04Beta\x12&\n" +
 	"\x05alpha\x18\x01 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x05alpha\x12$\n" +
-	"\x04beta\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x04beta\"\xb7\x01\n" +
+	"\x04beta\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x04beta\"\xc1\x01\n" +
 	"\tSendTimes\x128\n" +
 	"\x05rates\x18\x01 \x03(\x01B\"\xbaH\x1f\x92\x01\x1c\b\xa8\x01\x10\xa8\x01\"\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05rates\x127\n" +
-	"\x0eprior_strength\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\rpriorStrength\x127\n" +
-	"\tbandwidth\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\tbandwidth*\xb8\x01\n" +
+	"\x0eprior_strength\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\rpriorStrength\x12A\n" +
+	"\tbandwidth\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\tbandwidth*\xb8\x01\n" +
 	"\rAttributeType\x12\x1e\n" +
 	"\x1aATTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ATTRIBUTE_TYPE_STRING\x10\x01\x12\x19\n" +

@@ -1697,9 +1697,11 @@ type ChooseSendTimeOptions struct {
 	// Hours of the day, 0 to 23 in the customer's time zone, at which nothing is
 	// sent.
 	QuietHours []int32 `protobuf:"varint,3,rep,packed,name=quiet_hours,json=quietHours,proto3" json:"quiet_hours,omitempty"`
-	// Times to answer, the best first; 0 = 1.
+	// Times to answer, the best first; 0 = 1. Each hour of the week is answered at
+	// most once, when it comes first.
 	Count int32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
-	// An answer counts half after this time; unset = the same for ever.
+	// A message counts half when it was sent so long before the earliest time;
+	// unset = the same for ever.
 	HalfLife      *durationpb.Duration `protobuf:"bytes,5,opt,name=half_life,json=halfLife,proto3" json:"half_life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2147,18 +2149,18 @@ const file_scry_scoring_v1_choosing_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x02id\x12$\n" +
 	"\ttime_zone\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\btimeZone\x12B\n" +
 	"\ahistory\x18\x03 \x03(\v2\x1c.scry.scoring.v1.SentMessageB\n" +
-	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\ahistory\"a\n" +
-	"\vSentMessage\x126\n" +
-	"\x04sent\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x04sent\x12\x1a\n" +
-	"\banswered\x18\x02 \x01(\bR\banswered\"\x92\x02\n" +
+	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\ahistory\"Y\n" +
+	"\vSentMessage\x12.\n" +
+	"\x04sent\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04sent\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\bR\banswered\"\x9c\x02\n" +
 	"\x15ChooseSendTimeOptions\x126\n" +
 	"\bearliest\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bearliest\x122\n" +
 	"\x06latest\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06latest\x123\n" +
 	"\vquiet_hours\x18\x03 \x03(\x05B\x12\xbaH\x0f\x92\x01\f\x10\x17\x18\x01\"\x06\x1a\x04\x18\x17(\x00R\n" +
 	"quietHours\x12 \n" +
 	"\x05count\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xa8\x01(\x00R\x05count\x126\n" +
-	"\thalf_life\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bhalfLife\"S\n" +
+	"\xbaH\a\x1a\x05\x18\xa8\x01(\x00R\x05count\x12@\n" +
+	"\thalf_life\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\bhalfLife\"S\n" +
 	"\x16ChooseSendTimeResponse\x129\n" +
 	"\aresults\x18\x01 \x03(\v2\x1f.scry.scoring.v1.SendTimeChoiceR\aresults\"\xa4\x02\n" +
 	"\x0eSendTimeChoice\x12\x0e\n" +

@@ -1,0 +1,212 @@
+package choosing
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/pipeline"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
+)
+
+const (
+	week      = weekHours * time.Hour
+	mostAhead = 90 * 24 * time.Hour
+)
+
+// SendTimeModel is what the choice of send times needs of a loaded version.
+type SendTimeModel interface {
+	Bundle() *bundle.Bundle
+	Identity() pipeline.Identity
+}
+
+// ChooseSendTime answers when to send to recipients: the rates of the model's
+// catalogue, moved by each recipient's own history. results[i] and errs[i] belong
+// to recipients[i]; a result whose error is set holds id and index only. err is
+// set when the call as a whole cannot be answered.
+//
+// With y = 1 for an answered message and 0 for another, w its weight by age, and
+// k the kernel, the rate of slot s is
+//
+//	prior[s] + Σ w k(s-slot) (y - prior[slot]) / (strength + Σ w k(s-slot))
+//
+// within [0, 1]. For the message's own slot alone that is the mean of a Beta
+// posterior of which the prior counts as strength messages; with a kernel,
+// neighbours are moved by how a recipient differs from the prior, so that one who
+// does not keeps the prior.
+func ChooseSendTime(ctx context.Context, m SendTimeModel, recipients []*scoringv1.Recipient, opts *scoringv1.ChooseSendTimeOptions, now time.Time) (results []*scoringv1.SendTimeChoice, errs []error, err error) {
+	spec := m.Bundle().Manifest.GetCatalogue().GetSendTimes()
+	if spec == nil {
+		return nil, nil, fmt.Errorf("%w: %s has no send times in its catalogue", ErrUnsupported, m.Identity().Model)
+	}
+	p, err := newPlanner(spec, opts, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	results, errs = make([]*scoringv1.SendTimeChoice, len(recipients)), make([]error, len(recipients))
+	served := []*servingv1.ServedBy{{Model: m.Identity().Model, Version: m.Identity().Version}}
+	for i, r := range recipients {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		out := &scoringv1.SendTimeChoice{Id: r.GetId(), Index: int64(i)}
+		results[i] = out
+		times, err := p.choose(r)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		out.Times, out.PredictionId, out.ServedBy = times, pipeline.NewPredictionID(), served
+		if len(r.GetHistory()) == 0 {
+			out.Warnings = []*servingv1.Warning{{
+				Code: servingv1.WarningCode_WARNING_CODE_COLD_START, Field: fmt.Sprintf("recipients[%d].history", i),
+				Message: "there is no history; the general rates are answered",
+			}}
+		}
+	}
+	return results, errs, nil
+}
+
+// planner chooses the times of one call.
+type planner struct {
+	spec             *bundlev1.SendTimes
+	earliest, latest time.Time
+	quiet            [24]bool
+	count            int
+	halfLife         time.Duration
+	kernel           []float64
+	zones            map[string]*zone
+
+	weights, surplus [weekHours]float64 // of one recipient, by slot
+	rates            []float64          // of one recipient, by hour of the zone
+}
+
+// zone is what recipients of one time zone share.
+type zone struct {
+	location *time.Location
+	hours    []hour
+	err      error
+}
+
+func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions, now time.Time) (*planner, error) {
+	p := &planner{
+		spec: spec, count: max(int(opts.GetCount()), 1), halfLife: opts.GetHalfLife().AsDuration(),
+		kernel: kernel(spec.GetBandwidth().AsDuration()), zones: map[string]*zone{},
+	}
+	for _, h := range opts.GetQuietHours() {
+		p.quiet[h] = true
+	}
+	var err error
+	if p.earliest, err = timeOr(opts.GetEarliest(), "options.earliest", now); err != nil {
+		return nil, err
+	}
+	if p.latest, err = timeOr(opts.GetLatest(), "options.latest", p.earliest.Add(week)); err != nil {
+		return nil, err
+	}
+	switch ahead := p.latest.Sub(p.earliest); {
+	case ahead <= 0:
+		return nil, &pipeline.InputError{Field: "options.latest", Reason: "TIME_RANGE", Message: "is not after the earliest time"}
+	case ahead > mostAhead:
+		return nil, &pipeline.InputError{Field: "options.latest", Reason: "TIME_RANGE", Message: "is more than 90 days after the earliest time"}
+	}
+	return p, nil
+}
+
+// timeOr is a time of a request, or what stands for an unset one.
+func timeOr(t *timestamppb.Timestamp, field string, unset time.Time) (time.Time, error) {
+	if t == nil {
+		return unset, nil
+	}
+	if t.CheckValid() != nil {
+		return time.Time{}, &pipeline.InputError{Field: field, Reason: "TIME_INVALID", Message: "is no time between the years 1 and 9999"}
+	}
+	return t.AsTime(), nil
+}
+
+// zoneOf returns a time zone with its hours. Its error is an *InputError.
+func (p *planner) zoneOf(name string) (*zone, error) {
+	if z := p.zones[name]; z != nil {
+		return z, z.err
+	}
+	z := &zone{}
+	p.zones[name] = z
+	var err error
+	// "Local" is what the server's own machine is set to.
+	if z.location, err = time.LoadLocation(name); err != nil || name == "Local" {
+		z.err = &pipeline.InputError{Field: "time_zone", Reason: "TIME_ZONE_UNKNOWN", Message: "is no IANA time zone, such as Europe/Moscow"}
+		return z, z.err
+	}
+	if z.hours = hoursBetween(p.earliest, p.latest, z.location, &p.quiet); len(z.hours) == 0 {
+		z.err = &pipeline.InputError{Field: "time_zone", Reason: "NO_HOUR_LEFT", Message: "in this zone every hour between the earliest and the latest time is quiet"}
+	}
+	return z, z.err
+}
+
+// choose returns the best times for one recipient. Errors are *InputErrors.
+func (p *planner) choose(r *scoringv1.Recipient) ([]*scoringv1.SendTime, error) {
+	z, err := p.zoneOf(r.GetTimeZone())
+	if err != nil {
+		return nil, err
+	}
+	clear(p.weights[:])
+	clear(p.surplus[:])
+	prior := p.spec.GetRates()
+	for i, message := range r.GetHistory() {
+		field := fmt.Sprintf("history[%d].sent", i)
+		if message.GetSent() == nil {
+			return nil, &pipeline.InputError{Field: field, Reason: "TIME_INVALID", Message: "is missing"}
+		}
+		sent, err := timeOr(message.GetSent(), field, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		slot, weight, answered := slotOf(sent.In(z.location)), p.weight(sent), 0.0
+		if message.GetAnswered() {
+			answered = 1
+		}
+		p.weights[slot] += weight
+		p.surplus[slot] += weight * (answered - prior[slot])
+	}
+	p.rates = p.rates[:0]
+	for _, h := range z.hours {
+		observed, surplus := p.around(h.slot)
+		rate := prior[h.slot] + surplus/(p.spec.GetPriorStrength()+observed)
+		p.rates = append(p.rates, min(max(rate, 0), 1))
+	}
+	best := pipeline.Top(p.rates, p.count, 0) // of equal rates the earlier
+	times := make([]*scoringv1.SendTime, len(best))
+	for k, i := range best {
+		h := z.hours[i]
+		observed, _ := p.around(h.slot)
+		times[k] = &scoringv1.SendTime{
+			Time: timestamppb.New(h.begins), Slot: int32(h.slot), Rate: p.rates[i], PriorRate: prior[h.slot], Observations: observed,
+		}
+	}
+	return times, nil
+}
+
+// weight is what a message counts by its age.
+func (p *planner) weight(sent time.Time) float64 {
+	age := p.earliest.Sub(sent)
+	if p.halfLife <= 0 || age <= 0 {
+		return 1
+	}
+	return math.Exp2(-float64(age) / float64(p.halfLife))
+}
+
+// around sums what speaks for a slot.
+func (p *planner) around(slot int) (observed, surplus float64) {
+	observed, surplus = p.weights[slot], p.surplus[slot]
+	for d, k := range p.kernel[1:] {
+		after, before := (slot+d+1)%weekHours, (slot-d-1+weekHours)%weekHours
+		observed += k * (p.weights[after] + p.weights[before])
+		surplus += k * (p.surplus[after] + p.surplus[before])
+	}
+	return observed, surplus
+}
