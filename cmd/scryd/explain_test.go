@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func goldens(t *testing.T, f files) []*bundlev1.Golden {
 }
 
 // explainableChurn is the churn bundle with its golden samples as typical rows,
-// and without the contributions that its graph gives.
+// one group, and without the contributions that its graph gives.
 func explainableChurn(t *testing.T) files {
 	t.Helper()
 	f := churn(t)
@@ -47,14 +48,18 @@ func explainableChurn(t *testing.T) files {
 		background.Write(append(line, '\n'))
 	}
 	manifest := string(f["bundle.yaml"])
-	for _, old := range []string{"\nrow:\n", "        contributions: model.contributions\n"} {
-		if !strings.Contains(manifest, old) {
-			t.Fatalf("the churn bundle has no %q", old)
-		}
-	}
-	manifest = strings.Replace(manifest, "\nrow:\n", "\nrow:\n  background: background.jsonl\n  groups: [{name: bill, features: [tenure, MonthlyCharges, TotalCharges]}]\n", 1)
-	manifest = strings.Replace(manifest, "        contributions: model.contributions\n", "", 1)
+	manifest = replaced(t, manifest, "\nrow:\n", "\nrow:\n  groups: [{name: bill, features: [tenure, MonthlyCharges, TotalCharges]}]\n")
+	manifest = replaced(t, manifest, "        contributions: model.contributions\n", "")
 	return f.with("bundle.yaml", manifest).with("background.jsonl", background.String())
+}
+
+// replaced is a manifest in which something that it must have is something else.
+func replaced(t *testing.T, manifest, old, with string) string {
+	t.Helper()
+	if !strings.Contains(manifest, old) {
+		t.Fatalf("the manifest has no %q", old)
+	}
+	return strings.Replace(manifest, old, with, 1)
 }
 
 // TestExplain explains rows of the churn model, whose log-odds are a sum of one
@@ -151,11 +156,82 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.req.GetModel() == "churn" {
-				d.deploy("churn", churn(t))
+				f := churn(t)
+				d.deploy("churn", f.with("bundle.yaml", replaced(t, string(f["bundle.yaml"]), "  background: background.jsonl\n", "")))
 			}
 			_, err := d.scorer.Explain(d.ctx(), c.req)
 			wantError(t, err, c.code, c.reason, c.field)
 		})
+	}
+}
+
+// TestExplainChurn explains rows of the churn model as it stands, whose graph
+// tells the terms of every row: what sampling finds is a term less its mean over
+// the typical rows.
+func TestExplainChurn(t *testing.T) {
+	d := start(t)
+	f := churn(t)
+	d.deploy("churn", f)
+	typical := 0.0
+	means := map[string]float64{}
+	terms := func(features []*structpb.Struct) []map[string]float64 {
+		t.Helper()
+		req := &scoringv1.ScoreRequest{Options: &scoringv1.ScoreOptions{Reasons: 100}}
+		for _, row := range features {
+			req.Instances = append(req.Instances, &scoringv1.Instance{Features: row})
+		}
+		resp, err := d.scorer.Score(d.ctx(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]map[string]float64, len(features))
+		for i, r := range resp.GetResults() {
+			p := r.GetHeads()["churn"].GetProbability()
+			out[i] = map[string]float64{"": p.GetRawScore()}
+			for _, reason := range p.GetReasons() {
+				out[i][reason.GetFeature()] = reason.GetContribution()
+			}
+		}
+		return out
+	}
+	b, err := bundle.Open(os.DirFS("../../models/churn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := b.Background()
+	if err != nil || len(rows) != 100 {
+		t.Fatalf("%d typical rows, %v", len(rows), err)
+	}
+	for _, row := range terms(rows) {
+		typical += row[""] / float64(len(rows))
+		for name, x := range row {
+			means[name] += x / float64(len(rows))
+		}
+	}
+	var whole []*structpb.Struct // whose total is given; where it is not, it follows from two others
+	for _, g := range goldens(t, f) {
+		if total := g.GetFeatures().GetFields()["TotalCharges"]; total.GetNumberValue() != 0 {
+			whole = append(whole, g.GetFeatures())
+		}
+	}
+	want := terms(whole)
+	var instances []*scoringv1.Instance
+	for _, row := range whole {
+		instances = append(instances, &scoringv1.Instance{Features: row})
+	}
+	resp, err := d.scorer.Explain(d.ctx(), &scoringv1.ExplainRequest{Instances: instances, Model: "churn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range resp.GetResults() {
+		if e.GetError() != nil || e.GetBackgroundRows() != 100 || math.Abs(e.GetBaseValue()-typical) > 1e-4 || math.Abs(e.GetValue()-want[i][""]) > 1e-4 || len(e.GetContributions()) != 19 {
+			t.Fatalf("row %d: %v, the mean score is %v", i, e, typical)
+		}
+		for _, c := range e.GetContributions() {
+			if w := want[i][c.GetFeature()] - means[c.GetFeature()]; math.Abs(c.GetContribution()-w) > 1e-4 {
+				t.Errorf("row %d: %v, want %v", i, c, w)
+			}
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+import background
 from manifest import write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,10 @@ FEATURES = (
 NAMES = [feature.name for feature in FEATURES]
 NUMBERS = [feature.name for feature in FEATURES if feature.type != STRING]
 STRINGS = [feature.name for feature in FEATURES if feature.type == STRING]
+
+# The order in which made-up rows are drawn: what decides about other columns first.
+CHAIN = ["InternetService", "PhoneService", "Contract", "tenure", "Partner", "Dependents"]
+CHAIN += [name for name in NAMES if name not in CHAIN]
 
 BANDS = (("low", 0.0), ("medium", 0.2), ("high", 0.4), ("very high", 0.6))
 TOLERANCE = 1e-5
@@ -311,8 +316,15 @@ def export(model):
 
 
 def to_json(row):
-    """A golden row as a caller would send it."""
-    return {name: row[name] for name in NAMES if name in row}
+    """A row as a caller would send it."""
+    whole = {feature.name for feature in FEATURES if feature.type == INT}
+    return {name: int(row[name]) if name in whole else row[name] for name in NAMES if name in row}
+
+
+def typical(model, columns):
+    """Made-up rows, each with a total: where there is none it would follow from two other features."""
+    told = ~np.isnan(columns["TotalCharges"])
+    return background.make_up({name: columns[name][told] for name in CHAIN}, model.log_odds)
 
 
 def feeds(rows):
@@ -374,7 +386,7 @@ def manifest(model, columns, quantiles, threshold, metrics):
                 },
             },
         }},
-        "row": {"features": features},
+        "row": {"features": features, "background": "background.jsonl"},
         "goldens": {"file": "goldens.jsonl", "tolerances": [
             {"precision": "PRECISION_FP32", "absolute": TOLERANCE, "relative": TOLERANCE}]},
         "lineage": {"data": ["IBM Telco Customer Churn, Apache-2.0"], "code": "scripts/models/churn.py", "metrics": metrics},
@@ -454,6 +466,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "model.onnx").write_bytes(graph)
     (args.out / "goldens.jsonl").write_text(goldens(session), encoding="utf-8")
+    background.write(args.out / "background.jsonl", typical(model, columns), to_json)
     write(args.out / "bundle.yaml", content, "scripts/models/churn.py")
     print(f"wrote {args.out}")
 
