@@ -160,6 +160,9 @@ func (b *Bundle) checkRow(r *bundlev1.Row) error {
 			}
 			continue
 		}
+		if f.GetAhead() {
+			return invalid(field+".ahead", "is for sequences")
+		}
 		if matrix != "" {
 			v, _ := find(inputs, matrix)
 			if err := checkEncoding(field, f, v.DType); err != nil {
@@ -253,6 +256,9 @@ func checkSequence(field string, f *bundlev1.Feature, inputs []Value, fed map[st
 		at := fmt.Sprintf("%s.fields[%d]", field, j)
 		if sub.GetType() == bundlev1.FeatureType_FEATURE_TYPE_SEQUENCE {
 			return invalid(at+".type", "sequences do not nest")
+		}
+		if sub.GetAhead() {
+			return invalid(at+".ahead", "is for sequences")
 		}
 		if err := checkFeature(at, sub, inputs, fed); err != nil {
 			return err

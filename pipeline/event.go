@@ -10,7 +10,7 @@ import (
 )
 
 func (f *feature) tooManyEvents(n int) *InputError {
-	return &InputError{Reason: "SEQUENCE_TOO_LONG", Message: fmt.Sprintf("%d events, the limit is %d; the model reads the last %d", n, f.limit, f.spec.GetMaxEvents())}
+	return &InputError{Reason: "SEQUENCE_TOO_LONG", Message: fmt.Sprintf("%d events, the limit is %d; the model reads %s", n, f.limit, f.kept())}
 }
 
 // cold remarks on a row of which nothing is known: no feature has a value, or
@@ -19,7 +19,7 @@ func (p *rowPlan) cold(given, events bool) remark {
 	switch {
 	case !given:
 		return remark{servingv1.WarningCode_WARNING_CODE_COLD_START, "every feature is missing"}
-	case len(p.sequences) > 0 && !events:
+	case p.histories > 0 && !events:
 		return remark{servingv1.WarningCode_WARNING_CODE_COLD_START, "there is no history"}
 	}
 	return remark{}

@@ -244,6 +244,89 @@ func TestEventsOfATable(t *testing.T) {
 	})
 }
 
+// TestStepsAhead wants the first of the steps that a forecast is told, where a
+// history gives its last, as a list and in a table.
+func TestStepsAhead(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{
+		value("sold", tensor.Float32, -1, -1), value("n", tensor.Int64, -1), value("price", tensor.Float32, -1, -1), value("ahead", tensor.Int64, -1),
+	}, []bundle.Value{value("y", tensor.Float32, -1, 2)})
+	const manifest = `
+limits: {max_events: 4}
+row:
+  features:
+  - {name: past, type: FEATURE_TYPE_SEQUENCE, max_events: 3, length_input: n, fields: [{name: sold, type: FEATURE_TYPE_FLOAT}]}
+  - {name: days, type: FEATURE_TYPE_SEQUENCE, ahead: true, max_events: 2, length_input: ahead, fields: [{name: price, type: FEATURE_TYPE_FLOAT, default: 9}]}
+`
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, manifest, nil), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name                string
+		past, days          int    // events: 1, 2, 3, …
+		wantPast, wantPrice string // the inputs
+		warns, fails        string
+	}{
+		{"as many as the model reads", 3, 2, "[1 2 3]", "[1 2 9]", "", ""},
+		{"more", 4, 4, "[2 3 4]", "[1 2 9]", `truncated features["past"]: the model reads the last 3 events, truncated features["days"]: the model reads the first 2 events`, ""},
+		{"fewer", 2, 1, "[1 2]", "[1 9]", `feature_imputed features["days"]: 1 of 2 steps to come are given`, ""},
+		{"no step", 1, 0, "[1]", "[9]", `feature_imputed features["days"]: 0 of 2 steps to come are given`, ""},
+		{"no history", 0, 2, "[0 0]", "[1 2]", `cold_start features: there is no history`, ""},
+		{"too many", 0, 5, "", "", "", `features["days"]: 5 events, the limit is 4; the model reads the first 2 events`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list := func(field string, n int) *structpb.Value {
+				l := &structpb.ListValue{}
+				for i := range n {
+					l.Values = append(l.Values, structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{field: structpb.NewNumberValue(float64(i + 1))}}))
+				}
+				return structpb.NewListValue(l)
+			}
+			item, warnings, err := p.Row(&structpb.Struct{Fields: map[string]*structpb.Value{"past": list("sold", c.past), "days": list("price", c.days)}})
+			column := func(name, field string, n int) *scoringv1.Column {
+				values := make([]float64, n)
+				for i := range values {
+					values[i] = float64(i + 1)
+				}
+				return &scoringv1.Column{Name: name, Data: &scoringv1.Column_Sequences{Sequences: &scoringv1.Sequences{Offsets: []uint32{0, uint32(n)}, Fields: []*scoringv1.Column{
+					{Name: field, Data: &scoringv1.Column_Doubles{Doubles: &scoringv1.Doubles{Values: values}}},
+				}}}}
+			}
+			other, report, tableErr := layOut(p, &scoringv1.Table{Rows: 1, Columns: []*scoringv1.Column{column("past", "sold", c.past), column("days", "price", c.days)}})
+			if tableErr != nil {
+				t.Fatal(tableErr)
+			}
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) || report.Errors[0] == nil || !strings.Contains(report.Errors[0].Error(), strings.TrimPrefix(c.fails, `features["days"]`)) {
+					t.Fatalf("errors %v and %v, want %s", err, report.Errors, c.fails)
+				}
+				return
+			}
+			if err != nil || len(report.Errors) > 0 {
+				t.Fatal(err, report.Errors)
+			}
+			var said []string
+			for _, w := range warnings {
+				said = append(said, codesOf([]*pipeline.Warning{w})+": "+w.GetMessage())
+			}
+			if got := strings.Join(said, ", "); got != c.warns {
+				t.Errorf("warnings %q, want %q", got, c.warns)
+			}
+			if len(report.Warnings()) != len(warnings) {
+				t.Errorf("%v in a table, %v as a list", report.Warnings(), warnings)
+			}
+			for _, it := range []pipeline.Item{item, other} {
+				if got := show(p, it, "sold") + show(p, it, "price"); got != c.wantPast+c.wantPrice {
+					t.Errorf("the inputs are %s, want %s%s", got, c.wantPast, c.wantPrice)
+				}
+				if got, want := show(p, it, "n")+show(p, it, "ahead"), fmt.Sprintf("[%d][%d]", min(c.past, 3), min(c.days, 2)); got != want {
+					t.Errorf("the lengths are %s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestMillionEvents wants a path of a million events refused, alone, as a list
 // and in a table.
 func TestMillionEvents(t *testing.T) {
@@ -295,6 +378,8 @@ func TestEncodingsThatCannotBeServed(t *testing.T) {
 		"default of a difference": {"time: TIME_ENCODING_SECONDS_TO_LAST", `time: TIME_ENCODING_SECONDS_TO_LAST, default: "2026-01-01T00:00:00Z"`, "row.features[1].fields[2].default"},
 		"mask twice":              {"mask_input: mask", "mask_input: n", "row.features[1].mask_input"},
 		"no mask":                 {"mask_input: mask", "mask_input: kask", "row.features[1].mask_input"},
+		"a field to come":         {"default: -1", "ahead: true", "row.features[1].fields[3].ahead"},
+		"a plan to come":          {"rare_categories: [dear]", "ahead: true", "row.features[0].ahead"},
 		"index too large":         {"{first: 2, unknown: 1}", "{first: 9223372036854775807, unknown: 1}", "index"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,6 +24,7 @@ type rowPlan struct {
 	// Bytes that one row takes, and each event of its sequences.
 	rowBytes, eventBytes int64
 	sequences            []int // places among the features
+	histories            int   // sequences that are not of steps to come
 	maxEvents            int   // the manifest's limit of events that callers may send; 0 = none
 	times                int   // fields whose times are written as differences
 	players              []Player
@@ -66,6 +67,9 @@ func newRowPlan(b *bundle.Bundle) (*rowPlan, error) {
 		if f.isSequence() {
 			longest = max(longest, spec.GetMaxEvents())
 			p.sequences = append(p.sequences, i)
+			if !spec.GetAhead() {
+				p.histories++
+			}
 		} else if err := f.check(); err != nil {
 			return nil, err
 		}
@@ -285,7 +289,9 @@ func (w *rowWriter) write(row int, fields map[string]*structpb.Value, report *Ro
 		}
 		if f.isSequence() {
 			w.sequence(f, row, v, report)
-			events += len(v.GetListValue().GetValues())
+			if !f.spec.GetAhead() {
+				events += len(v.GetListValue().GetValues())
+			}
 			continue
 		}
 		note, err := f.fill(&w.into[f.input], row*f.width+f.column, v)
@@ -341,11 +347,10 @@ func (w *rowWriter) sequence(f *feature, row int, v *structpb.Value, report *Row
 		report.fail(f.path, f.tooManyEvents(len(events)))
 		return
 	}
-	skipped := 0
-	if n := int(f.spec.GetMaxEvents()); len(events) > n {
-		skipped = len(events) - n
-		events = events[skipped:]
-		report.warn(f.truncated(), f.path)
+	skipped, to, note := f.window(len(events))
+	events = events[skipped:to]
+	if note.code != 0 {
+		report.warn(note, f.path)
 	}
 	if f.length >= 0 {
 		w.into[f.length].int(row, int64(len(events)))
@@ -430,8 +435,30 @@ func first(said map[remarkKey]struct{}, key remarkKey) bool {
 	return !again
 }
 
-func (f *feature) truncated() remark {
-	return remark{servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads the last %d events", f.spec.GetMaxEvents())}
+// window tells which of n events, [from, to), the model reads: the last ones, of
+// steps to come the first.
+func (f *feature) window(n int) (from, to int, note remark) {
+	most, ahead := int(f.spec.GetMaxEvents()), f.spec.GetAhead()
+	switch {
+	case n > most && ahead:
+		to = most
+	case n > most:
+		from, to = n-most, n
+	case n < most && ahead:
+		return 0, n, remark{servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, fmt.Sprintf("%d of %d steps to come are given", n, most)}
+	default:
+		return 0, n, remark{}
+	}
+	return from, to, remark{servingv1.WarningCode_WARNING_CODE_TRUNCATED, "the model reads " + f.kept()}
+}
+
+// kept says which events of many the model reads.
+func (f *feature) kept() string {
+	which := "last"
+	if f.spec.GetAhead() {
+		which = "first"
+	}
+	return fmt.Sprintf("the %s %d events", which, f.spec.GetMaxEvents())
 }
 
 // pad writes the fields' defaults to the places [from, to) after the events.

@@ -309,7 +309,7 @@ func (t *Table) coldness(row int) remark {
 	given, events := false, false
 	for k := range t.columns {
 		c := &t.columns[k]
-		if from, to := c.events(row); to > from {
+		if from, to := c.events(row); to > from && !t.plan.features[k].spec.GetAhead() {
 			events = true
 		}
 		given = given || c.have && isValid(c.validity, row)
@@ -399,9 +399,10 @@ func (w *tableWriter) sequences(f *feature, c *column) {
 			w.report.fail(row, c.path, f.tooManyEvents(to-from))
 			continue
 		}
-		if n := int(f.spec.GetMaxEvents()); to-from > n {
-			from = to - n
-			w.report.warn(f.slot, row, c.path, f.truncated())
+		first, last, note := f.window(to - from)
+		from, to = from+first, from+last
+		if note.code != 0 {
+			w.report.warn(f.slot, row, c.path, note)
 		}
 		local := row - w.wave.From
 		if f.length >= 0 {

@@ -3482,7 +3482,11 @@ type Feature struct {
 	// TIMESTAMP only: what the input takes of the time.
 	Time TimeEncoding `protobuf:"varint,18,opt,name=time,proto3,enum=scry.bundle.v1.TimeEncoding" json:"time,omitempty"`
 	// FLOAT only: what to do with an infinity. NaN is a missing value.
-	Infinity      InfinityPolicy `protobuf:"varint,19,opt,name=infinity,proto3,enum=scry.bundle.v1.InfinityPolicy" json:"infinity,omitempty"`
+	Infinity InfinityPolicy `protobuf:"varint,19,opt,name=infinity,proto3,enum=scry.bundle.v1.InfinityPolicy" json:"infinity,omitempty"`
+	// SEQUENCE only: the events are the steps to come, the nearest first, such as
+	// prices, holidays or weather that a forecast is told, and no history. Of more
+	// than max_events the first are kept; fewer get a FEATURE_IMPUTED warning.
+	Ahead         bool `protobuf:"varint,20,opt,name=ahead,proto3" json:"ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3648,6 +3652,13 @@ func (x *Feature) GetInfinity() InfinityPolicy {
 		return x.Infinity
 	}
 	return InfinityPolicy_INFINITY_POLICY_UNSPECIFIED
+}
+
+func (x *Feature) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
 }
 
 // CategoryIndex gives categories as numbers, as embedding layers take them.
@@ -4521,7 +4532,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12&\n" +
 	"\bfeatures\x18\x02 \x03(\tB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x18\x01R\bfeatures\"\xc9\x06\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x18\x01R\bfeatures\"\xdf\x06\n" +
 	"\aFeature\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12;\n" +
@@ -4550,7 +4561,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0frare_categories\x18\x11 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\x0erareCategories\x12:\n" +
 	"\x04time\x18\x12 \x01(\x0e2\x1c.scry.bundle.v1.TimeEncodingB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04time\x12D\n" +
-	"\binfinity\x18\x13 \x01(\x0e2\x1e.scry.bundle.v1.InfinityPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\binfinityB\x06\n" +
+	"\binfinity\x18\x13 \x01(\x0e2\x1e.scry.bundle.v1.InfinityPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\binfinity\x12\x14\n" +
+	"\x05ahead\x18\x14 \x01(\bR\x05aheadB\x06\n" +
 	"\x04_minB\x06\n" +
 	"\x04_max\"Z\n" +
 	"\rCategoryIndex\x12/\n" +
