@@ -60,10 +60,10 @@ func TestChooseSendTime(t *testing.T) {
 		code          codes.Code
 		reason, field string
 	}{
-		"nobody":     {&scoringv1.ChooseSendTimeRequest{Model: "clock"}, codes.InvalidArgument, "FIELD_INVALID", "recipients"},
-		"all quiet":  {&scoringv1.ChooseSendTimeRequest{Model: "clock", Recipients: []*scoringv1.Recipient{{}}, Options: &scoringv1.ChooseSendTimeOptions{QuietHours: []int32{24}}}, codes.InvalidArgument, "FIELD_INVALID", "options.quiet_hours[0]"},
-		"no model":   {&scoringv1.ChooseSendTimeRequest{Model: "watch", Recipients: []*scoringv1.Recipient{{}}}, codes.NotFound, "NOT_FOUND", ""},
-		"backwards":  {&scoringv1.ChooseSendTimeRequest{Model: "clock", Recipients: []*scoringv1.Recipient{{}}, Options: &scoringv1.ChooseSendTimeOptions{Latest: timestamppb.New(monday.AddDate(-9, 0, 0))}}, codes.InvalidArgument, "TIME_RANGE", "options.latest"},
+		"nobody":    {&scoringv1.ChooseSendTimeRequest{Model: "clock"}, codes.InvalidArgument, "FIELD_INVALID", "recipients"},
+		"all quiet": {&scoringv1.ChooseSendTimeRequest{Model: "clock", Recipients: []*scoringv1.Recipient{{}}, Options: &scoringv1.ChooseSendTimeOptions{QuietHours: []int32{24}}}, codes.InvalidArgument, "FIELD_INVALID", "options.quiet_hours[0]"},
+		"no model":  {&scoringv1.ChooseSendTimeRequest{Model: "watch", Recipients: []*scoringv1.Recipient{{}}}, codes.NotFound, "NOT_FOUND", ""},
+		"backwards": {&scoringv1.ChooseSendTimeRequest{Model: "clock", Recipients: []*scoringv1.Recipient{{}}, Options: &scoringv1.ChooseSendTimeOptions{Latest: timestamppb.New(monday.AddDate(-9, 0, 0))}}, codes.InvalidArgument, "TIME_RANGE", "options.latest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := d.scorer.ChooseSendTime(d.ctx(), c.req)

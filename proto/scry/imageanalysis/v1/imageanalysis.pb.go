@@ -14,6 +14,7 @@ import (
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -36,6 +37,16 @@ const (
 	ImageFeature_IMAGE_FEATURE_LABELS ImageFeature = 1
 	// A vector for similarity and clustering.
 	ImageFeature_IMAGE_FEATURE_EMBEDDING ImageFeature = 2
+	// The dominant colours. Needs no model.
+	ImageFeature_IMAGE_FEATURE_COLORS ImageFeature = 3
+	// Sharpness, exposure and size. Needs no model.
+	ImageFeature_IMAGE_FEATURE_QUALITY ImageFeature = 4
+	// Human faces.
+	ImageFeature_IMAGE_FEATURE_FACES ImageFeature = 5
+	// How likely the picture is not safe to show at work.
+	ImageFeature_IMAGE_FEATURE_SAFE_SEARCH ImageFeature = 6
+	// Printed text.
+	ImageFeature_IMAGE_FEATURE_TEXT ImageFeature = 7
 )
 
 // Enum value maps for ImageFeature.
@@ -44,11 +55,21 @@ var (
 		0: "IMAGE_FEATURE_UNSPECIFIED",
 		1: "IMAGE_FEATURE_LABELS",
 		2: "IMAGE_FEATURE_EMBEDDING",
+		3: "IMAGE_FEATURE_COLORS",
+		4: "IMAGE_FEATURE_QUALITY",
+		5: "IMAGE_FEATURE_FACES",
+		6: "IMAGE_FEATURE_SAFE_SEARCH",
+		7: "IMAGE_FEATURE_TEXT",
 	}
 	ImageFeature_value = map[string]int32{
 		"IMAGE_FEATURE_UNSPECIFIED": 0,
 		"IMAGE_FEATURE_LABELS":      1,
 		"IMAGE_FEATURE_EMBEDDING":   2,
+		"IMAGE_FEATURE_COLORS":      3,
+		"IMAGE_FEATURE_QUALITY":     4,
+		"IMAGE_FEATURE_FACES":       5,
+		"IMAGE_FEATURE_SAFE_SEARCH": 6,
+		"IMAGE_FEATURE_TEXT":        7,
 	}
 )
 
@@ -279,7 +300,14 @@ type ImageOptions struct {
 	// Labels with a lower score are left out.
 	MinScore float64 `protobuf:"fixed64,2,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
 	// Label heads to answer, such as "clothing"; empty = all of the model.
-	Heads         []string `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`
+	Heads []string `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`
+	// Colours at most; 0 = 5.
+	MaxColors int32 `protobuf:"varint,4,opt,name=max_colors,json=maxColors,proto3" json:"max_colors,omitempty"`
+	// Faces at most, the largest first; 0 = 20.
+	MaxFaces int32 `protobuf:"varint,5,opt,name=max_faces,json=maxFaces,proto3" json:"max_faces,omitempty"`
+	// Read the expression of faces too. The law may ask for notice to the people
+	// shown; the model's manifest must allow it as well.
+	Expressions   bool `protobuf:"varint,6,opt,name=expressions,proto3" json:"expressions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +361,27 @@ func (x *ImageOptions) GetHeads() []string {
 		return x.Heads
 	}
 	return nil
+}
+
+func (x *ImageOptions) GetMaxColors() int32 {
+	if x != nil {
+		return x.MaxColors
+	}
+	return 0
+}
+
+func (x *ImageOptions) GetMaxFaces() int32 {
+	if x != nil {
+		return x.MaxFaces
+	}
+	return 0
+}
+
+func (x *ImageOptions) GetExpressions() bool {
+	if x != nil {
+		return x.Expressions
+	}
+	return false
 }
 
 // AnalyzeImagesResponse answers an AnalyzeImagesRequest.
@@ -402,7 +451,17 @@ type ImageResult struct {
 	// Which model versions answered.
 	ServedBy []*v1.ServedBy `protobuf:"bytes,8,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
 	// What the caller should know.
-	Warnings      []*v1.Warning `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []*v1.Warning `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The dominant colours, by fraction, descending.
+	Colors []*Color `protobuf:"bytes,10,rep,name=colors,proto3" json:"colors,omitempty"`
+	// How good the picture is, technically.
+	Quality *Quality `protobuf:"bytes,11,opt,name=quality,proto3" json:"quality,omitempty"`
+	// Human faces, the largest first.
+	Faces []*Face `protobuf:"bytes,12,rep,name=faces,proto3" json:"faces,omitempty"`
+	// How likely the picture is not safe to show at work.
+	SafeSearch *SafeSearch `protobuf:"bytes,13,opt,name=safe_search,json=safeSearch,proto3" json:"safe_search,omitempty"`
+	// Lines of text, from top to bottom.
+	Text          []*TextLine `protobuf:"bytes,14,rep,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +559,573 @@ func (x *ImageResult) GetWarnings() []*v1.Warning {
 	return nil
 }
 
+func (x *ImageResult) GetColors() []*Color {
+	if x != nil {
+		return x.Colors
+	}
+	return nil
+}
+
+func (x *ImageResult) GetQuality() *Quality {
+	if x != nil {
+		return x.Quality
+	}
+	return nil
+}
+
+func (x *ImageResult) GetFaces() []*Face {
+	if x != nil {
+		return x.Faces
+	}
+	return nil
+}
+
+func (x *ImageResult) GetSafeSearch() *SafeSearch {
+	if x != nil {
+		return x.SafeSearch
+	}
+	return nil
+}
+
+func (x *ImageResult) GetText() []*TextLine {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+// Color is one of a picture's dominant colours.
+type Color struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sRGB as "#RRGGBB".
+	Hex string `protobuf:"bytes,1,opt,name=hex,proto3" json:"hex,omitempty"`
+	// Its English name, such as "navy".
+	NameEn string `protobuf:"bytes,2,opt,name=name_en,json=nameEn,proto3" json:"name_en,omitempty"`
+	// Its Russian name, such as "тёмно-синий".
+	NameRu string `protobuf:"bytes,3,opt,name=name_ru,json=nameRu,proto3" json:"name_ru,omitempty"`
+	// Share of the picture's pixels, in [0, 1].
+	Fraction      float64 `protobuf:"fixed64,4,opt,name=fraction,proto3" json:"fraction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Color) Reset() {
+	*x = Color{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Color) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Color) ProtoMessage() {}
+
+func (x *Color) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Color.ProtoReflect.Descriptor instead.
+func (*Color) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Color) GetHex() string {
+	if x != nil {
+		return x.Hex
+	}
+	return ""
+}
+
+func (x *Color) GetNameEn() string {
+	if x != nil {
+		return x.NameEn
+	}
+	return ""
+}
+
+func (x *Color) GetNameRu() string {
+	if x != nil {
+		return x.NameRu
+	}
+	return ""
+}
+
+func (x *Color) GetFraction() float64 {
+	if x != nil {
+		return x.Fraction
+	}
+	return 0
+}
+
+// Quality is how good a picture is, technically.
+type Quality struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Variance of the Laplacian of the luma at 512 pixels of the longer side; below
+	// about 100 a photograph looks blurred.
+	Sharpness float64 `protobuf:"fixed64,1,opt,name=sharpness,proto3" json:"sharpness,omitempty"`
+	// Mean luma, 0 (black) to 1 (white).
+	Brightness float64 `protobuf:"fixed64,2,opt,name=brightness,proto3" json:"brightness,omitempty"`
+	// Standard deviation of the luma, 0 to 0.5.
+	Contrast float64 `protobuf:"fixed64,3,opt,name=contrast,proto3" json:"contrast,omitempty"`
+	// Share of pixels that are black beyond detail.
+	Underexposed float64 `protobuf:"fixed64,4,opt,name=underexposed,proto3" json:"underexposed,omitempty"`
+	// Share of pixels that are white beyond detail.
+	Overexposed float64 `protobuf:"fixed64,5,opt,name=overexposed,proto3" json:"overexposed,omitempty"`
+	// Millions of pixels.
+	Megapixels    float64 `protobuf:"fixed64,6,opt,name=megapixels,proto3" json:"megapixels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quality) Reset() {
+	*x = Quality{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quality) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quality) ProtoMessage() {}
+
+func (x *Quality) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quality.ProtoReflect.Descriptor instead.
+func (*Quality) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Quality) GetSharpness() float64 {
+	if x != nil {
+		return x.Sharpness
+	}
+	return 0
+}
+
+func (x *Quality) GetBrightness() float64 {
+	if x != nil {
+		return x.Brightness
+	}
+	return 0
+}
+
+func (x *Quality) GetContrast() float64 {
+	if x != nil {
+		return x.Contrast
+	}
+	return 0
+}
+
+func (x *Quality) GetUnderexposed() float64 {
+	if x != nil {
+		return x.Underexposed
+	}
+	return 0
+}
+
+func (x *Quality) GetOverexposed() float64 {
+	if x != nil {
+		return x.Overexposed
+	}
+	return 0
+}
+
+func (x *Quality) GetMegapixels() float64 {
+	if x != nil {
+		return x.Megapixels
+	}
+	return 0
+}
+
+// Box is a rectangle in pixels, after orientation.
+type Box struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the left edge.
+	Left float64 `protobuf:"fixed64,1,opt,name=left,proto3" json:"left,omitempty"`
+	// From the top edge.
+	Top float64 `protobuf:"fixed64,2,opt,name=top,proto3" json:"top,omitempty"`
+	// Its width.
+	Width float64 `protobuf:"fixed64,3,opt,name=width,proto3" json:"width,omitempty"`
+	// Its height.
+	Height        float64 `protobuf:"fixed64,4,opt,name=height,proto3" json:"height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Box) Reset() {
+	*x = Box{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Box) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Box) ProtoMessage() {}
+
+func (x *Box) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Box.ProtoReflect.Descriptor instead.
+func (*Box) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Box) GetLeft() float64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Box) GetTop() float64 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *Box) GetWidth() float64 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Box) GetHeight() float64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+// Point is a place in pixels, after orientation.
+type Point struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the left edge.
+	X float64 `protobuf:"fixed64,1,opt,name=x,proto3" json:"x,omitempty"`
+	// From the top edge.
+	Y             float64 `protobuf:"fixed64,2,opt,name=y,proto3" json:"y,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Point) Reset() {
+	*x = Point{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Point) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Point) ProtoMessage() {}
+
+func (x *Point) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Point.ProtoReflect.Descriptor instead.
+func (*Point) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Point) GetX() float64 {
+	if x != nil {
+		return x.X
+	}
+	return 0
+}
+
+func (x *Point) GetY() float64 {
+	if x != nil {
+		return x.Y
+	}
+	return 0
+}
+
+// Face is one human face.
+type Face struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is.
+	Box *Box `protobuf:"bytes,1,opt,name=box,proto3" json:"box,omitempty"`
+	// How sure the detector is, in [0, 1].
+	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	// Places within it; empty where the model has none.
+	Landmarks []*Landmark `protobuf:"bytes,3,rep,name=landmarks,proto3" json:"landmarks,omitempty"`
+	// The expression, by score, descending; only where it was asked for and the
+	// model's manifest allows it.
+	Expressions   []*Label `protobuf:"bytes,4,rep,name=expressions,proto3" json:"expressions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Face) Reset() {
+	*x = Face{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Face) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Face) ProtoMessage() {}
+
+func (x *Face) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Face.ProtoReflect.Descriptor instead.
+func (*Face) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Face) GetBox() *Box {
+	if x != nil {
+		return x.Box
+	}
+	return nil
+}
+
+func (x *Face) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Face) GetLandmarks() []*Landmark {
+	if x != nil {
+		return x.Landmarks
+	}
+	return nil
+}
+
+func (x *Face) GetExpressions() []*Label {
+	if x != nil {
+		return x.Expressions
+	}
+	return nil
+}
+
+// Landmark is a place within a face.
+type Landmark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which, such as "left_eye" (the one on the picture's left side).
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where.
+	Point         *Point `protobuf:"bytes,2,opt,name=point,proto3" json:"point,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Landmark) Reset() {
+	*x = Landmark{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Landmark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Landmark) ProtoMessage() {}
+
+func (x *Landmark) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Landmark.ProtoReflect.Descriptor instead.
+func (*Landmark) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Landmark) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Landmark) GetPoint() *Point {
+	if x != nil {
+		return x.Point
+	}
+	return nil
+}
+
+// SafeSearch is how likely a picture is not safe to show at work.
+type SafeSearch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nudity or pornography, in [0, 1].
+	Adult         float64 `protobuf:"fixed64,1,opt,name=adult,proto3" json:"adult,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SafeSearch) Reset() {
+	*x = SafeSearch{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SafeSearch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SafeSearch) ProtoMessage() {}
+
+func (x *SafeSearch) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SafeSearch.ProtoReflect.Descriptor instead.
+func (*SafeSearch) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SafeSearch) GetAdult() float64 {
+	if x != nil {
+		return x.Adult
+	}
+	return 0
+}
+
+// TextLine is a line of printed text.
+type TextLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it says.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Mean over its characters, in [0, 1].
+	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	// Its four corners, clockwise from the top left of the text.
+	Corners       []*Point `protobuf:"bytes,3,rep,name=corners,proto3" json:"corners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextLine) Reset() {
+	*x = TextLine{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextLine) ProtoMessage() {}
+
+func (x *TextLine) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextLine.ProtoReflect.Descriptor instead.
+func (*TextLine) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TextLine) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *TextLine) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *TextLine) GetCorners() []*Point {
+	if x != nil {
+		return x.Corners
+	}
+	return nil
+}
+
 // LabelSet is what one head sees.
 type LabelSet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -513,7 +1139,7 @@ type LabelSet struct {
 
 func (x *LabelSet) Reset() {
 	*x = LabelSet{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[6]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +1151,7 @@ func (x *LabelSet) String() string {
 func (*LabelSet) ProtoMessage() {}
 
 func (x *LabelSet) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[6]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +1164,7 @@ func (x *LabelSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelSet.ProtoReflect.Descriptor instead.
 func (*LabelSet) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{6}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LabelSet) GetHead() string {
@@ -568,7 +1194,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[7]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +1206,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[7]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +1219,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{7}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Label) GetName() string {
@@ -621,7 +1247,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[8]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +1259,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[8]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +1272,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{8}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Embedding) GetValues() []float32 {
@@ -671,7 +1297,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[9]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1309,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[9]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1322,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{9}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ImageInfo) GetFormat() string {
@@ -737,7 +1363,7 @@ type StreamAnalyzeImagesRequest struct {
 
 func (x *StreamAnalyzeImagesRequest) Reset() {
 	*x = StreamAnalyzeImagesRequest{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[10]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +1375,7 @@ func (x *StreamAnalyzeImagesRequest) String() string {
 func (*StreamAnalyzeImagesRequest) ProtoMessage() {}
 
 func (x *StreamAnalyzeImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[10]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +1388,7 @@ func (x *StreamAnalyzeImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAnalyzeImagesRequest.ProtoReflect.Descriptor instead.
 func (*StreamAnalyzeImagesRequest) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{10}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StreamAnalyzeImagesRequest) GetImages() []*ImageItem {
@@ -804,7 +1430,7 @@ type StreamAnalyzeImagesResponse struct {
 
 func (x *StreamAnalyzeImagesResponse) Reset() {
 	*x = StreamAnalyzeImagesResponse{}
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[11]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1442,7 @@ func (x *StreamAnalyzeImagesResponse) String() string {
 func (*StreamAnalyzeImagesResponse) ProtoMessage() {}
 
 func (x *StreamAnalyzeImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[11]
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1455,7 @@ func (x *StreamAnalyzeImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAnalyzeImagesResponse.ProtoReflect.Descriptor instead.
 func (*StreamAnalyzeImagesResponse) Descriptor() ([]byte, []int) {
-	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{11}
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StreamAnalyzeImagesResponse) GetResults() []*ImageResult {
@@ -839,11 +1465,624 @@ func (x *StreamAnalyzeImagesResponse) GetResults() []*ImageResult {
 	return nil
 }
 
+// FindSimilarRequest asks which items look like some pictures.
+type FindSimilarRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's name; empty = the server's default for EMBEDDING.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Empty for the routed version, else a number or an alias.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The pictures.
+	Images []*ImageItem `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`
+	// An AIP-160 filter over the items' attributes.
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Items for each picture; 0 = 10.
+	Count int32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// Items that are less similar are left out; in the unit of the score.
+	MinScore *float64 `protobuf:"fixed64,6,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
+	// Attributes to answer with every item; empty = none, "*" = all.
+	Attributes    []string `protobuf:"bytes,7,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindSimilarRequest) Reset() {
+	*x = FindSimilarRequest{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindSimilarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindSimilarRequest) ProtoMessage() {}
+
+func (x *FindSimilarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindSimilarRequest.ProtoReflect.Descriptor instead.
+func (*FindSimilarRequest) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FindSimilarRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *FindSimilarRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *FindSimilarRequest) GetImages() []*ImageItem {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *FindSimilarRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *FindSimilarRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *FindSimilarRequest) GetMinScore() float64 {
+	if x != nil && x.MinScore != nil {
+		return *x.MinScore
+	}
+	return 0
+}
+
+func (x *FindSimilarRequest) GetAttributes() []string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// FindSimilarResponse answers a FindSimilarRequest.
+type FindSimilarResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each picture, in their order.
+	Results       []*SimilarResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindSimilarResponse) Reset() {
+	*x = FindSimilarResponse{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindSimilarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindSimilarResponse) ProtoMessage() {}
+
+func (x *FindSimilarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindSimilarResponse.ProtoReflect.Descriptor instead.
+func (*FindSimilarResponse) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FindSimilarResponse) GetResults() []*SimilarResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// SimilarResult is what looks like one picture.
+type SimilarResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The picture's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The picture's place in the request.
+	Index int64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Set when the picture could not be read; nothing else is set then but id and
+	// index.
+	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// The most similar first.
+	Items []*SimilarItem `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
+	// Names this answer in logs and feedback.
+	PredictionId string `protobuf:"bytes,5,opt,name=prediction_id,json=predictionId,proto3" json:"prediction_id,omitempty"`
+	// Which model versions answered.
+	ServedBy []*v1.ServedBy `protobuf:"bytes,6,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// What the caller should know.
+	Warnings      []*v1.Warning `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimilarResult) Reset() {
+	*x = SimilarResult{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimilarResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimilarResult) ProtoMessage() {}
+
+func (x *SimilarResult) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimilarResult.ProtoReflect.Descriptor instead.
+func (*SimilarResult) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SimilarResult) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SimilarResult) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SimilarResult) GetError() *status.Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *SimilarResult) GetItems() []*SimilarItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *SimilarResult) GetPredictionId() string {
+	if x != nil {
+		return x.PredictionId
+	}
+	return ""
+}
+
+func (x *SimilarResult) GetServedBy() []*v1.ServedBy {
+	if x != nil {
+		return x.ServedBy
+	}
+	return nil
+}
+
+func (x *SimilarResult) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// SimilarItem is an item that looks like a picture.
+type SimilarItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The item's id.
+	Item string `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// Cosine of the two vectors where the model's are of length 1.
+	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	// The attributes that were asked for.
+	Attributes    *structpb.Struct `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimilarItem) Reset() {
+	*x = SimilarItem{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimilarItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimilarItem) ProtoMessage() {}
+
+func (x *SimilarItem) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimilarItem.ProtoReflect.Descriptor instead.
+func (*SimilarItem) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SimilarItem) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *SimilarItem) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *SimilarItem) GetAttributes() *structpb.Struct {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// ExplainImageRequest asks which parts of some pictures speak for a label.
+type ExplainImageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's name; empty = the server's default for LABELS.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Empty for the routed version, else a number or an alias.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The pictures.
+	Images []*ImageItem `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`
+	// The label head; empty = the model's first.
+	Head string `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// The label; empty = the picture's best.
+	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
+	// Pictures that the model may be asked for one picture; 0 = 196.
+	MaxEvaluations int32 `protobuf:"varint,6,opt,name=max_evaluations,json=maxEvaluations,proto3" json:"max_evaluations,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ExplainImageRequest) Reset() {
+	*x = ExplainImageRequest{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainImageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainImageRequest) ProtoMessage() {}
+
+func (x *ExplainImageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainImageRequest.ProtoReflect.Descriptor instead.
+func (*ExplainImageRequest) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ExplainImageRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainImageRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ExplainImageRequest) GetImages() []*ImageItem {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *ExplainImageRequest) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *ExplainImageRequest) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *ExplainImageRequest) GetMaxEvaluations() int32 {
+	if x != nil {
+		return x.MaxEvaluations
+	}
+	return 0
+}
+
+// ExplainImageResponse answers an ExplainImageRequest.
+type ExplainImageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each picture, in their order.
+	Results       []*ImageExplanation `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainImageResponse) Reset() {
+	*x = ExplainImageResponse{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainImageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainImageResponse) ProtoMessage() {}
+
+func (x *ExplainImageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainImageResponse.ProtoReflect.Descriptor instead.
+func (*ExplainImageResponse) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ExplainImageResponse) GetResults() []*ImageExplanation {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// ImageExplanation tells which parts of a picture speak for a label.
+type ImageExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The picture's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The picture's place in the request.
+	Index int64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Set when the picture could not be explained; nothing else is set then but id
+	// and index.
+	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// The label head.
+	Head string `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// The label.
+	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
+	// The label's score for the whole picture.
+	Score float64 `protobuf:"fixed64,6,opt,name=score,proto3" json:"score,omitempty"`
+	// A map of rows × columns parts, row by row: by how much the score falls when
+	// the part is covered. Below zero the part speaks against the label.
+	Heat []float64 `protobuf:"fixed64,7,rep,packed,name=heat,proto3" json:"heat,omitempty"`
+	// Rows of the map.
+	Rows int32 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Columns of the map.
+	Columns int32 `protobuf:"varint,9,opt,name=columns,proto3" json:"columns,omitempty"`
+	// The picture with the map over it, as a PNG of at most 1,024 pixels a side.
+	Png []byte `protobuf:"bytes,10,opt,name=png,proto3" json:"png,omitempty"`
+	// Pictures that the model was asked for.
+	Evaluations int32 `protobuf:"varint,11,opt,name=evaluations,proto3" json:"evaluations,omitempty"`
+	// Names this answer in logs.
+	PredictionId string `protobuf:"bytes,12,opt,name=prediction_id,json=predictionId,proto3" json:"prediction_id,omitempty"`
+	// Which model version answered.
+	ServedBy []*v1.ServedBy `protobuf:"bytes,13,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// What the caller should know.
+	Warnings      []*v1.Warning `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageExplanation) Reset() {
+	*x = ImageExplanation{}
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageExplanation) ProtoMessage() {}
+
+func (x *ImageExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageExplanation.ProtoReflect.Descriptor instead.
+func (*ImageExplanation) Descriptor() ([]byte, []int) {
+	return file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ImageExplanation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImageExplanation) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ImageExplanation) GetError() *status.Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *ImageExplanation) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *ImageExplanation) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *ImageExplanation) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *ImageExplanation) GetHeat() []float64 {
+	if x != nil {
+		return x.Heat
+	}
+	return nil
+}
+
+func (x *ImageExplanation) GetRows() int32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImageExplanation) GetColumns() int32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
+
+func (x *ImageExplanation) GetPng() []byte {
+	if x != nil {
+		return x.Png
+	}
+	return nil
+}
+
+func (x *ImageExplanation) GetEvaluations() int32 {
+	if x != nil {
+		return x.Evaluations
+	}
+	return 0
+}
+
+func (x *ImageExplanation) GetPredictionId() string {
+	if x != nil {
+		return x.PredictionId
+	}
+	return ""
+}
+
+func (x *ImageExplanation) GetServedBy() []*v1.ServedBy {
+	if x != nil {
+		return x.ServedBy
+	}
+	return nil
+}
+
+func (x *ImageExplanation) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 var File_scry_imageanalysis_v1_imageanalysis_proto protoreflect.FileDescriptor
 
 const file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc = "" +
 	"\n" +
-	")scry/imageanalysis/v1/imageanalysis.proto\x12\x15scry.imageanalysis.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xb9\x02\n" +
+	")scry/imageanalysis/v1/imageanalysis.proto\x12\x15scry.imageanalysis.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xb9\x02\n" +
 	"\x14AnalyzeImagesRequest\x12E\n" +
 	"\x06images\x18\x01 \x03(\v2 .scry.imageanalysis.v1.ImageItemB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06images\x12T\n" +
 	"\bfeatures\x18\x02 \x03(\x0e2#.scry.imageanalysis.v1.ImageFeatureB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\bfeatures\x12E\n" +
@@ -857,15 +2096,19 @@ const file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc = "" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\afeature\x12 \n" +
 	"\x05model\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12\"\n" +
-	"\aversion\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\"\x8f\x01\n" +
+	"\aversion\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\"\x83\x02\n" +
 	"\fImageOptions\x12)\n" +
 	"\n" +
 	"max_labels\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\tmaxLabels\x124\n" +
 	"\tmin_score\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\x12\x1e\n" +
-	"\x05heads\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x05heads\"U\n" +
+	"\x05heads\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x05heads\x12(\n" +
+	"\n" +
+	"max_colors\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x10(\x00R\tmaxColors\x12&\n" +
+	"\tmax_faces\x18\x05 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bmaxFaces\x12 \n" +
+	"\vexpressions\x18\x06 \x01(\bR\vexpressions\"U\n" +
 	"\x15AnalyzeImagesResponse\x12<\n" +
-	"\aresults\x18\x01 \x03(\v2\".scry.imageanalysis.v1.ImageResultR\aresults\"\x9f\x03\n" +
+	"\aresults\x18\x01 \x03(\v2\".scry.imageanalysis.v1.ImageResultR\aresults\"\xbb\x05\n" +
 	"\vImageResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x03R\x05index\x12(\n" +
@@ -875,7 +2118,53 @@ const file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc = "" +
 	"\x04info\x18\x06 \x01(\v2 .scry.imageanalysis.v1.ImageInfoR\x04info\x12#\n" +
 	"\rprediction_id\x18\a \x01(\tR\fpredictionId\x126\n" +
 	"\tserved_by\x18\b \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
-	"\bwarnings\x18\t \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\"T\n" +
+	"\bwarnings\x18\t \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\x124\n" +
+	"\x06colors\x18\n" +
+	" \x03(\v2\x1c.scry.imageanalysis.v1.ColorR\x06colors\x128\n" +
+	"\aquality\x18\v \x01(\v2\x1e.scry.imageanalysis.v1.QualityR\aquality\x121\n" +
+	"\x05faces\x18\f \x03(\v2\x1b.scry.imageanalysis.v1.FaceR\x05faces\x12B\n" +
+	"\vsafe_search\x18\r \x01(\v2!.scry.imageanalysis.v1.SafeSearchR\n" +
+	"safeSearch\x123\n" +
+	"\x04text\x18\x0e \x03(\v2\x1f.scry.imageanalysis.v1.TextLineR\x04text\"g\n" +
+	"\x05Color\x12\x10\n" +
+	"\x03hex\x18\x01 \x01(\tR\x03hex\x12\x17\n" +
+	"\aname_en\x18\x02 \x01(\tR\x06nameEn\x12\x17\n" +
+	"\aname_ru\x18\x03 \x01(\tR\x06nameRu\x12\x1a\n" +
+	"\bfraction\x18\x04 \x01(\x01R\bfraction\"\xc9\x01\n" +
+	"\aQuality\x12\x1c\n" +
+	"\tsharpness\x18\x01 \x01(\x01R\tsharpness\x12\x1e\n" +
+	"\n" +
+	"brightness\x18\x02 \x01(\x01R\n" +
+	"brightness\x12\x1a\n" +
+	"\bcontrast\x18\x03 \x01(\x01R\bcontrast\x12\"\n" +
+	"\funderexposed\x18\x04 \x01(\x01R\funderexposed\x12 \n" +
+	"\voverexposed\x18\x05 \x01(\x01R\voverexposed\x12\x1e\n" +
+	"\n" +
+	"megapixels\x18\x06 \x01(\x01R\n" +
+	"megapixels\"Y\n" +
+	"\x03Box\x12\x12\n" +
+	"\x04left\x18\x01 \x01(\x01R\x04left\x12\x10\n" +
+	"\x03top\x18\x02 \x01(\x01R\x03top\x12\x14\n" +
+	"\x05width\x18\x03 \x01(\x01R\x05width\x12\x16\n" +
+	"\x06height\x18\x04 \x01(\x01R\x06height\"#\n" +
+	"\x05Point\x12\f\n" +
+	"\x01x\x18\x01 \x01(\x01R\x01x\x12\f\n" +
+	"\x01y\x18\x02 \x01(\x01R\x01y\"\xc9\x01\n" +
+	"\x04Face\x12,\n" +
+	"\x03box\x18\x01 \x01(\v2\x1a.scry.imageanalysis.v1.BoxR\x03box\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\x12=\n" +
+	"\tlandmarks\x18\x03 \x03(\v2\x1f.scry.imageanalysis.v1.LandmarkR\tlandmarks\x12>\n" +
+	"\vexpressions\x18\x04 \x03(\v2\x1c.scry.imageanalysis.v1.LabelR\vexpressions\"R\n" +
+	"\bLandmark\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\x05point\x18\x02 \x01(\v2\x1c.scry.imageanalysis.v1.PointR\x05point\"\"\n" +
+	"\n" +
+	"SafeSearch\x12\x14\n" +
+	"\x05adult\x18\x01 \x01(\x01R\x05adult\"l\n" +
+	"\bTextLine\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\x126\n" +
+	"\acorners\x18\x03 \x03(\v2\x1c.scry.imageanalysis.v1.PointR\acorners\"T\n" +
 	"\bLabelSet\x12\x12\n" +
 	"\x04head\x18\x01 \x01(\tR\x04head\x124\n" +
 	"\x06labels\x18\x02 \x03(\v2\x1c.scry.imageanalysis.v1.LabelR\x06labels\"1\n" +
@@ -894,14 +2183,77 @@ const file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc = "" +
 	"\x06models\x18\x03 \x03(\v2#.scry.imageanalysis.v1.FeatureModelB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06models\x12=\n" +
 	"\aoptions\x18\x04 \x01(\v2#.scry.imageanalysis.v1.ImageOptionsR\aoptions\"[\n" +
 	"\x1bStreamAnalyzeImagesResponse\x12<\n" +
-	"\aresults\x18\x01 \x03(\v2\".scry.imageanalysis.v1.ImageResultR\aresults*d\n" +
+	"\aresults\x18\x01 \x03(\v2\".scry.imageanalysis.v1.ImageResultR\aresults\"\xc7\x02\n" +
+	"\x12FindSimilarRequest\x12\x1e\n" +
+	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
+	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12E\n" +
+	"\x06images\x18\x03 \x03(\v2 .scry.imageanalysis.v1.ImageItemB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06images\x12 \n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12 \n" +
+	"\x05count\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05count\x12)\n" +
+	"\tmin_score\x18\x06 \x01(\x01B\a\xbaH\x04\x12\x02@\x01H\x00R\bminScore\x88\x01\x01\x12)\n" +
+	"\n" +
+	"attributes\x18\a \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\n" +
+	"attributesB\f\n" +
+	"\n" +
+	"_min_score\"U\n" +
+	"\x13FindSimilarResponse\x12>\n" +
+	"\aresults\x18\x01 \x03(\v2$.scry.imageanalysis.v1.SimilarResultR\aresults\"\xac\x02\n" +
+	"\rSimilarResult\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x03R\x05index\x12(\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\x05error\x128\n" +
+	"\x05items\x18\x04 \x03(\v2\".scry.imageanalysis.v1.SimilarItemR\x05items\x12#\n" +
+	"\rprediction_id\x18\x05 \x01(\tR\fpredictionId\x126\n" +
+	"\tserved_by\x18\x06 \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
+	"\bwarnings\x18\a \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\"p\n" +
+	"\vSimilarItem\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\x127\n" +
+	"\n" +
+	"attributes\x18\x03 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"attributes\"\x91\x02\n" +
+	"\x13ExplainImageRequest\x12\x1e\n" +
+	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
+	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12D\n" +
+	"\x06images\x18\x03 \x03(\v2 .scry.imageanalysis.v1.ImageItemB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\x06images\x12\x1b\n" +
+	"\x04head\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04head\x12\x1e\n" +
+	"\x05label\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x05label\x123\n" +
+	"\x0fmax_evaluations\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x80 (\x00R\x0emaxEvaluations\"Y\n" +
+	"\x14ExplainImageResponse\x12A\n" +
+	"\aresults\x18\x01 \x03(\v2'.scry.imageanalysis.v1.ImageExplanationR\aresults\"\xab\x03\n" +
+	"\x10ImageExplanation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x03R\x05index\x12(\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\x05error\x12\x12\n" +
+	"\x04head\x18\x04 \x01(\tR\x04head\x12\x14\n" +
+	"\x05label\x18\x05 \x01(\tR\x05label\x12\x14\n" +
+	"\x05score\x18\x06 \x01(\x01R\x05score\x12\x12\n" +
+	"\x04heat\x18\a \x03(\x01R\x04heat\x12\x12\n" +
+	"\x04rows\x18\b \x01(\x05R\x04rows\x12\x18\n" +
+	"\acolumns\x18\t \x01(\x05R\acolumns\x12\x10\n" +
+	"\x03png\x18\n" +
+	" \x01(\fR\x03png\x12 \n" +
+	"\vevaluations\x18\v \x01(\x05R\vevaluations\x12#\n" +
+	"\rprediction_id\x18\f \x01(\tR\fpredictionId\x126\n" +
+	"\tserved_by\x18\r \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
+	"\bwarnings\x18\x0e \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings*\xe9\x01\n" +
 	"\fImageFeature\x12\x1d\n" +
 	"\x19IMAGE_FEATURE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMAGE_FEATURE_LABELS\x10\x01\x12\x1b\n" +
-	"\x17IMAGE_FEATURE_EMBEDDING\x10\x022\x85\x02\n" +
+	"\x17IMAGE_FEATURE_EMBEDDING\x10\x02\x12\x18\n" +
+	"\x14IMAGE_FEATURE_COLORS\x10\x03\x12\x19\n" +
+	"\x15IMAGE_FEATURE_QUALITY\x10\x04\x12\x17\n" +
+	"\x13IMAGE_FEATURE_FACES\x10\x05\x12\x1d\n" +
+	"\x19IMAGE_FEATURE_SAFE_SEARCH\x10\x06\x12\x16\n" +
+	"\x12IMAGE_FEATURE_TEXT\x10\a2\xd4\x03\n" +
 	"\x14ImageAnalysisService\x12j\n" +
 	"\rAnalyzeImages\x12+.scry.imageanalysis.v1.AnalyzeImagesRequest\x1a,.scry.imageanalysis.v1.AnalyzeImagesResponse\x12\x80\x01\n" +
-	"\x13StreamAnalyzeImages\x121.scry.imageanalysis.v1.StreamAnalyzeImagesRequest\x1a2.scry.imageanalysis.v1.StreamAnalyzeImagesResponse(\x010\x01BEZCgithub.com/scry-ml/scry/proto/scry/imageanalysis/v1;imageanalysisv1b\x06proto3"
+	"\x13StreamAnalyzeImages\x121.scry.imageanalysis.v1.StreamAnalyzeImagesRequest\x1a2.scry.imageanalysis.v1.StreamAnalyzeImagesResponse(\x010\x01\x12d\n" +
+	"\vFindSimilar\x12).scry.imageanalysis.v1.FindSimilarRequest\x1a*.scry.imageanalysis.v1.FindSimilarResponse\x12g\n" +
+	"\fExplainImage\x12*.scry.imageanalysis.v1.ExplainImageRequest\x1a+.scry.imageanalysis.v1.ExplainImageResponseBEZCgithub.com/scry-ml/scry/proto/scry/imageanalysis/v1;imageanalysisv1b\x06proto3"
 
 var (
 	file_scry_imageanalysis_v1_imageanalysis_proto_rawDescOnce sync.Once
@@ -916,7 +2268,7 @@ func file_scry_imageanalysis_v1_imageanalysis_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_imageanalysis_v1_imageanalysis_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_scry_imageanalysis_v1_imageanalysis_proto_goTypes = []any{
 	(ImageFeature)(0),                   // 0: scry.imageanalysis.v1.ImageFeature
 	(*AnalyzeImagesRequest)(nil),        // 1: scry.imageanalysis.v1.AnalyzeImagesRequest
@@ -925,15 +2277,31 @@ var file_scry_imageanalysis_v1_imageanalysis_proto_goTypes = []any{
 	(*ImageOptions)(nil),                // 4: scry.imageanalysis.v1.ImageOptions
 	(*AnalyzeImagesResponse)(nil),       // 5: scry.imageanalysis.v1.AnalyzeImagesResponse
 	(*ImageResult)(nil),                 // 6: scry.imageanalysis.v1.ImageResult
-	(*LabelSet)(nil),                    // 7: scry.imageanalysis.v1.LabelSet
-	(*Label)(nil),                       // 8: scry.imageanalysis.v1.Label
-	(*Embedding)(nil),                   // 9: scry.imageanalysis.v1.Embedding
-	(*ImageInfo)(nil),                   // 10: scry.imageanalysis.v1.ImageInfo
-	(*StreamAnalyzeImagesRequest)(nil),  // 11: scry.imageanalysis.v1.StreamAnalyzeImagesRequest
-	(*StreamAnalyzeImagesResponse)(nil), // 12: scry.imageanalysis.v1.StreamAnalyzeImagesResponse
-	(*status.Status)(nil),               // 13: google.rpc.Status
-	(*v1.ServedBy)(nil),                 // 14: scry.serving.v1.ServedBy
-	(*v1.Warning)(nil),                  // 15: scry.serving.v1.Warning
+	(*Color)(nil),                       // 7: scry.imageanalysis.v1.Color
+	(*Quality)(nil),                     // 8: scry.imageanalysis.v1.Quality
+	(*Box)(nil),                         // 9: scry.imageanalysis.v1.Box
+	(*Point)(nil),                       // 10: scry.imageanalysis.v1.Point
+	(*Face)(nil),                        // 11: scry.imageanalysis.v1.Face
+	(*Landmark)(nil),                    // 12: scry.imageanalysis.v1.Landmark
+	(*SafeSearch)(nil),                  // 13: scry.imageanalysis.v1.SafeSearch
+	(*TextLine)(nil),                    // 14: scry.imageanalysis.v1.TextLine
+	(*LabelSet)(nil),                    // 15: scry.imageanalysis.v1.LabelSet
+	(*Label)(nil),                       // 16: scry.imageanalysis.v1.Label
+	(*Embedding)(nil),                   // 17: scry.imageanalysis.v1.Embedding
+	(*ImageInfo)(nil),                   // 18: scry.imageanalysis.v1.ImageInfo
+	(*StreamAnalyzeImagesRequest)(nil),  // 19: scry.imageanalysis.v1.StreamAnalyzeImagesRequest
+	(*StreamAnalyzeImagesResponse)(nil), // 20: scry.imageanalysis.v1.StreamAnalyzeImagesResponse
+	(*FindSimilarRequest)(nil),          // 21: scry.imageanalysis.v1.FindSimilarRequest
+	(*FindSimilarResponse)(nil),         // 22: scry.imageanalysis.v1.FindSimilarResponse
+	(*SimilarResult)(nil),               // 23: scry.imageanalysis.v1.SimilarResult
+	(*SimilarItem)(nil),                 // 24: scry.imageanalysis.v1.SimilarItem
+	(*ExplainImageRequest)(nil),         // 25: scry.imageanalysis.v1.ExplainImageRequest
+	(*ExplainImageResponse)(nil),        // 26: scry.imageanalysis.v1.ExplainImageResponse
+	(*ImageExplanation)(nil),            // 27: scry.imageanalysis.v1.ImageExplanation
+	(*status.Status)(nil),               // 28: google.rpc.Status
+	(*v1.ServedBy)(nil),                 // 29: scry.serving.v1.ServedBy
+	(*v1.Warning)(nil),                  // 30: scry.serving.v1.Warning
+	(*structpb.Struct)(nil),             // 31: google.protobuf.Struct
 }
 var file_scry_imageanalysis_v1_imageanalysis_proto_depIdxs = []int32{
 	2,  // 0: scry.imageanalysis.v1.AnalyzeImagesRequest.images:type_name -> scry.imageanalysis.v1.ImageItem
@@ -942,27 +2310,53 @@ var file_scry_imageanalysis_v1_imageanalysis_proto_depIdxs = []int32{
 	4,  // 3: scry.imageanalysis.v1.AnalyzeImagesRequest.options:type_name -> scry.imageanalysis.v1.ImageOptions
 	0,  // 4: scry.imageanalysis.v1.FeatureModel.feature:type_name -> scry.imageanalysis.v1.ImageFeature
 	6,  // 5: scry.imageanalysis.v1.AnalyzeImagesResponse.results:type_name -> scry.imageanalysis.v1.ImageResult
-	13, // 6: scry.imageanalysis.v1.ImageResult.error:type_name -> google.rpc.Status
-	7,  // 7: scry.imageanalysis.v1.ImageResult.labels:type_name -> scry.imageanalysis.v1.LabelSet
-	9,  // 8: scry.imageanalysis.v1.ImageResult.embedding:type_name -> scry.imageanalysis.v1.Embedding
-	10, // 9: scry.imageanalysis.v1.ImageResult.info:type_name -> scry.imageanalysis.v1.ImageInfo
-	14, // 10: scry.imageanalysis.v1.ImageResult.served_by:type_name -> scry.serving.v1.ServedBy
-	15, // 11: scry.imageanalysis.v1.ImageResult.warnings:type_name -> scry.serving.v1.Warning
-	8,  // 12: scry.imageanalysis.v1.LabelSet.labels:type_name -> scry.imageanalysis.v1.Label
-	2,  // 13: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.images:type_name -> scry.imageanalysis.v1.ImageItem
-	0,  // 14: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.features:type_name -> scry.imageanalysis.v1.ImageFeature
-	3,  // 15: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.models:type_name -> scry.imageanalysis.v1.FeatureModel
-	4,  // 16: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.options:type_name -> scry.imageanalysis.v1.ImageOptions
-	6,  // 17: scry.imageanalysis.v1.StreamAnalyzeImagesResponse.results:type_name -> scry.imageanalysis.v1.ImageResult
-	1,  // 18: scry.imageanalysis.v1.ImageAnalysisService.AnalyzeImages:input_type -> scry.imageanalysis.v1.AnalyzeImagesRequest
-	11, // 19: scry.imageanalysis.v1.ImageAnalysisService.StreamAnalyzeImages:input_type -> scry.imageanalysis.v1.StreamAnalyzeImagesRequest
-	5,  // 20: scry.imageanalysis.v1.ImageAnalysisService.AnalyzeImages:output_type -> scry.imageanalysis.v1.AnalyzeImagesResponse
-	12, // 21: scry.imageanalysis.v1.ImageAnalysisService.StreamAnalyzeImages:output_type -> scry.imageanalysis.v1.StreamAnalyzeImagesResponse
-	20, // [20:22] is the sub-list for method output_type
-	18, // [18:20] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	28, // 6: scry.imageanalysis.v1.ImageResult.error:type_name -> google.rpc.Status
+	15, // 7: scry.imageanalysis.v1.ImageResult.labels:type_name -> scry.imageanalysis.v1.LabelSet
+	17, // 8: scry.imageanalysis.v1.ImageResult.embedding:type_name -> scry.imageanalysis.v1.Embedding
+	18, // 9: scry.imageanalysis.v1.ImageResult.info:type_name -> scry.imageanalysis.v1.ImageInfo
+	29, // 10: scry.imageanalysis.v1.ImageResult.served_by:type_name -> scry.serving.v1.ServedBy
+	30, // 11: scry.imageanalysis.v1.ImageResult.warnings:type_name -> scry.serving.v1.Warning
+	7,  // 12: scry.imageanalysis.v1.ImageResult.colors:type_name -> scry.imageanalysis.v1.Color
+	8,  // 13: scry.imageanalysis.v1.ImageResult.quality:type_name -> scry.imageanalysis.v1.Quality
+	11, // 14: scry.imageanalysis.v1.ImageResult.faces:type_name -> scry.imageanalysis.v1.Face
+	13, // 15: scry.imageanalysis.v1.ImageResult.safe_search:type_name -> scry.imageanalysis.v1.SafeSearch
+	14, // 16: scry.imageanalysis.v1.ImageResult.text:type_name -> scry.imageanalysis.v1.TextLine
+	9,  // 17: scry.imageanalysis.v1.Face.box:type_name -> scry.imageanalysis.v1.Box
+	12, // 18: scry.imageanalysis.v1.Face.landmarks:type_name -> scry.imageanalysis.v1.Landmark
+	16, // 19: scry.imageanalysis.v1.Face.expressions:type_name -> scry.imageanalysis.v1.Label
+	10, // 20: scry.imageanalysis.v1.Landmark.point:type_name -> scry.imageanalysis.v1.Point
+	10, // 21: scry.imageanalysis.v1.TextLine.corners:type_name -> scry.imageanalysis.v1.Point
+	16, // 22: scry.imageanalysis.v1.LabelSet.labels:type_name -> scry.imageanalysis.v1.Label
+	2,  // 23: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.images:type_name -> scry.imageanalysis.v1.ImageItem
+	0,  // 24: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.features:type_name -> scry.imageanalysis.v1.ImageFeature
+	3,  // 25: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.models:type_name -> scry.imageanalysis.v1.FeatureModel
+	4,  // 26: scry.imageanalysis.v1.StreamAnalyzeImagesRequest.options:type_name -> scry.imageanalysis.v1.ImageOptions
+	6,  // 27: scry.imageanalysis.v1.StreamAnalyzeImagesResponse.results:type_name -> scry.imageanalysis.v1.ImageResult
+	2,  // 28: scry.imageanalysis.v1.FindSimilarRequest.images:type_name -> scry.imageanalysis.v1.ImageItem
+	23, // 29: scry.imageanalysis.v1.FindSimilarResponse.results:type_name -> scry.imageanalysis.v1.SimilarResult
+	28, // 30: scry.imageanalysis.v1.SimilarResult.error:type_name -> google.rpc.Status
+	24, // 31: scry.imageanalysis.v1.SimilarResult.items:type_name -> scry.imageanalysis.v1.SimilarItem
+	29, // 32: scry.imageanalysis.v1.SimilarResult.served_by:type_name -> scry.serving.v1.ServedBy
+	30, // 33: scry.imageanalysis.v1.SimilarResult.warnings:type_name -> scry.serving.v1.Warning
+	31, // 34: scry.imageanalysis.v1.SimilarItem.attributes:type_name -> google.protobuf.Struct
+	2,  // 35: scry.imageanalysis.v1.ExplainImageRequest.images:type_name -> scry.imageanalysis.v1.ImageItem
+	27, // 36: scry.imageanalysis.v1.ExplainImageResponse.results:type_name -> scry.imageanalysis.v1.ImageExplanation
+	28, // 37: scry.imageanalysis.v1.ImageExplanation.error:type_name -> google.rpc.Status
+	29, // 38: scry.imageanalysis.v1.ImageExplanation.served_by:type_name -> scry.serving.v1.ServedBy
+	30, // 39: scry.imageanalysis.v1.ImageExplanation.warnings:type_name -> scry.serving.v1.Warning
+	1,  // 40: scry.imageanalysis.v1.ImageAnalysisService.AnalyzeImages:input_type -> scry.imageanalysis.v1.AnalyzeImagesRequest
+	19, // 41: scry.imageanalysis.v1.ImageAnalysisService.StreamAnalyzeImages:input_type -> scry.imageanalysis.v1.StreamAnalyzeImagesRequest
+	21, // 42: scry.imageanalysis.v1.ImageAnalysisService.FindSimilar:input_type -> scry.imageanalysis.v1.FindSimilarRequest
+	25, // 43: scry.imageanalysis.v1.ImageAnalysisService.ExplainImage:input_type -> scry.imageanalysis.v1.ExplainImageRequest
+	5,  // 44: scry.imageanalysis.v1.ImageAnalysisService.AnalyzeImages:output_type -> scry.imageanalysis.v1.AnalyzeImagesResponse
+	20, // 45: scry.imageanalysis.v1.ImageAnalysisService.StreamAnalyzeImages:output_type -> scry.imageanalysis.v1.StreamAnalyzeImagesResponse
+	22, // 46: scry.imageanalysis.v1.ImageAnalysisService.FindSimilar:output_type -> scry.imageanalysis.v1.FindSimilarResponse
+	26, // 47: scry.imageanalysis.v1.ImageAnalysisService.ExplainImage:output_type -> scry.imageanalysis.v1.ExplainImageResponse
+	44, // [44:48] is the sub-list for method output_type
+	40, // [40:44] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_scry_imageanalysis_v1_imageanalysis_proto_init() }
@@ -970,13 +2364,14 @@ func file_scry_imageanalysis_v1_imageanalysis_proto_init() {
 	if File_scry_imageanalysis_v1_imageanalysis_proto != nil {
 		return
 	}
+	file_scry_imageanalysis_v1_imageanalysis_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc), len(file_scry_imageanalysis_v1_imageanalysis_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

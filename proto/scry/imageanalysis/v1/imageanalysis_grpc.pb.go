@@ -23,6 +23,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ImageAnalysisService_AnalyzeImages_FullMethodName       = "/scry.imageanalysis.v1.ImageAnalysisService/AnalyzeImages"
 	ImageAnalysisService_StreamAnalyzeImages_FullMethodName = "/scry.imageanalysis.v1.ImageAnalysisService/StreamAnalyzeImages"
+	ImageAnalysisService_FindSimilar_FullMethodName         = "/scry.imageanalysis.v1.ImageAnalysisService/FindSimilar"
+	ImageAnalysisService_ExplainImage_FullMethodName        = "/scry.imageanalysis.v1.ImageAnalysisService/ExplainImage"
 )
 
 // ImageAnalysisServiceClient is the client API for ImageAnalysisService service.
@@ -39,6 +41,13 @@ type ImageAnalysisServiceClient interface {
 	// models and options are those of the first message. The server reads ahead
 	// by a bounded number of messages, so a slow reader slows the writer.
 	StreamAnalyzeImages(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamAnalyzeImagesRequest, StreamAnalyzeImagesResponse], error)
+	// FindSimilar answers which items of the model's catalogue look most like each
+	// picture, exactly: no item is left out by an index.
+	FindSimilar(ctx context.Context, in *FindSimilarRequest, opts ...grpc.CallOption) (*FindSimilarResponse, error)
+	// ExplainImage tells which parts of a picture speak for a label: by how much
+	// its score falls when a part is covered (occlusion, Zeiler and Fergus 2014).
+	// It asks the model for many pictures, which give way to everybody else's.
+	ExplainImage(ctx context.Context, in *ExplainImageRequest, opts ...grpc.CallOption) (*ExplainImageResponse, error)
 }
 
 type imageAnalysisServiceClient struct {
@@ -72,6 +81,26 @@ func (c *imageAnalysisServiceClient) StreamAnalyzeImages(ctx context.Context, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ImageAnalysisService_StreamAnalyzeImagesClient = grpc.BidiStreamingClient[StreamAnalyzeImagesRequest, StreamAnalyzeImagesResponse]
 
+func (c *imageAnalysisServiceClient) FindSimilar(ctx context.Context, in *FindSimilarRequest, opts ...grpc.CallOption) (*FindSimilarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindSimilarResponse)
+	err := c.cc.Invoke(ctx, ImageAnalysisService_FindSimilar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *imageAnalysisServiceClient) ExplainImage(ctx context.Context, in *ExplainImageRequest, opts ...grpc.CallOption) (*ExplainImageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainImageResponse)
+	err := c.cc.Invoke(ctx, ImageAnalysisService_ExplainImage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ImageAnalysisServiceServer is the server API for ImageAnalysisService service.
 // All implementations must embed UnimplementedImageAnalysisServiceServer
 // for forward compatibility.
@@ -86,6 +115,13 @@ type ImageAnalysisServiceServer interface {
 	// models and options are those of the first message. The server reads ahead
 	// by a bounded number of messages, so a slow reader slows the writer.
 	StreamAnalyzeImages(grpc.BidiStreamingServer[StreamAnalyzeImagesRequest, StreamAnalyzeImagesResponse]) error
+	// FindSimilar answers which items of the model's catalogue look most like each
+	// picture, exactly: no item is left out by an index.
+	FindSimilar(context.Context, *FindSimilarRequest) (*FindSimilarResponse, error)
+	// ExplainImage tells which parts of a picture speak for a label: by how much
+	// its score falls when a part is covered (occlusion, Zeiler and Fergus 2014).
+	// It asks the model for many pictures, which give way to everybody else's.
+	ExplainImage(context.Context, *ExplainImageRequest) (*ExplainImageResponse, error)
 	mustEmbedUnimplementedImageAnalysisServiceServer()
 }
 
@@ -101,6 +137,12 @@ func (UnimplementedImageAnalysisServiceServer) AnalyzeImages(context.Context, *A
 }
 func (UnimplementedImageAnalysisServiceServer) StreamAnalyzeImages(grpc.BidiStreamingServer[StreamAnalyzeImagesRequest, StreamAnalyzeImagesResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamAnalyzeImages not implemented")
+}
+func (UnimplementedImageAnalysisServiceServer) FindSimilar(context.Context, *FindSimilarRequest) (*FindSimilarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindSimilar not implemented")
+}
+func (UnimplementedImageAnalysisServiceServer) ExplainImage(context.Context, *ExplainImageRequest) (*ExplainImageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainImage not implemented")
 }
 func (UnimplementedImageAnalysisServiceServer) mustEmbedUnimplementedImageAnalysisServiceServer() {}
 func (UnimplementedImageAnalysisServiceServer) testEmbeddedByValue()                              {}
@@ -148,6 +190,42 @@ func _ImageAnalysisService_StreamAnalyzeImages_Handler(srv interface{}, stream g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ImageAnalysisService_StreamAnalyzeImagesServer = grpc.BidiStreamingServer[StreamAnalyzeImagesRequest, StreamAnalyzeImagesResponse]
 
+func _ImageAnalysisService_FindSimilar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindSimilarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ImageAnalysisServiceServer).FindSimilar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ImageAnalysisService_FindSimilar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ImageAnalysisServiceServer).FindSimilar(ctx, req.(*FindSimilarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ImageAnalysisService_ExplainImage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainImageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ImageAnalysisServiceServer).ExplainImage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ImageAnalysisService_ExplainImage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ImageAnalysisServiceServer).ExplainImage(ctx, req.(*ExplainImageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ImageAnalysisService_ServiceDesc is the grpc.ServiceDesc for ImageAnalysisService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +236,14 @@ var ImageAnalysisService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AnalyzeImages",
 			Handler:    _ImageAnalysisService_AnalyzeImages_Handler,
+		},
+		{
+			MethodName: "FindSimilar",
+			Handler:    _ImageAnalysisService_FindSimilar_Handler,
+		},
+		{
+			MethodName: "ExplainImage",
+			Handler:    _ImageAnalysisService_ExplainImage_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

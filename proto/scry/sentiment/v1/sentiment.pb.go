@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OffsetUnit is what an offset counts.
+type OffsetUnit int32
+
+const (
+	// The same as UTF8_BYTES.
+	OffsetUnit_OFFSET_UNIT_UNSPECIFIED OffsetUnit = 0
+	// Bytes of UTF-8, as in Go and Rust.
+	OffsetUnit_OFFSET_UNIT_UTF8_BYTES OffsetUnit = 1
+	// Units of UTF-16, as in JavaScript, Java and C#.
+	OffsetUnit_OFFSET_UNIT_UTF16 OffsetUnit = 2
+	// Code points, as in Python.
+	OffsetUnit_OFFSET_UNIT_CODE_POINTS OffsetUnit = 3
+)
+
+// Enum value maps for OffsetUnit.
+var (
+	OffsetUnit_name = map[int32]string{
+		0: "OFFSET_UNIT_UNSPECIFIED",
+		1: "OFFSET_UNIT_UTF8_BYTES",
+		2: "OFFSET_UNIT_UTF16",
+		3: "OFFSET_UNIT_CODE_POINTS",
+	}
+	OffsetUnit_value = map[string]int32{
+		"OFFSET_UNIT_UNSPECIFIED": 0,
+		"OFFSET_UNIT_UTF8_BYTES":  1,
+		"OFFSET_UNIT_UTF16":       2,
+		"OFFSET_UNIT_CODE_POINTS": 3,
+	}
+)
+
+func (x OffsetUnit) Enum() *OffsetUnit {
+	p := new(OffsetUnit)
+	*p = x
+	return p
+}
+
+func (x OffsetUnit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OffsetUnit) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_sentiment_v1_sentiment_proto_enumTypes[0].Descriptor()
+}
+
+func (OffsetUnit) Type() protoreflect.EnumType {
+	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[0]
+}
+
+func (x OffsetUnit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OffsetUnit.Descriptor instead.
+func (OffsetUnit) EnumDescriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{0}
+}
+
 // TextFeature is something to find in a text.
 type TextFeature int32
 
@@ -36,19 +93,57 @@ const (
 	TextFeature_TEXT_FEATURE_SENTIMENT TextFeature = 1
 	// A vector for similarity and clustering.
 	TextFeature_TEXT_FEATURE_EMBEDDING TextFeature = 2
+	// The sentences, with the polarity of each.
+	TextFeature_TEXT_FEATURE_SENTENCES TextFeature = 3
+	// Anger, disgust, fear, joy, sadness, surprise, or none.
+	TextFeature_TEXT_FEATURE_EMOTIONS TextFeature = 4
+	// EXPERIMENTAL: which of the caller's topics the text is about, without
+	// training on them.
+	TextFeature_TEXT_FEATURE_TOPICS TextFeature = 5
+	// EXPERIMENTAL: how abusive the text is, without training on it.
+	TextFeature_TEXT_FEATURE_TOXICITY TextFeature = 6
+	// EXPERIMENTAL: which of the caller's intents the author has, without training
+	// on them.
+	TextFeature_TEXT_FEATURE_INTENT TextFeature = 7
+	// The opinion towards each of the caller's targets.
+	TextFeature_TEXT_FEATURE_TARGETS TextFeature = 8
+	// The language.
+	TextFeature_TEXT_FEATURE_LANGUAGE TextFeature = 9
+	// Phone numbers, addresses of mail, numbers of cards and documents.
+	TextFeature_TEXT_FEATURE_PERSONAL_DATA TextFeature = 10
+	// The model's own labels, whatever they mean.
+	TextFeature_TEXT_FEATURE_CLASSES TextFeature = 11
 )
 
 // Enum value maps for TextFeature.
 var (
 	TextFeature_name = map[int32]string{
-		0: "TEXT_FEATURE_UNSPECIFIED",
-		1: "TEXT_FEATURE_SENTIMENT",
-		2: "TEXT_FEATURE_EMBEDDING",
+		0:  "TEXT_FEATURE_UNSPECIFIED",
+		1:  "TEXT_FEATURE_SENTIMENT",
+		2:  "TEXT_FEATURE_EMBEDDING",
+		3:  "TEXT_FEATURE_SENTENCES",
+		4:  "TEXT_FEATURE_EMOTIONS",
+		5:  "TEXT_FEATURE_TOPICS",
+		6:  "TEXT_FEATURE_TOXICITY",
+		7:  "TEXT_FEATURE_INTENT",
+		8:  "TEXT_FEATURE_TARGETS",
+		9:  "TEXT_FEATURE_LANGUAGE",
+		10: "TEXT_FEATURE_PERSONAL_DATA",
+		11: "TEXT_FEATURE_CLASSES",
 	}
 	TextFeature_value = map[string]int32{
-		"TEXT_FEATURE_UNSPECIFIED": 0,
-		"TEXT_FEATURE_SENTIMENT":   1,
-		"TEXT_FEATURE_EMBEDDING":   2,
+		"TEXT_FEATURE_UNSPECIFIED":   0,
+		"TEXT_FEATURE_SENTIMENT":     1,
+		"TEXT_FEATURE_EMBEDDING":     2,
+		"TEXT_FEATURE_SENTENCES":     3,
+		"TEXT_FEATURE_EMOTIONS":      4,
+		"TEXT_FEATURE_TOPICS":        5,
+		"TEXT_FEATURE_TOXICITY":      6,
+		"TEXT_FEATURE_INTENT":        7,
+		"TEXT_FEATURE_TARGETS":       8,
+		"TEXT_FEATURE_LANGUAGE":      9,
+		"TEXT_FEATURE_PERSONAL_DATA": 10,
+		"TEXT_FEATURE_CLASSES":       11,
 	}
 )
 
@@ -63,11 +158,11 @@ func (x TextFeature) String() string {
 }
 
 func (TextFeature) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_sentiment_v1_sentiment_proto_enumTypes[0].Descriptor()
+	return file_scry_sentiment_v1_sentiment_proto_enumTypes[1].Descriptor()
 }
 
 func (TextFeature) Type() protoreflect.EnumType {
-	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[0]
+	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[1]
 }
 
 func (x TextFeature) Number() protoreflect.EnumNumber {
@@ -76,7 +171,76 @@ func (x TextFeature) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TextFeature.Descriptor instead.
 func (TextFeature) EnumDescriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{0}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{1}
+}
+
+// PersonalDataType is a kind of personal data.
+type PersonalDataType int32
+
+const (
+	// Not allowed.
+	PersonalDataType_PERSONAL_DATA_TYPE_UNSPECIFIED PersonalDataType = 0
+	// A telephone number.
+	PersonalDataType_PERSONAL_DATA_TYPE_PHONE PersonalDataType = 1
+	// An address of mail.
+	PersonalDataType_PERSONAL_DATA_TYPE_EMAIL PersonalDataType = 2
+	// A number of a payment card, with the right check digit (Luhn).
+	PersonalDataType_PERSONAL_DATA_TYPE_CARD PersonalDataType = 3
+	// A Russian taxpayer's number (INN), with the right check digits.
+	PersonalDataType_PERSONAL_DATA_TYPE_INN PersonalDataType = 4
+	// A Russian pension insurance number (SNILS), with the right check digits.
+	PersonalDataType_PERSONAL_DATA_TYPE_SNILS PersonalDataType = 5
+	// Series and number of a Russian passport, beside a word that says so.
+	PersonalDataType_PERSONAL_DATA_TYPE_PASSPORT PersonalDataType = 6
+)
+
+// Enum value maps for PersonalDataType.
+var (
+	PersonalDataType_name = map[int32]string{
+		0: "PERSONAL_DATA_TYPE_UNSPECIFIED",
+		1: "PERSONAL_DATA_TYPE_PHONE",
+		2: "PERSONAL_DATA_TYPE_EMAIL",
+		3: "PERSONAL_DATA_TYPE_CARD",
+		4: "PERSONAL_DATA_TYPE_INN",
+		5: "PERSONAL_DATA_TYPE_SNILS",
+		6: "PERSONAL_DATA_TYPE_PASSPORT",
+	}
+	PersonalDataType_value = map[string]int32{
+		"PERSONAL_DATA_TYPE_UNSPECIFIED": 0,
+		"PERSONAL_DATA_TYPE_PHONE":       1,
+		"PERSONAL_DATA_TYPE_EMAIL":       2,
+		"PERSONAL_DATA_TYPE_CARD":        3,
+		"PERSONAL_DATA_TYPE_INN":         4,
+		"PERSONAL_DATA_TYPE_SNILS":       5,
+		"PERSONAL_DATA_TYPE_PASSPORT":    6,
+	}
+)
+
+func (x PersonalDataType) Enum() *PersonalDataType {
+	p := new(PersonalDataType)
+	*p = x
+	return p
+}
+
+func (x PersonalDataType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PersonalDataType) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_sentiment_v1_sentiment_proto_enumTypes[2].Descriptor()
+}
+
+func (PersonalDataType) Type() protoreflect.EnumType {
+	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[2]
+}
+
+func (x PersonalDataType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PersonalDataType.Descriptor instead.
+func (PersonalDataType) EnumDescriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{2}
 }
 
 // Polarity of a text.
@@ -91,6 +255,9 @@ const (
 	Polarity_POLARITY_NEUTRAL Polarity = 2
 	// A negative opinion.
 	Polarity_POLARITY_NEGATIVE Polarity = 3
+	// Some sentences are positive, others negative; only where sentences were asked
+	// for.
+	Polarity_POLARITY_MIXED Polarity = 4
 )
 
 // Enum value maps for Polarity.
@@ -100,12 +267,14 @@ var (
 		1: "POLARITY_POSITIVE",
 		2: "POLARITY_NEUTRAL",
 		3: "POLARITY_NEGATIVE",
+		4: "POLARITY_MIXED",
 	}
 	Polarity_value = map[string]int32{
 		"POLARITY_UNSPECIFIED": 0,
 		"POLARITY_POSITIVE":    1,
 		"POLARITY_NEUTRAL":     2,
 		"POLARITY_NEGATIVE":    3,
+		"POLARITY_MIXED":       4,
 	}
 )
 
@@ -120,11 +289,11 @@ func (x Polarity) String() string {
 }
 
 func (Polarity) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_sentiment_v1_sentiment_proto_enumTypes[1].Descriptor()
+	return file_scry_sentiment_v1_sentiment_proto_enumTypes[3].Descriptor()
 }
 
 func (Polarity) Type() protoreflect.EnumType {
-	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[1]
+	return &file_scry_sentiment_v1_sentiment_proto_enumTypes[3]
 }
 
 func (x Polarity) Number() protoreflect.EnumNumber {
@@ -133,7 +302,7 @@ func (x Polarity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Polarity.Descriptor instead.
 func (Polarity) EnumDescriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{1}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{3}
 }
 
 // AnalyzeTextRequest holds texts and what to find in them.
@@ -144,7 +313,9 @@ type AnalyzeTextRequest struct {
 	// What to find; empty = SENTIMENT.
 	Features []TextFeature `protobuf:"varint,2,rep,packed,name=features,proto3,enum=scry.sentiment.v1.TextFeature" json:"features,omitempty"`
 	// Models for features that are not to be served by the server's default.
-	Models        []*FeatureModel `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
+	Models []*FeatureModel `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
+	// How to find it.
+	Options       *TextOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +371,160 @@ func (x *AnalyzeTextRequest) GetModels() []*FeatureModel {
 	return nil
 }
 
+func (x *AnalyzeTextRequest) GetOptions() *TextOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// TextOptions tells how to read texts, and what to look for.
+type TextOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What offsets in answers count.
+	Offsets OffsetUnit `protobuf:"varint,1,opt,name=offsets,proto3,enum=scry.sentiment.v1.OffsetUnit" json:"offsets,omitempty"`
+	// TOPICS: what a text may be about, in words, such as "delivery" or "цена".
+	Topics []string `protobuf:"bytes,2,rep,name=topics,proto3" json:"topics,omitempty"`
+	// INTENT: what its author may want, in words, such as "asks for a refund".
+	Intents []string `protobuf:"bytes,3,rep,name=intents,proto3" json:"intents,omitempty"`
+	// TARGETS: brands, products or people towards whom opinion is read.
+	Targets []*Target `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
+	// PERSONAL_DATA: what to find; empty = all.
+	PersonalData []PersonalDataType `protobuf:"varint,5,rep,packed,name=personal_data,json=personalData,proto3,enum=scry.sentiment.v1.PersonalDataType" json:"personal_data,omitempty"`
+	// Replace personal data before any model sees the text, and answer the text
+	// with it replaced. Offsets are then those of that text.
+	Redact        bool `protobuf:"varint,6,opt,name=redact,proto3" json:"redact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextOptions) Reset() {
+	*x = TextOptions{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextOptions) ProtoMessage() {}
+
+func (x *TextOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextOptions.ProtoReflect.Descriptor instead.
+func (*TextOptions) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TextOptions) GetOffsets() OffsetUnit {
+	if x != nil {
+		return x.Offsets
+	}
+	return OffsetUnit_OFFSET_UNIT_UNSPECIFIED
+}
+
+func (x *TextOptions) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+func (x *TextOptions) GetIntents() []string {
+	if x != nil {
+		return x.Intents
+	}
+	return nil
+}
+
+func (x *TextOptions) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *TextOptions) GetPersonalData() []PersonalDataType {
+	if x != nil {
+		return x.PersonalData
+	}
+	return nil
+}
+
+func (x *TextOptions) GetRedact() bool {
+	if x != nil {
+		return x.Redact
+	}
+	return false
+}
+
+// Target is something that texts may have an opinion of.
+type Target struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name that answers use.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Other words for it; the name itself counts too. Case does not matter.
+	Aliases       []string `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Target) Reset() {
+	*x = Target{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Target) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Target) ProtoMessage() {}
+
+func (x *Target) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Target.ProtoReflect.Descriptor instead.
+func (*Target) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Target) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Target) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
 // TextItem is one text.
 type TextItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -211,14 +536,16 @@ type TextItem struct {
 	//
 	//	*TextItem_Text
 	//	*TextItem_TextBytes
-	Content       isTextItem_Content `protobuf_oneof:"content"`
+	Content isTextItem_Content `protobuf_oneof:"content"`
+	// TARGETS: names of this text's own, besides the options'.
+	Targets       []*Target `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TextItem) Reset() {
 	*x = TextItem{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[1]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +557,7 @@ func (x *TextItem) String() string {
 func (*TextItem) ProtoMessage() {}
 
 func (x *TextItem) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[1]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +570,7 @@ func (x *TextItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextItem.ProtoReflect.Descriptor instead.
 func (*TextItem) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{1}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TextItem) GetId() string {
@@ -274,6 +601,13 @@ func (x *TextItem) GetTextBytes() []byte {
 		if x, ok := x.Content.(*TextItem_TextBytes); ok {
 			return x.TextBytes
 		}
+	}
+	return nil
+}
+
+func (x *TextItem) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
 	}
 	return nil
 }
@@ -312,7 +646,7 @@ type FeatureModel struct {
 
 func (x *FeatureModel) Reset() {
 	*x = FeatureModel{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[2]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +658,7 @@ func (x *FeatureModel) String() string {
 func (*FeatureModel) ProtoMessage() {}
 
 func (x *FeatureModel) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[2]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +671,7 @@ func (x *FeatureModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureModel.ProtoReflect.Descriptor instead.
 func (*FeatureModel) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{2}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FeatureModel) GetFeature() TextFeature {
@@ -372,7 +706,7 @@ type AnalyzeTextResponse struct {
 
 func (x *AnalyzeTextResponse) Reset() {
 	*x = AnalyzeTextResponse{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[3]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +718,7 @@ func (x *AnalyzeTextResponse) String() string {
 func (*AnalyzeTextResponse) ProtoMessage() {}
 
 func (x *AnalyzeTextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[3]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +731,7 @@ func (x *AnalyzeTextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnalyzeTextResponse.ProtoReflect.Descriptor instead.
 func (*AnalyzeTextResponse) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{3}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AnalyzeTextResponse) GetResults() []*TextResult {
@@ -428,14 +762,37 @@ type TextResult struct {
 	// What the caller should know.
 	Warnings []*v1.Warning `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Tokens that the model read, special tokens included.
-	Tokens        int32 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Tokens int32 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// The sentences, in their order; together they cover all but white space.
+	Sentences []*Sentence `protobuf:"bytes,10,rep,name=sentences,proto3" json:"sentences,omitempty"`
+	// By score, descending; the scores sum to 1.
+	Emotions []*Score `protobuf:"bytes,11,rep,name=emotions,proto3" json:"emotions,omitempty"`
+	// EXPERIMENTAL. By score, descending; each in [0, 1] by itself.
+	Topics []*Score `protobuf:"bytes,12,rep,name=topics,proto3" json:"topics,omitempty"`
+	// EXPERIMENTAL. In [0, 1]; unset unless it was asked for.
+	Toxicity *float64 `protobuf:"fixed64,13,opt,name=toxicity,proto3,oneof" json:"toxicity,omitempty"`
+	// EXPERIMENTAL. By score, descending; the scores sum to 1.
+	Intents []*Score `protobuf:"bytes,14,rep,name=intents,proto3" json:"intents,omitempty"`
+	// Targets that the text mentions, in the order of their first mentions.
+	Targets []*TargetSentiment `protobuf:"bytes,15,rep,name=targets,proto3" json:"targets,omitempty"`
+	// The language.
+	Language *Language `protobuf:"bytes,16,opt,name=language,proto3" json:"language,omitempty"`
+	// In the order of the text.
+	PersonalData []*PersonalData `protobuf:"bytes,17,rep,name=personal_data,json=personalData,proto3" json:"personal_data,omitempty"`
+	// The text with personal data replaced, where options.redact asked for it.
+	RedactedText string `protobuf:"bytes,18,opt,name=redacted_text,json=redactedText,proto3" json:"redacted_text,omitempty"`
+	// The model's own labels, one set for each of its heads.
+	Classes []*ClassSet `protobuf:"bytes,19,rep,name=classes,proto3" json:"classes,omitempty"`
+	// Pieces in which the text was read; more than 1 for a text that is longer
+	// than the model takes at once.
+	Chunks        int32 `protobuf:"varint,20,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TextResult) Reset() {
 	*x = TextResult{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[4]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +804,7 @@ func (x *TextResult) String() string {
 func (*TextResult) ProtoMessage() {}
 
 func (x *TextResult) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[4]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +817,7 @@ func (x *TextResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextResult.ProtoReflect.Descriptor instead.
 func (*TextResult) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{4}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TextResult) GetId() string {
@@ -526,6 +883,541 @@ func (x *TextResult) GetTokens() int32 {
 	return 0
 }
 
+func (x *TextResult) GetSentences() []*Sentence {
+	if x != nil {
+		return x.Sentences
+	}
+	return nil
+}
+
+func (x *TextResult) GetEmotions() []*Score {
+	if x != nil {
+		return x.Emotions
+	}
+	return nil
+}
+
+func (x *TextResult) GetTopics() []*Score {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+func (x *TextResult) GetToxicity() float64 {
+	if x != nil && x.Toxicity != nil {
+		return *x.Toxicity
+	}
+	return 0
+}
+
+func (x *TextResult) GetIntents() []*Score {
+	if x != nil {
+		return x.Intents
+	}
+	return nil
+}
+
+func (x *TextResult) GetTargets() []*TargetSentiment {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *TextResult) GetLanguage() *Language {
+	if x != nil {
+		return x.Language
+	}
+	return nil
+}
+
+func (x *TextResult) GetPersonalData() []*PersonalData {
+	if x != nil {
+		return x.PersonalData
+	}
+	return nil
+}
+
+func (x *TextResult) GetRedactedText() string {
+	if x != nil {
+		return x.RedactedText
+	}
+	return ""
+}
+
+func (x *TextResult) GetClasses() []*ClassSet {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *TextResult) GetChunks() int32 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+// Span is a part of a text, in the offsets that were asked for.
+type Span struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it begins.
+	Begin int64 `protobuf:"varint,1,opt,name=begin,proto3" json:"begin,omitempty"`
+	// Where it ends, exclusively.
+	End           int64 `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Span) Reset() {
+	*x = Span{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Span) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Span) ProtoMessage() {}
+
+func (x *Span) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Span.ProtoReflect.Descriptor instead.
+func (*Span) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Span) GetBegin() int64 {
+	if x != nil {
+		return x.Begin
+	}
+	return 0
+}
+
+func (x *Span) GetEnd() int64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+// Sentence is one sentence of a text.
+type Sentence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	Span *Span `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	// Its polarity.
+	Sentiment     *Sentiment `protobuf:"bytes,2,opt,name=sentiment,proto3" json:"sentiment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sentence) Reset() {
+	*x = Sentence{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sentence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sentence) ProtoMessage() {}
+
+func (x *Sentence) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sentence.ProtoReflect.Descriptor instead.
+func (*Sentence) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Sentence) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *Sentence) GetSentiment() *Sentiment {
+	if x != nil {
+		return x.Sentiment
+	}
+	return nil
+}
+
+// Score is how much something applies.
+type Score struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In [0, 1].
+	Score         float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Score) Reset() {
+	*x = Score{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Score) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Score) ProtoMessage() {}
+
+func (x *Score) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Score.ProtoReflect.Descriptor instead.
+func (*Score) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Score) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Score) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+// TargetSentiment is the opinion towards one target.
+type TargetSentiment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The target's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The opinion over all mentions.
+	Sentiment *Sentiment `protobuf:"bytes,2,opt,name=sentiment,proto3" json:"sentiment,omitempty"`
+	// Where it is mentioned.
+	Mentions      []*Mention `protobuf:"bytes,3,rep,name=mentions,proto3" json:"mentions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetSentiment) Reset() {
+	*x = TargetSentiment{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetSentiment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetSentiment) ProtoMessage() {}
+
+func (x *TargetSentiment) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetSentiment.ProtoReflect.Descriptor instead.
+func (*TargetSentiment) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TargetSentiment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TargetSentiment) GetSentiment() *Sentiment {
+	if x != nil {
+		return x.Sentiment
+	}
+	return nil
+}
+
+func (x *TargetSentiment) GetMentions() []*Mention {
+	if x != nil {
+		return x.Mentions
+	}
+	return nil
+}
+
+// Mention is a place where a target is mentioned.
+type Mention struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	Span *Span `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	// The opinion there.
+	Sentiment     *Sentiment `protobuf:"bytes,2,opt,name=sentiment,proto3" json:"sentiment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mention) Reset() {
+	*x = Mention{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mention) ProtoMessage() {}
+
+func (x *Mention) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mention.ProtoReflect.Descriptor instead.
+func (*Mention) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Mention) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *Mention) GetSentiment() *Sentiment {
+	if x != nil {
+		return x.Sentiment
+	}
+	return nil
+}
+
+// Language is the language of a text.
+type Language struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ISO 639-1 code, such as "ru"; "und" when it cannot be told.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// How sure that is, in [0, 1].
+	Probability float64 `protobuf:"fixed64,2,opt,name=probability,proto3" json:"probability,omitempty"`
+	// Whether the models read it. Answers on other languages mean little.
+	Supported     bool `protobuf:"varint,3,opt,name=supported,proto3" json:"supported,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Language) Reset() {
+	*x = Language{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Language) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Language) ProtoMessage() {}
+
+func (x *Language) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Language.ProtoReflect.Descriptor instead.
+func (*Language) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Language) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Language) GetProbability() float64 {
+	if x != nil {
+		return x.Probability
+	}
+	return 0
+}
+
+func (x *Language) GetSupported() bool {
+	if x != nil {
+		return x.Supported
+	}
+	return false
+}
+
+// PersonalData is a place that holds personal data.
+type PersonalData struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind.
+	Type PersonalDataType `protobuf:"varint,1,opt,name=type,proto3,enum=scry.sentiment.v1.PersonalDataType" json:"type,omitempty"`
+	// Where it stands in the text as it was sent.
+	Span          *Span `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PersonalData) Reset() {
+	*x = PersonalData{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PersonalData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PersonalData) ProtoMessage() {}
+
+func (x *PersonalData) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PersonalData.ProtoReflect.Descriptor instead.
+func (*PersonalData) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PersonalData) GetType() PersonalDataType {
+	if x != nil {
+		return x.Type
+	}
+	return PersonalDataType_PERSONAL_DATA_TYPE_UNSPECIFIED
+}
+
+func (x *PersonalData) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+// ClassSet is what one head of a model says.
+type ClassSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head's name.
+	Head string `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// By score, descending, under the model's own labels.
+	Classes       []*Score `protobuf:"bytes,2,rep,name=classes,proto3" json:"classes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassSet) Reset() {
+	*x = ClassSet{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassSet) ProtoMessage() {}
+
+func (x *ClassSet) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassSet.ProtoReflect.Descriptor instead.
+func (*ClassSet) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ClassSet) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *ClassSet) GetClasses() []*Score {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
 // Sentiment is the polarity of a text.
 type Sentiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -538,14 +1430,17 @@ type Sentiment struct {
 	// Probability of a negative opinion.
 	Negative float64 `protobuf:"fixed64,4,opt,name=negative,proto3" json:"negative,omitempty"`
 	// positive − negative, in [−1, 1].
-	Score         float64 `protobuf:"fixed64,5,opt,name=score,proto3" json:"score,omitempty"`
+	Score float64 `protobuf:"fixed64,5,opt,name=score,proto3" json:"score,omitempty"`
+	// How much opinion the text holds, for or against: the sum of |score| over its
+	// sentences, where those were asked for; else |score|.
+	Magnitude     float64 `protobuf:"fixed64,6,opt,name=magnitude,proto3" json:"magnitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Sentiment) Reset() {
 	*x = Sentiment{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[5]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +1452,7 @@ func (x *Sentiment) String() string {
 func (*Sentiment) ProtoMessage() {}
 
 func (x *Sentiment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[5]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +1465,7 @@ func (x *Sentiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentiment.ProtoReflect.Descriptor instead.
 func (*Sentiment) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{5}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Sentiment) GetPolarity() Polarity {
@@ -608,6 +1503,13 @@ func (x *Sentiment) GetScore() float64 {
 	return 0
 }
 
+func (x *Sentiment) GetMagnitude() float64 {
+	if x != nil {
+		return x.Magnitude
+	}
+	return 0
+}
+
 // Embedding is a vector for similarity and clustering.
 type Embedding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -619,7 +1521,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[6]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +1533,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[6]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +1546,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{6}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Embedding) GetValues() []float32 {
@@ -662,14 +1564,16 @@ type StreamAnalyzeTextRequest struct {
 	// As in AnalyzeTextRequest; only in the first message.
 	Features []TextFeature `protobuf:"varint,2,rep,packed,name=features,proto3,enum=scry.sentiment.v1.TextFeature" json:"features,omitempty"`
 	// As in AnalyzeTextRequest; only in the first message.
-	Models        []*FeatureModel `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
+	Models []*FeatureModel `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
+	// As in AnalyzeTextRequest; only in the first message.
+	Options       *TextOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamAnalyzeTextRequest) Reset() {
 	*x = StreamAnalyzeTextRequest{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[7]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +1585,7 @@ func (x *StreamAnalyzeTextRequest) String() string {
 func (*StreamAnalyzeTextRequest) ProtoMessage() {}
 
 func (x *StreamAnalyzeTextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[7]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +1598,7 @@ func (x *StreamAnalyzeTextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAnalyzeTextRequest.ProtoReflect.Descriptor instead.
 func (*StreamAnalyzeTextRequest) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{7}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StreamAnalyzeTextRequest) GetTexts() []*TextItem {
@@ -718,6 +1622,13 @@ func (x *StreamAnalyzeTextRequest) GetModels() []*FeatureModel {
 	return nil
 }
 
+func (x *StreamAnalyzeTextRequest) GetOptions() *TextOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
 // StreamAnalyzeTextResponse answers one message of a stream.
 type StreamAnalyzeTextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -729,7 +1640,7 @@ type StreamAnalyzeTextResponse struct {
 
 func (x *StreamAnalyzeTextResponse) Reset() {
 	*x = StreamAnalyzeTextResponse{}
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[8]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +1652,7 @@ func (x *StreamAnalyzeTextResponse) String() string {
 func (*StreamAnalyzeTextResponse) ProtoMessage() {}
 
 func (x *StreamAnalyzeTextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[8]
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +1665,7 @@ func (x *StreamAnalyzeTextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAnalyzeTextResponse.ProtoReflect.Descriptor instead.
 func (*StreamAnalyzeTextResponse) Descriptor() ([]byte, []int) {
-	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{8}
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StreamAnalyzeTextResponse) GetResults() []*TextResult {
@@ -764,20 +1675,355 @@ func (x *StreamAnalyzeTextResponse) GetResults() []*TextResult {
 	return nil
 }
 
+// ExplainTextRequest asks why some texts have the polarity that they have.
+type ExplainTextRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's name; empty = the server's default for SENTIMENT.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Empty for the routed version, else a number or an alias.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The texts.
+	Texts []*TextItem `protobuf:"bytes,3,rep,name=texts,proto3" json:"texts,omitempty"`
+	// What to explain: "score" (positive − negative), "positive", "neutral",
+	// "negative", or "HEAD.LABEL" of the model's own labels; empty = "score".
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// What offsets in answers count.
+	Offsets OffsetUnit `protobuf:"varint,5,opt,name=offsets,proto3,enum=scry.sentiment.v1.OffsetUnit" json:"offsets,omitempty"`
+	// Texts that the model may be asked for one text; 0 = 256. A text of more words
+	// is explained by groups of neighbouring words.
+	MaxEvaluations int32 `protobuf:"varint,6,opt,name=max_evaluations,json=maxEvaluations,proto3" json:"max_evaluations,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ExplainTextRequest) Reset() {
+	*x = ExplainTextRequest{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTextRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTextRequest) ProtoMessage() {}
+
+func (x *ExplainTextRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTextRequest.ProtoReflect.Descriptor instead.
+func (*ExplainTextRequest) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ExplainTextRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainTextRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ExplainTextRequest) GetTexts() []*TextItem {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+func (x *ExplainTextRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ExplainTextRequest) GetOffsets() OffsetUnit {
+	if x != nil {
+		return x.Offsets
+	}
+	return OffsetUnit_OFFSET_UNIT_UNSPECIFIED
+}
+
+func (x *ExplainTextRequest) GetMaxEvaluations() int32 {
+	if x != nil {
+		return x.MaxEvaluations
+	}
+	return 0
+}
+
+// ExplainTextResponse answers an ExplainTextRequest.
+type ExplainTextResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each text, in their order.
+	Results       []*TextExplanation `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainTextResponse) Reset() {
+	*x = ExplainTextResponse{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTextResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTextResponse) ProtoMessage() {}
+
+func (x *ExplainTextResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTextResponse.ProtoReflect.Descriptor instead.
+func (*ExplainTextResponse) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ExplainTextResponse) GetResults() []*TextExplanation {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// TextExplanation tells how the words of a text moved a number.
+type TextExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The text's place in the request.
+	Index int64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Set when the text could not be explained; nothing else is set then but id and
+	// index.
+	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// What is explained.
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// The number for the whole text.
+	Value float64 `protobuf:"fixed64,5,opt,name=value,proto3" json:"value,omitempty"`
+	// In the order of the text.
+	Words []*WordContribution `protobuf:"bytes,6,rep,name=words,proto3" json:"words,omitempty"`
+	// Texts that the model was asked for.
+	Evaluations int32 `protobuf:"varint,7,opt,name=evaluations,proto3" json:"evaluations,omitempty"`
+	// Names this answer in logs.
+	PredictionId string `protobuf:"bytes,8,opt,name=prediction_id,json=predictionId,proto3" json:"prediction_id,omitempty"`
+	// Which model version answered.
+	ServedBy []*v1.ServedBy `protobuf:"bytes,9,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// What the caller should know.
+	Warnings      []*v1.Warning `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextExplanation) Reset() {
+	*x = TextExplanation{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextExplanation) ProtoMessage() {}
+
+func (x *TextExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextExplanation.ProtoReflect.Descriptor instead.
+func (*TextExplanation) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *TextExplanation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TextExplanation) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *TextExplanation) GetError() *status.Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *TextExplanation) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *TextExplanation) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *TextExplanation) GetWords() []*WordContribution {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+func (x *TextExplanation) GetEvaluations() int32 {
+	if x != nil {
+		return x.Evaluations
+	}
+	return 0
+}
+
+func (x *TextExplanation) GetPredictionId() string {
+	if x != nil {
+		return x.PredictionId
+	}
+	return ""
+}
+
+func (x *TextExplanation) GetServedBy() []*v1.ServedBy {
+	if x != nil {
+		return x.ServedBy
+	}
+	return nil
+}
+
+func (x *TextExplanation) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// WordContribution is how a word, or some words in a row, moved a number.
+type WordContribution struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	Span *Span `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	// The number with the word minus the number without it.
+	Contribution  float64 `protobuf:"fixed64,2,opt,name=contribution,proto3" json:"contribution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WordContribution) Reset() {
+	*x = WordContribution{}
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WordContribution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WordContribution) ProtoMessage() {}
+
+func (x *WordContribution) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_sentiment_v1_sentiment_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WordContribution.ProtoReflect.Descriptor instead.
+func (*WordContribution) Descriptor() ([]byte, []int) {
+	return file_scry_sentiment_v1_sentiment_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WordContribution) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *WordContribution) GetContribution() float64 {
+	if x != nil {
+		return x.Contribution
+	}
+	return 0
+}
+
 var File_scry_sentiment_v1_sentiment_proto protoreflect.FileDescriptor
 
 const file_scry_sentiment_v1_sentiment_proto_rawDesc = "" +
 	"\n" +
-	"!scry/sentiment/v1/sentiment.proto\x12\x11scry.sentiment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xe8\x01\n" +
+	"!scry/sentiment/v1/sentiment.proto\x12\x11scry.sentiment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xa2\x02\n" +
 	"\x12AnalyzeTextRequest\x12>\n" +
 	"\x05texts\x18\x01 \x03(\v2\x1b.scry.sentiment.v1.TextItemB\v\xbaH\b\x92\x01\x05\b\x01\x10\x90NR\x05texts\x12O\n" +
 	"\bfeatures\x18\x02 \x03(\x0e2\x1e.scry.sentiment.v1.TextFeatureB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\bfeatures\x12A\n" +
-	"\x06models\x18\x03 \x03(\v2\x1f.scry.sentiment.v1.FeatureModelB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06models\"f\n" +
+	"\x06models\x18\x03 \x03(\v2\x1f.scry.sentiment.v1.FeatureModelB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06models\x128\n" +
+	"\aoptions\x18\x04 \x01(\v2\x1e.scry.sentiment.v1.TextOptionsR\aoptions\"\xde\x02\n" +
+	"\vTextOptions\x12A\n" +
+	"\aoffsets\x18\x01 \x01(\x0e2\x1d.scry.sentiment.v1.OffsetUnitB\b\xbaH\x05\x82\x01\x02\x10\x01R\aoffsets\x12)\n" +
+	"\x06topics\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xc8\x01R\x06topics\x12+\n" +
+	"\aintents\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xc8\x01R\aintents\x12=\n" +
+	"\atargets\x18\x04 \x03(\v2\x19.scry.sentiment.v1.TargetB\b\xbaH\x05\x92\x01\x02\x10dR\atargets\x12]\n" +
+	"\rpersonal_data\x18\x05 \x03(\x0e2#.scry.sentiment.v1.PersonalDataTypeB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\fpersonalData\x12\x16\n" +
+	"\x06redact\x18\x06 \x01(\bR\x06redact\"U\n" +
+	"\x06Target\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12+\n" +
+	"\aaliases\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xc8\x01R\aaliases\"\xa5\x01\n" +
 	"\bTextItem\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x02id\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1f\n" +
 	"\n" +
-	"text_bytes\x18\x03 \x01(\fH\x00R\ttextBytesB\t\n" +
+	"text_bytes\x18\x03 \x01(\fH\x00R\ttextBytes\x12=\n" +
+	"\atargets\x18\x04 \x03(\v2\x19.scry.sentiment.v1.TargetB\b\xbaH\x05\x92\x01\x02\x10dR\atargetsB\t\n" +
 	"\acontent\"\x9a\x01\n" +
 	"\fFeatureModel\x12D\n" +
 	"\afeature\x18\x01 \x01(\x0e2\x1e.scry.sentiment.v1.TextFeatureB\n" +
@@ -786,7 +2032,7 @@ const file_scry_sentiment_v1_sentiment_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12\"\n" +
 	"\aversion\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\"N\n" +
 	"\x13AnalyzeTextResponse\x127\n" +
-	"\aresults\x18\x01 \x03(\v2\x1d.scry.sentiment.v1.TextResultR\aresults\"\xff\x02\n" +
+	"\aresults\x18\x01 \x03(\v2\x1d.scry.sentiment.v1.TextResultR\aresults\"\xb5\a\n" +
 	"\n" +
 	"TextResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -797,33 +2043,126 @@ const file_scry_sentiment_v1_sentiment_proto_rawDesc = "" +
 	"\rprediction_id\x18\x06 \x01(\tR\fpredictionId\x126\n" +
 	"\tserved_by\x18\a \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
 	"\bwarnings\x18\b \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\x12\x16\n" +
-	"\x06tokens\x18\t \x01(\x05R\x06tokens\"\xac\x01\n" +
+	"\x06tokens\x18\t \x01(\x05R\x06tokens\x129\n" +
+	"\tsentences\x18\n" +
+	" \x03(\v2\x1b.scry.sentiment.v1.SentenceR\tsentences\x124\n" +
+	"\bemotions\x18\v \x03(\v2\x18.scry.sentiment.v1.ScoreR\bemotions\x120\n" +
+	"\x06topics\x18\f \x03(\v2\x18.scry.sentiment.v1.ScoreR\x06topics\x12\x1f\n" +
+	"\btoxicity\x18\r \x01(\x01H\x00R\btoxicity\x88\x01\x01\x122\n" +
+	"\aintents\x18\x0e \x03(\v2\x18.scry.sentiment.v1.ScoreR\aintents\x12<\n" +
+	"\atargets\x18\x0f \x03(\v2\".scry.sentiment.v1.TargetSentimentR\atargets\x127\n" +
+	"\blanguage\x18\x10 \x01(\v2\x1b.scry.sentiment.v1.LanguageR\blanguage\x12D\n" +
+	"\rpersonal_data\x18\x11 \x03(\v2\x1f.scry.sentiment.v1.PersonalDataR\fpersonalData\x12#\n" +
+	"\rredacted_text\x18\x12 \x01(\tR\fredactedText\x125\n" +
+	"\aclasses\x18\x13 \x03(\v2\x1b.scry.sentiment.v1.ClassSetR\aclasses\x12\x16\n" +
+	"\x06chunks\x18\x14 \x01(\x05R\x06chunksB\v\n" +
+	"\t_toxicity\".\n" +
+	"\x04Span\x12\x14\n" +
+	"\x05begin\x18\x01 \x01(\x03R\x05begin\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\x03R\x03end\"s\n" +
+	"\bSentence\x12+\n" +
+	"\x04span\x18\x01 \x01(\v2\x17.scry.sentiment.v1.SpanR\x04span\x12:\n" +
+	"\tsentiment\x18\x02 \x01(\v2\x1c.scry.sentiment.v1.SentimentR\tsentiment\"1\n" +
+	"\x05Score\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\x99\x01\n" +
+	"\x0fTargetSentiment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\tsentiment\x18\x02 \x01(\v2\x1c.scry.sentiment.v1.SentimentR\tsentiment\x126\n" +
+	"\bmentions\x18\x03 \x03(\v2\x1a.scry.sentiment.v1.MentionR\bmentions\"r\n" +
+	"\aMention\x12+\n" +
+	"\x04span\x18\x01 \x01(\v2\x17.scry.sentiment.v1.SpanR\x04span\x12:\n" +
+	"\tsentiment\x18\x02 \x01(\v2\x1c.scry.sentiment.v1.SentimentR\tsentiment\"^\n" +
+	"\bLanguage\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12 \n" +
+	"\vprobability\x18\x02 \x01(\x01R\vprobability\x12\x1c\n" +
+	"\tsupported\x18\x03 \x01(\bR\tsupported\"t\n" +
+	"\fPersonalData\x127\n" +
+	"\x04type\x18\x01 \x01(\x0e2#.scry.sentiment.v1.PersonalDataTypeR\x04type\x12+\n" +
+	"\x04span\x18\x02 \x01(\v2\x17.scry.sentiment.v1.SpanR\x04span\"R\n" +
+	"\bClassSet\x12\x12\n" +
+	"\x04head\x18\x01 \x01(\tR\x04head\x122\n" +
+	"\aclasses\x18\x02 \x03(\v2\x18.scry.sentiment.v1.ScoreR\aclasses\"\xca\x01\n" +
 	"\tSentiment\x127\n" +
 	"\bpolarity\x18\x01 \x01(\x0e2\x1b.scry.sentiment.v1.PolarityR\bpolarity\x12\x1a\n" +
 	"\bpositive\x18\x02 \x01(\x01R\bpositive\x12\x18\n" +
 	"\aneutral\x18\x03 \x01(\x01R\aneutral\x12\x1a\n" +
 	"\bnegative\x18\x04 \x01(\x01R\bnegative\x12\x14\n" +
-	"\x05score\x18\x05 \x01(\x01R\x05score\"#\n" +
+	"\x05score\x18\x05 \x01(\x01R\x05score\x12\x1c\n" +
+	"\tmagnitude\x18\x06 \x01(\x01R\tmagnitude\"#\n" +
 	"\tEmbedding\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\x02R\x06values\"\xee\x01\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\"\xa8\x02\n" +
 	"\x18StreamAnalyzeTextRequest\x12>\n" +
 	"\x05texts\x18\x01 \x03(\v2\x1b.scry.sentiment.v1.TextItemB\v\xbaH\b\x92\x01\x05\b\x01\x10\x90NR\x05texts\x12O\n" +
 	"\bfeatures\x18\x02 \x03(\x0e2\x1e.scry.sentiment.v1.TextFeatureB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\bfeatures\x12A\n" +
-	"\x06models\x18\x03 \x03(\v2\x1f.scry.sentiment.v1.FeatureModelB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06models\"T\n" +
+	"\x06models\x18\x03 \x03(\v2\x1f.scry.sentiment.v1.FeatureModelB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06models\x128\n" +
+	"\aoptions\x18\x04 \x01(\v2\x1e.scry.sentiment.v1.TextOptionsR\aoptions\"T\n" +
 	"\x19StreamAnalyzeTextResponse\x127\n" +
-	"\aresults\x18\x01 \x03(\v2\x1d.scry.sentiment.v1.TextResultR\aresults*c\n" +
+	"\aresults\x18\x01 \x03(\v2\x1d.scry.sentiment.v1.TextResultR\aresults\"\xb1\x02\n" +
+	"\x12ExplainTextRequest\x12\x1e\n" +
+	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\"\n" +
+	"\aversion\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aversion\x12=\n" +
+	"\x05texts\x18\x03 \x03(\v2\x1b.scry.sentiment.v1.TextItemB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05texts\x12 \n" +
+	"\x06target\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06target\x12A\n" +
+	"\aoffsets\x18\x05 \x01(\x0e2\x1d.scry.sentiment.v1.OffsetUnitB\b\xbaH\x05\x82\x01\x02\x10\x01R\aoffsets\x123\n" +
+	"\x0fmax_evaluations\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x80 (\x00R\x0emaxEvaluations\"S\n" +
+	"\x13ExplainTextResponse\x12<\n" +
+	"\aresults\x18\x01 \x03(\v2\".scry.sentiment.v1.TextExplanationR\aresults\"\xff\x02\n" +
+	"\x0fTextExplanation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x03R\x05index\x12(\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\x05error\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\x01R\x05value\x129\n" +
+	"\x05words\x18\x06 \x03(\v2#.scry.sentiment.v1.WordContributionR\x05words\x12 \n" +
+	"\vevaluations\x18\a \x01(\x05R\vevaluations\x12#\n" +
+	"\rprediction_id\x18\b \x01(\tR\fpredictionId\x126\n" +
+	"\tserved_by\x18\t \x03(\v2\x19.scry.serving.v1.ServedByR\bservedBy\x124\n" +
+	"\bwarnings\x18\n" +
+	" \x03(\v2\x18.scry.serving.v1.WarningR\bwarnings\"c\n" +
+	"\x10WordContribution\x12+\n" +
+	"\x04span\x18\x01 \x01(\v2\x17.scry.sentiment.v1.SpanR\x04span\x12\"\n" +
+	"\fcontribution\x18\x02 \x01(\x01R\fcontribution*y\n" +
+	"\n" +
+	"OffsetUnit\x12\x1b\n" +
+	"\x17OFFSET_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16OFFSET_UNIT_UTF8_BYTES\x10\x01\x12\x15\n" +
+	"\x11OFFSET_UNIT_UTF16\x10\x02\x12\x1b\n" +
+	"\x17OFFSET_UNIT_CODE_POINTS\x10\x03*\xd6\x02\n" +
 	"\vTextFeature\x12\x1c\n" +
 	"\x18TEXT_FEATURE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16TEXT_FEATURE_SENTIMENT\x10\x01\x12\x1a\n" +
-	"\x16TEXT_FEATURE_EMBEDDING\x10\x02*h\n" +
+	"\x16TEXT_FEATURE_EMBEDDING\x10\x02\x12\x1a\n" +
+	"\x16TEXT_FEATURE_SENTENCES\x10\x03\x12\x19\n" +
+	"\x15TEXT_FEATURE_EMOTIONS\x10\x04\x12\x17\n" +
+	"\x13TEXT_FEATURE_TOPICS\x10\x05\x12\x19\n" +
+	"\x15TEXT_FEATURE_TOXICITY\x10\x06\x12\x17\n" +
+	"\x13TEXT_FEATURE_INTENT\x10\a\x12\x18\n" +
+	"\x14TEXT_FEATURE_TARGETS\x10\b\x12\x19\n" +
+	"\x15TEXT_FEATURE_LANGUAGE\x10\t\x12\x1e\n" +
+	"\x1aTEXT_FEATURE_PERSONAL_DATA\x10\n" +
+	"\x12\x18\n" +
+	"\x14TEXT_FEATURE_CLASSES\x10\v*\xea\x01\n" +
+	"\x10PersonalDataType\x12\"\n" +
+	"\x1ePERSONAL_DATA_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18PERSONAL_DATA_TYPE_PHONE\x10\x01\x12\x1c\n" +
+	"\x18PERSONAL_DATA_TYPE_EMAIL\x10\x02\x12\x1b\n" +
+	"\x17PERSONAL_DATA_TYPE_CARD\x10\x03\x12\x1a\n" +
+	"\x16PERSONAL_DATA_TYPE_INN\x10\x04\x12\x1c\n" +
+	"\x18PERSONAL_DATA_TYPE_SNILS\x10\x05\x12\x1f\n" +
+	"\x1bPERSONAL_DATA_TYPE_PASSPORT\x10\x06*|\n" +
 	"\bPolarity\x12\x18\n" +
 	"\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11POLARITY_POSITIVE\x10\x01\x12\x14\n" +
 	"\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n" +
-	"\x11POLARITY_NEGATIVE\x10\x032\xe4\x01\n" +
+	"\x11POLARITY_NEGATIVE\x10\x03\x12\x12\n" +
+	"\x0ePOLARITY_MIXED\x10\x042\xc2\x02\n" +
 	"\x10SentimentService\x12\\\n" +
 	"\vAnalyzeText\x12%.scry.sentiment.v1.AnalyzeTextRequest\x1a&.scry.sentiment.v1.AnalyzeTextResponse\x12r\n" +
-	"\x11StreamAnalyzeText\x12+.scry.sentiment.v1.StreamAnalyzeTextRequest\x1a,.scry.sentiment.v1.StreamAnalyzeTextResponse(\x010\x01B=Z;github.com/scry-ml/scry/proto/scry/sentiment/v1;sentimentv1b\x06proto3"
+	"\x11StreamAnalyzeText\x12+.scry.sentiment.v1.StreamAnalyzeTextRequest\x1a,.scry.sentiment.v1.StreamAnalyzeTextResponse(\x010\x01\x12\\\n" +
+	"\vExplainText\x12%.scry.sentiment.v1.ExplainTextRequest\x1a&.scry.sentiment.v1.ExplainTextResponseB=Z;github.com/scry-ml/scry/proto/scry/sentiment/v1;sentimentv1b\x06proto3"
 
 var (
 	file_scry_sentiment_v1_sentiment_proto_rawDescOnce sync.Once
@@ -837,49 +2176,98 @@ func file_scry_sentiment_v1_sentiment_proto_rawDescGZIP() []byte {
 	return file_scry_sentiment_v1_sentiment_proto_rawDescData
 }
 
-var file_scry_sentiment_v1_sentiment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_scry_sentiment_v1_sentiment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_scry_sentiment_v1_sentiment_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_scry_sentiment_v1_sentiment_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_scry_sentiment_v1_sentiment_proto_goTypes = []any{
-	(TextFeature)(0),                  // 0: scry.sentiment.v1.TextFeature
-	(Polarity)(0),                     // 1: scry.sentiment.v1.Polarity
-	(*AnalyzeTextRequest)(nil),        // 2: scry.sentiment.v1.AnalyzeTextRequest
-	(*TextItem)(nil),                  // 3: scry.sentiment.v1.TextItem
-	(*FeatureModel)(nil),              // 4: scry.sentiment.v1.FeatureModel
-	(*AnalyzeTextResponse)(nil),       // 5: scry.sentiment.v1.AnalyzeTextResponse
-	(*TextResult)(nil),                // 6: scry.sentiment.v1.TextResult
-	(*Sentiment)(nil),                 // 7: scry.sentiment.v1.Sentiment
-	(*Embedding)(nil),                 // 8: scry.sentiment.v1.Embedding
-	(*StreamAnalyzeTextRequest)(nil),  // 9: scry.sentiment.v1.StreamAnalyzeTextRequest
-	(*StreamAnalyzeTextResponse)(nil), // 10: scry.sentiment.v1.StreamAnalyzeTextResponse
-	(*status.Status)(nil),             // 11: google.rpc.Status
-	(*v1.ServedBy)(nil),               // 12: scry.serving.v1.ServedBy
-	(*v1.Warning)(nil),                // 13: scry.serving.v1.Warning
+	(OffsetUnit)(0),                   // 0: scry.sentiment.v1.OffsetUnit
+	(TextFeature)(0),                  // 1: scry.sentiment.v1.TextFeature
+	(PersonalDataType)(0),             // 2: scry.sentiment.v1.PersonalDataType
+	(Polarity)(0),                     // 3: scry.sentiment.v1.Polarity
+	(*AnalyzeTextRequest)(nil),        // 4: scry.sentiment.v1.AnalyzeTextRequest
+	(*TextOptions)(nil),               // 5: scry.sentiment.v1.TextOptions
+	(*Target)(nil),                    // 6: scry.sentiment.v1.Target
+	(*TextItem)(nil),                  // 7: scry.sentiment.v1.TextItem
+	(*FeatureModel)(nil),              // 8: scry.sentiment.v1.FeatureModel
+	(*AnalyzeTextResponse)(nil),       // 9: scry.sentiment.v1.AnalyzeTextResponse
+	(*TextResult)(nil),                // 10: scry.sentiment.v1.TextResult
+	(*Span)(nil),                      // 11: scry.sentiment.v1.Span
+	(*Sentence)(nil),                  // 12: scry.sentiment.v1.Sentence
+	(*Score)(nil),                     // 13: scry.sentiment.v1.Score
+	(*TargetSentiment)(nil),           // 14: scry.sentiment.v1.TargetSentiment
+	(*Mention)(nil),                   // 15: scry.sentiment.v1.Mention
+	(*Language)(nil),                  // 16: scry.sentiment.v1.Language
+	(*PersonalData)(nil),              // 17: scry.sentiment.v1.PersonalData
+	(*ClassSet)(nil),                  // 18: scry.sentiment.v1.ClassSet
+	(*Sentiment)(nil),                 // 19: scry.sentiment.v1.Sentiment
+	(*Embedding)(nil),                 // 20: scry.sentiment.v1.Embedding
+	(*StreamAnalyzeTextRequest)(nil),  // 21: scry.sentiment.v1.StreamAnalyzeTextRequest
+	(*StreamAnalyzeTextResponse)(nil), // 22: scry.sentiment.v1.StreamAnalyzeTextResponse
+	(*ExplainTextRequest)(nil),        // 23: scry.sentiment.v1.ExplainTextRequest
+	(*ExplainTextResponse)(nil),       // 24: scry.sentiment.v1.ExplainTextResponse
+	(*TextExplanation)(nil),           // 25: scry.sentiment.v1.TextExplanation
+	(*WordContribution)(nil),          // 26: scry.sentiment.v1.WordContribution
+	(*status.Status)(nil),             // 27: google.rpc.Status
+	(*v1.ServedBy)(nil),               // 28: scry.serving.v1.ServedBy
+	(*v1.Warning)(nil),                // 29: scry.serving.v1.Warning
 }
 var file_scry_sentiment_v1_sentiment_proto_depIdxs = []int32{
-	3,  // 0: scry.sentiment.v1.AnalyzeTextRequest.texts:type_name -> scry.sentiment.v1.TextItem
-	0,  // 1: scry.sentiment.v1.AnalyzeTextRequest.features:type_name -> scry.sentiment.v1.TextFeature
-	4,  // 2: scry.sentiment.v1.AnalyzeTextRequest.models:type_name -> scry.sentiment.v1.FeatureModel
-	0,  // 3: scry.sentiment.v1.FeatureModel.feature:type_name -> scry.sentiment.v1.TextFeature
-	6,  // 4: scry.sentiment.v1.AnalyzeTextResponse.results:type_name -> scry.sentiment.v1.TextResult
-	11, // 5: scry.sentiment.v1.TextResult.error:type_name -> google.rpc.Status
-	7,  // 6: scry.sentiment.v1.TextResult.sentiment:type_name -> scry.sentiment.v1.Sentiment
-	8,  // 7: scry.sentiment.v1.TextResult.embedding:type_name -> scry.sentiment.v1.Embedding
-	12, // 8: scry.sentiment.v1.TextResult.served_by:type_name -> scry.serving.v1.ServedBy
-	13, // 9: scry.sentiment.v1.TextResult.warnings:type_name -> scry.serving.v1.Warning
-	1,  // 10: scry.sentiment.v1.Sentiment.polarity:type_name -> scry.sentiment.v1.Polarity
-	3,  // 11: scry.sentiment.v1.StreamAnalyzeTextRequest.texts:type_name -> scry.sentiment.v1.TextItem
-	0,  // 12: scry.sentiment.v1.StreamAnalyzeTextRequest.features:type_name -> scry.sentiment.v1.TextFeature
-	4,  // 13: scry.sentiment.v1.StreamAnalyzeTextRequest.models:type_name -> scry.sentiment.v1.FeatureModel
-	6,  // 14: scry.sentiment.v1.StreamAnalyzeTextResponse.results:type_name -> scry.sentiment.v1.TextResult
-	2,  // 15: scry.sentiment.v1.SentimentService.AnalyzeText:input_type -> scry.sentiment.v1.AnalyzeTextRequest
-	9,  // 16: scry.sentiment.v1.SentimentService.StreamAnalyzeText:input_type -> scry.sentiment.v1.StreamAnalyzeTextRequest
-	5,  // 17: scry.sentiment.v1.SentimentService.AnalyzeText:output_type -> scry.sentiment.v1.AnalyzeTextResponse
-	10, // 18: scry.sentiment.v1.SentimentService.StreamAnalyzeText:output_type -> scry.sentiment.v1.StreamAnalyzeTextResponse
-	17, // [17:19] is the sub-list for method output_type
-	15, // [15:17] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	7,  // 0: scry.sentiment.v1.AnalyzeTextRequest.texts:type_name -> scry.sentiment.v1.TextItem
+	1,  // 1: scry.sentiment.v1.AnalyzeTextRequest.features:type_name -> scry.sentiment.v1.TextFeature
+	8,  // 2: scry.sentiment.v1.AnalyzeTextRequest.models:type_name -> scry.sentiment.v1.FeatureModel
+	5,  // 3: scry.sentiment.v1.AnalyzeTextRequest.options:type_name -> scry.sentiment.v1.TextOptions
+	0,  // 4: scry.sentiment.v1.TextOptions.offsets:type_name -> scry.sentiment.v1.OffsetUnit
+	6,  // 5: scry.sentiment.v1.TextOptions.targets:type_name -> scry.sentiment.v1.Target
+	2,  // 6: scry.sentiment.v1.TextOptions.personal_data:type_name -> scry.sentiment.v1.PersonalDataType
+	6,  // 7: scry.sentiment.v1.TextItem.targets:type_name -> scry.sentiment.v1.Target
+	1,  // 8: scry.sentiment.v1.FeatureModel.feature:type_name -> scry.sentiment.v1.TextFeature
+	10, // 9: scry.sentiment.v1.AnalyzeTextResponse.results:type_name -> scry.sentiment.v1.TextResult
+	27, // 10: scry.sentiment.v1.TextResult.error:type_name -> google.rpc.Status
+	19, // 11: scry.sentiment.v1.TextResult.sentiment:type_name -> scry.sentiment.v1.Sentiment
+	20, // 12: scry.sentiment.v1.TextResult.embedding:type_name -> scry.sentiment.v1.Embedding
+	28, // 13: scry.sentiment.v1.TextResult.served_by:type_name -> scry.serving.v1.ServedBy
+	29, // 14: scry.sentiment.v1.TextResult.warnings:type_name -> scry.serving.v1.Warning
+	12, // 15: scry.sentiment.v1.TextResult.sentences:type_name -> scry.sentiment.v1.Sentence
+	13, // 16: scry.sentiment.v1.TextResult.emotions:type_name -> scry.sentiment.v1.Score
+	13, // 17: scry.sentiment.v1.TextResult.topics:type_name -> scry.sentiment.v1.Score
+	13, // 18: scry.sentiment.v1.TextResult.intents:type_name -> scry.sentiment.v1.Score
+	14, // 19: scry.sentiment.v1.TextResult.targets:type_name -> scry.sentiment.v1.TargetSentiment
+	16, // 20: scry.sentiment.v1.TextResult.language:type_name -> scry.sentiment.v1.Language
+	17, // 21: scry.sentiment.v1.TextResult.personal_data:type_name -> scry.sentiment.v1.PersonalData
+	18, // 22: scry.sentiment.v1.TextResult.classes:type_name -> scry.sentiment.v1.ClassSet
+	11, // 23: scry.sentiment.v1.Sentence.span:type_name -> scry.sentiment.v1.Span
+	19, // 24: scry.sentiment.v1.Sentence.sentiment:type_name -> scry.sentiment.v1.Sentiment
+	19, // 25: scry.sentiment.v1.TargetSentiment.sentiment:type_name -> scry.sentiment.v1.Sentiment
+	15, // 26: scry.sentiment.v1.TargetSentiment.mentions:type_name -> scry.sentiment.v1.Mention
+	11, // 27: scry.sentiment.v1.Mention.span:type_name -> scry.sentiment.v1.Span
+	19, // 28: scry.sentiment.v1.Mention.sentiment:type_name -> scry.sentiment.v1.Sentiment
+	2,  // 29: scry.sentiment.v1.PersonalData.type:type_name -> scry.sentiment.v1.PersonalDataType
+	11, // 30: scry.sentiment.v1.PersonalData.span:type_name -> scry.sentiment.v1.Span
+	13, // 31: scry.sentiment.v1.ClassSet.classes:type_name -> scry.sentiment.v1.Score
+	3,  // 32: scry.sentiment.v1.Sentiment.polarity:type_name -> scry.sentiment.v1.Polarity
+	7,  // 33: scry.sentiment.v1.StreamAnalyzeTextRequest.texts:type_name -> scry.sentiment.v1.TextItem
+	1,  // 34: scry.sentiment.v1.StreamAnalyzeTextRequest.features:type_name -> scry.sentiment.v1.TextFeature
+	8,  // 35: scry.sentiment.v1.StreamAnalyzeTextRequest.models:type_name -> scry.sentiment.v1.FeatureModel
+	5,  // 36: scry.sentiment.v1.StreamAnalyzeTextRequest.options:type_name -> scry.sentiment.v1.TextOptions
+	10, // 37: scry.sentiment.v1.StreamAnalyzeTextResponse.results:type_name -> scry.sentiment.v1.TextResult
+	7,  // 38: scry.sentiment.v1.ExplainTextRequest.texts:type_name -> scry.sentiment.v1.TextItem
+	0,  // 39: scry.sentiment.v1.ExplainTextRequest.offsets:type_name -> scry.sentiment.v1.OffsetUnit
+	25, // 40: scry.sentiment.v1.ExplainTextResponse.results:type_name -> scry.sentiment.v1.TextExplanation
+	27, // 41: scry.sentiment.v1.TextExplanation.error:type_name -> google.rpc.Status
+	26, // 42: scry.sentiment.v1.TextExplanation.words:type_name -> scry.sentiment.v1.WordContribution
+	28, // 43: scry.sentiment.v1.TextExplanation.served_by:type_name -> scry.serving.v1.ServedBy
+	29, // 44: scry.sentiment.v1.TextExplanation.warnings:type_name -> scry.serving.v1.Warning
+	11, // 45: scry.sentiment.v1.WordContribution.span:type_name -> scry.sentiment.v1.Span
+	4,  // 46: scry.sentiment.v1.SentimentService.AnalyzeText:input_type -> scry.sentiment.v1.AnalyzeTextRequest
+	21, // 47: scry.sentiment.v1.SentimentService.StreamAnalyzeText:input_type -> scry.sentiment.v1.StreamAnalyzeTextRequest
+	23, // 48: scry.sentiment.v1.SentimentService.ExplainText:input_type -> scry.sentiment.v1.ExplainTextRequest
+	9,  // 49: scry.sentiment.v1.SentimentService.AnalyzeText:output_type -> scry.sentiment.v1.AnalyzeTextResponse
+	22, // 50: scry.sentiment.v1.SentimentService.StreamAnalyzeText:output_type -> scry.sentiment.v1.StreamAnalyzeTextResponse
+	24, // 51: scry.sentiment.v1.SentimentService.ExplainText:output_type -> scry.sentiment.v1.ExplainTextResponse
+	49, // [49:52] is the sub-list for method output_type
+	46, // [46:49] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_scry_sentiment_v1_sentiment_proto_init() }
@@ -887,17 +2275,18 @@ func file_scry_sentiment_v1_sentiment_proto_init() {
 	if File_scry_sentiment_v1_sentiment_proto != nil {
 		return
 	}
-	file_scry_sentiment_v1_sentiment_proto_msgTypes[1].OneofWrappers = []any{
+	file_scry_sentiment_v1_sentiment_proto_msgTypes[3].OneofWrappers = []any{
 		(*TextItem_Text)(nil),
 		(*TextItem_TextBytes)(nil),
 	}
+	file_scry_sentiment_v1_sentiment_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_sentiment_v1_sentiment_proto_rawDesc), len(file_scry_sentiment_v1_sentiment_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   9,
+			NumEnums:      4,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	SentimentService_AnalyzeText_FullMethodName       = "/scry.sentiment.v1.SentimentService/AnalyzeText"
 	SentimentService_StreamAnalyzeText_FullMethodName = "/scry.sentiment.v1.SentimentService/StreamAnalyzeText"
+	SentimentService_ExplainText_FullMethodName       = "/scry.sentiment.v1.SentimentService/ExplainText"
 )
 
 // SentimentServiceClient is the client API for SentimentService service.
@@ -39,6 +40,10 @@ type SentimentServiceClient interface {
 	// models are those of the first message. The server reads ahead by a bounded
 	// number of messages, so a slow reader slows the writer.
 	StreamAnalyzeText(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamAnalyzeTextRequest, StreamAnalyzeTextResponse], error)
+	// ExplainText tells how each word moved the polarity of a text: by how much the
+	// score changes when the word is left out. It asks the model for as many texts
+	// as there are words, which give way to everybody else's.
+	ExplainText(ctx context.Context, in *ExplainTextRequest, opts ...grpc.CallOption) (*ExplainTextResponse, error)
 }
 
 type sentimentServiceClient struct {
@@ -72,6 +77,16 @@ func (c *sentimentServiceClient) StreamAnalyzeText(ctx context.Context, opts ...
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SentimentService_StreamAnalyzeTextClient = grpc.BidiStreamingClient[StreamAnalyzeTextRequest, StreamAnalyzeTextResponse]
 
+func (c *sentimentServiceClient) ExplainText(ctx context.Context, in *ExplainTextRequest, opts ...grpc.CallOption) (*ExplainTextResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainTextResponse)
+	err := c.cc.Invoke(ctx, SentimentService_ExplainText_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SentimentServiceServer is the server API for SentimentService service.
 // All implementations must embed UnimplementedSentimentServiceServer
 // for forward compatibility.
@@ -86,6 +101,10 @@ type SentimentServiceServer interface {
 	// models are those of the first message. The server reads ahead by a bounded
 	// number of messages, so a slow reader slows the writer.
 	StreamAnalyzeText(grpc.BidiStreamingServer[StreamAnalyzeTextRequest, StreamAnalyzeTextResponse]) error
+	// ExplainText tells how each word moved the polarity of a text: by how much the
+	// score changes when the word is left out. It asks the model for as many texts
+	// as there are words, which give way to everybody else's.
+	ExplainText(context.Context, *ExplainTextRequest) (*ExplainTextResponse, error)
 	mustEmbedUnimplementedSentimentServiceServer()
 }
 
@@ -101,6 +120,9 @@ func (UnimplementedSentimentServiceServer) AnalyzeText(context.Context, *Analyze
 }
 func (UnimplementedSentimentServiceServer) StreamAnalyzeText(grpc.BidiStreamingServer[StreamAnalyzeTextRequest, StreamAnalyzeTextResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamAnalyzeText not implemented")
+}
+func (UnimplementedSentimentServiceServer) ExplainText(context.Context, *ExplainTextRequest) (*ExplainTextResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainText not implemented")
 }
 func (UnimplementedSentimentServiceServer) mustEmbedUnimplementedSentimentServiceServer() {}
 func (UnimplementedSentimentServiceServer) testEmbeddedByValue()                          {}
@@ -148,6 +170,24 @@ func _SentimentService_StreamAnalyzeText_Handler(srv interface{}, stream grpc.Se
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SentimentService_StreamAnalyzeTextServer = grpc.BidiStreamingServer[StreamAnalyzeTextRequest, StreamAnalyzeTextResponse]
 
+func _SentimentService_ExplainText_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainTextRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SentimentServiceServer).ExplainText(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SentimentService_ExplainText_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SentimentServiceServer).ExplainText(ctx, req.(*ExplainTextRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SentimentService_ServiceDesc is the grpc.ServiceDesc for SentimentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +198,10 @@ var SentimentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AnalyzeText",
 			Handler:    _SentimentService_AnalyzeText_Handler,
+		},
+		{
+			MethodName: "ExplainText",
+			Handler:    _SentimentService_ExplainText_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -617,7 +617,7 @@ class FeatureGroup(_message.Message):
     def __init__(self, name: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input", "mask_input", "index", "rare_categories", "time", "infinity")
+    __slots__ = ("name", "type", "input", "aliases", "required", "default", "min", "max", "categories", "unknown", "description", "fields", "max_events", "length_input", "mask_input", "index", "rare_categories", "time", "infinity", "ahead")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -637,6 +637,7 @@ class Feature(_message.Message):
     RARE_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     INFINITY_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: FeatureType
     input: str
@@ -656,7 +657,8 @@ class Feature(_message.Message):
     rare_categories: _containers.RepeatedScalarFieldContainer[str]
     time: TimeEncoding
     infinity: InfinityPolicy
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ..., mask_input: _Optional[str] = ..., index: _Optional[_Union[CategoryIndex, _Mapping]] = ..., rare_categories: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeEncoding, str]] = ..., infinity: _Optional[_Union[InfinityPolicy, str]] = ...) -> None: ...
+    ahead: bool
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., input: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., required: bool = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., categories: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Union[UnknownPolicy, str]] = ..., description: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., max_events: _Optional[int] = ..., length_input: _Optional[str] = ..., mask_input: _Optional[str] = ..., index: _Optional[_Union[CategoryIndex, _Mapping]] = ..., rare_categories: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeEncoding, str]] = ..., infinity: _Optional[_Union[InfinityPolicy, str]] = ..., ahead: bool = ...) -> None: ...
 
 class CategoryIndex(_message.Message):
     __slots__ = ("first", "unknown")

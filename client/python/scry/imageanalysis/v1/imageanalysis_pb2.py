@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from scry.serving.v1 import serving_pb2 as scry_dot_serving_dot_v1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)scry/imageanalysis/v1/imageanalysis.proto\x12\x15scry.imageanalysis.v1\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\x93\x02\n\x14\x41nalyzeImagesRequest\x12:\n\x06images\x18\x01 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x41\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x08\x66\x65\x61tures\x12=\n\x06models\x18\x03 \x03(\x0b\x32#.scry.imageanalysis.v1.FeatureModelB\x00R\x06models\x12=\n\x07options\x18\x04 \x01(\x0b\x32#.scry.imageanalysis.v1.ImageOptionsR\x07options\"7\n\tImageItem\x12\x10\n\x02id\x18\x01 \x01(\tB\x00R\x02id\x12\x18\n\x07\x63ontent\x18\x02 \x01(\x0cR\x07\x63ontent\"\x83\x01\n\x0c\x46\x65\x61tureModel\x12?\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x07\x66\x65\x61ture\x12\x16\n\x05model\x18\x02 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x03 \x01(\tB\x00R\x07version\"f\n\x0cImageOptions\x12\x1f\n\nmax_labels\x18\x01 \x01(\x05\x42\x00R\tmaxLabels\x12\x1d\n\tmin_score\x18\x02 \x01(\x01\x42\x00R\x08minScore\x12\x16\n\x05heads\x18\x03 \x03(\tB\x00R\x05heads\"U\n\x15\x41nalyzeImagesResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".scry.imageanalysis.v1.ImageResultR\x07results\"\x9f\x03\n\x0bImageResult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x37\n\x06labels\x18\x04 \x03(\x0b\x32\x1f.scry.imageanalysis.v1.LabelSetR\x06labels\x12>\n\tembedding\x18\x05 \x01(\x0b\x32 .scry.imageanalysis.v1.EmbeddingR\tembedding\x12\x34\n\x04info\x18\x06 \x01(\x0b\x32 .scry.imageanalysis.v1.ImageInfoR\x04info\x12#\n\rprediction_id\x18\x07 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\x08 \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\t \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\"T\n\x08LabelSet\x12\x12\n\x04head\x18\x01 \x01(\tR\x04head\x12\x34\n\x06labels\x18\x02 \x03(\x0b\x32\x1c.scry.imageanalysis.v1.LabelR\x06labels\"1\n\x05Label\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\"#\n\tEmbedding\x12\x16\n\x06values\x18\x01 \x03(\x02R\x06values\"Q\n\tImageInfo\x12\x16\n\x06\x66ormat\x18\x01 \x01(\tR\x06\x66ormat\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\"\x99\x02\n\x1aStreamAnalyzeImagesRequest\x12:\n\x06images\x18\x01 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x41\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x08\x66\x65\x61tures\x12=\n\x06models\x18\x03 \x03(\x0b\x32#.scry.imageanalysis.v1.FeatureModelB\x00R\x06models\x12=\n\x07options\x18\x04 \x01(\x0b\x32#.scry.imageanalysis.v1.ImageOptionsR\x07options\"[\n\x1bStreamAnalyzeImagesResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".scry.imageanalysis.v1.ImageResultR\x07results*d\n\x0cImageFeature\x12\x1d\n\x19IMAGE_FEATURE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_FEATURE_LABELS\x10\x01\x12\x1b\n\x17IMAGE_FEATURE_EMBEDDING\x10\x02\x32\x85\x02\n\x14ImageAnalysisService\x12j\n\rAnalyzeImages\x12+.scry.imageanalysis.v1.AnalyzeImagesRequest\x1a,.scry.imageanalysis.v1.AnalyzeImagesResponse\x12\x80\x01\n\x13StreamAnalyzeImages\x12\x31.scry.imageanalysis.v1.StreamAnalyzeImagesRequest\x1a\x32.scry.imageanalysis.v1.StreamAnalyzeImagesResponse(\x01\x30\x01\x42\x45ZCgithub.com/scry-ml/scry/proto/scry/imageanalysis/v1;imageanalysisv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)scry/imageanalysis/v1/imageanalysis.proto\x12\x15scry.imageanalysis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\x93\x02\n\x14\x41nalyzeImagesRequest\x12:\n\x06images\x18\x01 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x41\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x08\x66\x65\x61tures\x12=\n\x06models\x18\x03 \x03(\x0b\x32#.scry.imageanalysis.v1.FeatureModelB\x00R\x06models\x12=\n\x07options\x18\x04 \x01(\x0b\x32#.scry.imageanalysis.v1.ImageOptionsR\x07options\"7\n\tImageItem\x12\x10\n\x02id\x18\x01 \x01(\tB\x00R\x02id\x12\x18\n\x07\x63ontent\x18\x02 \x01(\x0cR\x07\x63ontent\"\x83\x01\n\x0c\x46\x65\x61tureModel\x12?\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x07\x66\x65\x61ture\x12\x16\n\x05model\x18\x02 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x03 \x01(\tB\x00R\x07version\"\xc8\x01\n\x0cImageOptions\x12\x1f\n\nmax_labels\x18\x01 \x01(\x05\x42\x00R\tmaxLabels\x12\x1d\n\tmin_score\x18\x02 \x01(\x01\x42\x00R\x08minScore\x12\x16\n\x05heads\x18\x03 \x03(\tB\x00R\x05heads\x12\x1f\n\nmax_colors\x18\x04 \x01(\x05\x42\x00R\tmaxColors\x12\x1d\n\tmax_faces\x18\x05 \x01(\x05\x42\x00R\x08maxFaces\x12 \n\x0b\x65xpressions\x18\x06 \x01(\x08R\x0b\x65xpressions\"U\n\x15\x41nalyzeImagesResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".scry.imageanalysis.v1.ImageResultR\x07results\"\xbb\x05\n\x0bImageResult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x37\n\x06labels\x18\x04 \x03(\x0b\x32\x1f.scry.imageanalysis.v1.LabelSetR\x06labels\x12>\n\tembedding\x18\x05 \x01(\x0b\x32 .scry.imageanalysis.v1.EmbeddingR\tembedding\x12\x34\n\x04info\x18\x06 \x01(\x0b\x32 .scry.imageanalysis.v1.ImageInfoR\x04info\x12#\n\rprediction_id\x18\x07 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\x08 \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\t \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\x12\x34\n\x06\x63olors\x18\n \x03(\x0b\x32\x1c.scry.imageanalysis.v1.ColorR\x06\x63olors\x12\x38\n\x07quality\x18\x0b \x01(\x0b\x32\x1e.scry.imageanalysis.v1.QualityR\x07quality\x12\x31\n\x05\x66\x61\x63\x65s\x18\x0c \x03(\x0b\x32\x1b.scry.imageanalysis.v1.FaceR\x05\x66\x61\x63\x65s\x12\x42\n\x0bsafe_search\x18\r \x01(\x0b\x32!.scry.imageanalysis.v1.SafeSearchR\nsafeSearch\x12\x33\n\x04text\x18\x0e \x03(\x0b\x32\x1f.scry.imageanalysis.v1.TextLineR\x04text\"g\n\x05\x43olor\x12\x10\n\x03hex\x18\x01 \x01(\tR\x03hex\x12\x17\n\x07name_en\x18\x02 \x01(\tR\x06nameEn\x12\x17\n\x07name_ru\x18\x03 \x01(\tR\x06nameRu\x12\x1a\n\x08\x66raction\x18\x04 \x01(\x01R\x08\x66raction\"\xc9\x01\n\x07Quality\x12\x1c\n\tsharpness\x18\x01 \x01(\x01R\tsharpness\x12\x1e\n\nbrightness\x18\x02 \x01(\x01R\nbrightness\x12\x1a\n\x08\x63ontrast\x18\x03 \x01(\x01R\x08\x63ontrast\x12\"\n\x0cunderexposed\x18\x04 \x01(\x01R\x0cunderexposed\x12 \n\x0boverexposed\x18\x05 \x01(\x01R\x0boverexposed\x12\x1e\n\nmegapixels\x18\x06 \x01(\x01R\nmegapixels\"Y\n\x03\x42ox\x12\x12\n\x04left\x18\x01 \x01(\x01R\x04left\x12\x10\n\x03top\x18\x02 \x01(\x01R\x03top\x12\x14\n\x05width\x18\x03 \x01(\x01R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x01R\x06height\"#\n\x05Point\x12\x0c\n\x01x\x18\x01 \x01(\x01R\x01x\x12\x0c\n\x01y\x18\x02 \x01(\x01R\x01y\"\xc9\x01\n\x04\x46\x61\x63\x65\x12,\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1a.scry.imageanalysis.v1.BoxR\x03\x62ox\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12=\n\tlandmarks\x18\x03 \x03(\x0b\x32\x1f.scry.imageanalysis.v1.LandmarkR\tlandmarks\x12>\n\x0b\x65xpressions\x18\x04 \x03(\x0b\x32\x1c.scry.imageanalysis.v1.LabelR\x0b\x65xpressions\"R\n\x08Landmark\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x32\n\x05point\x18\x02 \x01(\x0b\x32\x1c.scry.imageanalysis.v1.PointR\x05point\"\"\n\nSafeSearch\x12\x14\n\x05\x61\x64ult\x18\x01 \x01(\x01R\x05\x61\x64ult\"l\n\x08TextLine\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x36\n\x07\x63orners\x18\x03 \x03(\x0b\x32\x1c.scry.imageanalysis.v1.PointR\x07\x63orners\"T\n\x08LabelSet\x12\x12\n\x04head\x18\x01 \x01(\tR\x04head\x12\x34\n\x06labels\x18\x02 \x03(\x0b\x32\x1c.scry.imageanalysis.v1.LabelR\x06labels\"1\n\x05Label\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\"#\n\tEmbedding\x12\x16\n\x06values\x18\x01 \x03(\x02R\x06values\"Q\n\tImageInfo\x12\x16\n\x06\x66ormat\x18\x01 \x01(\tR\x06\x66ormat\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\"\x99\x02\n\x1aStreamAnalyzeImagesRequest\x12:\n\x06images\x18\x01 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x41\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32#.scry.imageanalysis.v1.ImageFeatureB\x00R\x08\x66\x65\x61tures\x12=\n\x06models\x18\x03 \x03(\x0b\x32#.scry.imageanalysis.v1.FeatureModelB\x00R\x06models\x12=\n\x07options\x18\x04 \x01(\x0b\x32#.scry.imageanalysis.v1.ImageOptionsR\x07options\"[\n\x1bStreamAnalyzeImagesResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".scry.imageanalysis.v1.ImageResultR\x07results\"\x8a\x02\n\x12\x46indSimilarRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x02 \x01(\tB\x00R\x07version\x12:\n\x06images\x18\x03 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x18\n\x06\x66ilter\x18\x04 \x01(\tB\x00R\x06\x66ilter\x12\x16\n\x05\x63ount\x18\x05 \x01(\x05\x42\x00R\x05\x63ount\x12\"\n\tmin_score\x18\x06 \x01(\x01\x42\x00H\x00R\x08minScore\x88\x01\x01\x12 \n\nattributes\x18\x07 \x03(\tB\x00R\nattributesB\x0c\n\n_min_score\"U\n\x13\x46indSimilarResponse\x12>\n\x07results\x18\x01 \x03(\x0b\x32$.scry.imageanalysis.v1.SimilarResultR\x07results\"\xac\x02\n\rSimilarResult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x38\n\x05items\x18\x04 \x03(\x0b\x32\".scry.imageanalysis.v1.SimilarItemR\x05items\x12#\n\rprediction_id\x18\x05 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\x06 \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\x07 \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\"p\n\x0bSimilarItem\x12\x12\n\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x37\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\nattributes\"\xde\x01\n\x13\x45xplainImageRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x02 \x01(\tB\x00R\x07version\x12:\n\x06images\x18\x03 \x03(\x0b\x32 .scry.imageanalysis.v1.ImageItemB\x00R\x06images\x12\x14\n\x04head\x18\x04 \x01(\tB\x00R\x04head\x12\x16\n\x05label\x18\x05 \x01(\tB\x00R\x05label\x12)\n\x0fmax_evaluations\x18\x06 \x01(\x05\x42\x00R\x0emaxEvaluations\"Y\n\x14\x45xplainImageResponse\x12\x41\n\x07results\x18\x01 \x03(\x0b\x32\'.scry.imageanalysis.v1.ImageExplanationR\x07results\"\xab\x03\n\x10ImageExplanation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x12\n\x04head\x18\x04 \x01(\tR\x04head\x12\x14\n\x05label\x18\x05 \x01(\tR\x05label\x12\x14\n\x05score\x18\x06 \x01(\x01R\x05score\x12\x12\n\x04heat\x18\x07 \x03(\x01R\x04heat\x12\x12\n\x04rows\x18\x08 \x01(\x05R\x04rows\x12\x18\n\x07\x63olumns\x18\t \x01(\x05R\x07\x63olumns\x12\x10\n\x03png\x18\n \x01(\x0cR\x03png\x12 \n\x0b\x65valuations\x18\x0b \x01(\x05R\x0b\x65valuations\x12#\n\rprediction_id\x18\x0c \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\r \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\x0e \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings*\xe9\x01\n\x0cImageFeature\x12\x1d\n\x19IMAGE_FEATURE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_FEATURE_LABELS\x10\x01\x12\x1b\n\x17IMAGE_FEATURE_EMBEDDING\x10\x02\x12\x18\n\x14IMAGE_FEATURE_COLORS\x10\x03\x12\x19\n\x15IMAGE_FEATURE_QUALITY\x10\x04\x12\x17\n\x13IMAGE_FEATURE_FACES\x10\x05\x12\x1d\n\x19IMAGE_FEATURE_SAFE_SEARCH\x10\x06\x12\x16\n\x12IMAGE_FEATURE_TEXT\x10\x07\x32\xd4\x03\n\x14ImageAnalysisService\x12j\n\rAnalyzeImages\x12+.scry.imageanalysis.v1.AnalyzeImagesRequest\x1a,.scry.imageanalysis.v1.AnalyzeImagesResponse\x12\x80\x01\n\x13StreamAnalyzeImages\x12\x31.scry.imageanalysis.v1.StreamAnalyzeImagesRequest\x1a\x32.scry.imageanalysis.v1.StreamAnalyzeImagesResponse(\x01\x30\x01\x12\x64\n\x0b\x46indSimilar\x12).scry.imageanalysis.v1.FindSimilarRequest\x1a*.scry.imageanalysis.v1.FindSimilarResponse\x12g\n\x0c\x45xplainImage\x12*.scry.imageanalysis.v1.ExplainImageRequest\x1a+.scry.imageanalysis.v1.ExplainImageResponseBEZCgithub.com/scry-ml/scry/proto/scry/imageanalysis/v1;imageanalysisv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,32 +35,62 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scry.imageanalysis.v1.image
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZCgithub.com/scry-ml/scry/proto/scry/imageanalysis/v1;imageanalysisv1'
-  _globals['_IMAGEFEATURE']._serialized_start=1836
-  _globals['_IMAGEFEATURE']._serialized_end=1936
-  _globals['_ANALYZEIMAGESREQUEST']._serialized_start=125
-  _globals['_ANALYZEIMAGESREQUEST']._serialized_end=400
-  _globals['_IMAGEITEM']._serialized_start=402
-  _globals['_IMAGEITEM']._serialized_end=457
-  _globals['_FEATUREMODEL']._serialized_start=460
-  _globals['_FEATUREMODEL']._serialized_end=591
-  _globals['_IMAGEOPTIONS']._serialized_start=593
-  _globals['_IMAGEOPTIONS']._serialized_end=695
-  _globals['_ANALYZEIMAGESRESPONSE']._serialized_start=697
-  _globals['_ANALYZEIMAGESRESPONSE']._serialized_end=782
-  _globals['_IMAGERESULT']._serialized_start=785
-  _globals['_IMAGERESULT']._serialized_end=1200
-  _globals['_LABELSET']._serialized_start=1202
-  _globals['_LABELSET']._serialized_end=1286
-  _globals['_LABEL']._serialized_start=1288
-  _globals['_LABEL']._serialized_end=1337
-  _globals['_EMBEDDING']._serialized_start=1339
-  _globals['_EMBEDDING']._serialized_end=1374
-  _globals['_IMAGEINFO']._serialized_start=1376
-  _globals['_IMAGEINFO']._serialized_end=1457
-  _globals['_STREAMANALYZEIMAGESREQUEST']._serialized_start=1460
-  _globals['_STREAMANALYZEIMAGESREQUEST']._serialized_end=1741
-  _globals['_STREAMANALYZEIMAGESRESPONSE']._serialized_start=1743
-  _globals['_STREAMANALYZEIMAGESRESPONSE']._serialized_end=1834
-  _globals['_IMAGEANALYSISSERVICE']._serialized_start=1939
-  _globals['_IMAGEANALYSISSERVICE']._serialized_end=2200
+  _globals['_IMAGEFEATURE']._serialized_start=4640
+  _globals['_IMAGEFEATURE']._serialized_end=4873
+  _globals['_ANALYZEIMAGESREQUEST']._serialized_start=155
+  _globals['_ANALYZEIMAGESREQUEST']._serialized_end=430
+  _globals['_IMAGEITEM']._serialized_start=432
+  _globals['_IMAGEITEM']._serialized_end=487
+  _globals['_FEATUREMODEL']._serialized_start=490
+  _globals['_FEATUREMODEL']._serialized_end=621
+  _globals['_IMAGEOPTIONS']._serialized_start=624
+  _globals['_IMAGEOPTIONS']._serialized_end=824
+  _globals['_ANALYZEIMAGESRESPONSE']._serialized_start=826
+  _globals['_ANALYZEIMAGESRESPONSE']._serialized_end=911
+  _globals['_IMAGERESULT']._serialized_start=914
+  _globals['_IMAGERESULT']._serialized_end=1613
+  _globals['_COLOR']._serialized_start=1615
+  _globals['_COLOR']._serialized_end=1718
+  _globals['_QUALITY']._serialized_start=1721
+  _globals['_QUALITY']._serialized_end=1922
+  _globals['_BOX']._serialized_start=1924
+  _globals['_BOX']._serialized_end=2013
+  _globals['_POINT']._serialized_start=2015
+  _globals['_POINT']._serialized_end=2050
+  _globals['_FACE']._serialized_start=2053
+  _globals['_FACE']._serialized_end=2254
+  _globals['_LANDMARK']._serialized_start=2256
+  _globals['_LANDMARK']._serialized_end=2338
+  _globals['_SAFESEARCH']._serialized_start=2340
+  _globals['_SAFESEARCH']._serialized_end=2374
+  _globals['_TEXTLINE']._serialized_start=2376
+  _globals['_TEXTLINE']._serialized_end=2484
+  _globals['_LABELSET']._serialized_start=2486
+  _globals['_LABELSET']._serialized_end=2570
+  _globals['_LABEL']._serialized_start=2572
+  _globals['_LABEL']._serialized_end=2621
+  _globals['_EMBEDDING']._serialized_start=2623
+  _globals['_EMBEDDING']._serialized_end=2658
+  _globals['_IMAGEINFO']._serialized_start=2660
+  _globals['_IMAGEINFO']._serialized_end=2741
+  _globals['_STREAMANALYZEIMAGESREQUEST']._serialized_start=2744
+  _globals['_STREAMANALYZEIMAGESREQUEST']._serialized_end=3025
+  _globals['_STREAMANALYZEIMAGESRESPONSE']._serialized_start=3027
+  _globals['_STREAMANALYZEIMAGESRESPONSE']._serialized_end=3118
+  _globals['_FINDSIMILARREQUEST']._serialized_start=3121
+  _globals['_FINDSIMILARREQUEST']._serialized_end=3387
+  _globals['_FINDSIMILARRESPONSE']._serialized_start=3389
+  _globals['_FINDSIMILARRESPONSE']._serialized_end=3474
+  _globals['_SIMILARRESULT']._serialized_start=3477
+  _globals['_SIMILARRESULT']._serialized_end=3777
+  _globals['_SIMILARITEM']._serialized_start=3779
+  _globals['_SIMILARITEM']._serialized_end=3891
+  _globals['_EXPLAINIMAGEREQUEST']._serialized_start=3894
+  _globals['_EXPLAINIMAGEREQUEST']._serialized_end=4116
+  _globals['_EXPLAINIMAGERESPONSE']._serialized_start=4118
+  _globals['_EXPLAINIMAGERESPONSE']._serialized_end=4207
+  _globals['_IMAGEEXPLANATION']._serialized_start=4210
+  _globals['_IMAGEEXPLANATION']._serialized_end=4637
+  _globals['_IMAGEANALYSISSERVICE']._serialized_start=4876
+  _globals['_IMAGEANALYSISSERVICE']._serialized_end=5344
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,16 @@ class ImageAnalysisServiceStub(object):
                 request_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesRequest.SerializeToString,
                 response_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesResponse.FromString,
                 _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/scry.imageanalysis.v1.ImageAnalysisService/FindSimilar',
+                request_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
+        self.ExplainImage = channel.unary_unary(
+                '/scry.imageanalysis.v1.ImageAnalysisService/ExplainImage',
+                request_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageRequest.SerializeToString,
+                response_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageResponse.FromString,
+                _registered_method=True)
 
 
 class ImageAnalysisServiceServicer(object):
@@ -61,6 +71,18 @@ class ImageAnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindSimilar(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImageAnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +95,16 @@ def add_ImageAnalysisServiceServicer_to_server(servicer, server):
                     servicer.StreamAnalyzeImages,
                     request_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesRequest.FromString,
                     response_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarRequest.FromString,
+                    response_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarResponse.SerializeToString,
+            ),
+            'ExplainImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainImage,
+                    request_deserializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageRequest.FromString,
+                    response_serializer=scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +161,60 @@ class ImageAnalysisService(object):
             '/scry.imageanalysis.v1.ImageAnalysisService/StreamAnalyzeImages',
             scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesRequest.SerializeToString,
             scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.StreamAnalyzeImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.imageanalysis.v1.ImageAnalysisService/FindSimilar',
+            scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarRequest.SerializeToString,
+            scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.FindSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.imageanalysis.v1.ImageAnalysisService/ExplainImage',
+            scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageRequest.SerializeToString,
+            scry_dot_imageanalysis_dot_v1_dot_imageanalysis__pb2.ExplainImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from scry.serving.v1 import serving_pb2 as scry_dot_serving_dot_v1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!scry/sentiment/v1/sentiment.proto\x12\x11scry.sentiment.v1\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xc2\x01\n\x12\x41nalyzeTextRequest\x12\x33\n\x05texts\x18\x01 \x03(\x0b\x32\x1b.scry.sentiment.v1.TextItemB\x00R\x05texts\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x08\x66\x65\x61tures\x12\x39\n\x06models\x18\x03 \x03(\x0b\x32\x1f.scry.sentiment.v1.FeatureModelB\x00R\x06models\"^\n\x08TextItem\x12\x10\n\x02id\x18\x01 \x01(\tB\x00R\x02id\x12\x14\n\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1f\n\ntext_bytes\x18\x03 \x01(\x0cH\x00R\ttextBytesB\t\n\x07\x63ontent\"~\n\x0c\x46\x65\x61tureModel\x12:\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x07\x66\x65\x61ture\x12\x16\n\x05model\x18\x02 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x03 \x01(\tB\x00R\x07version\"N\n\x13\x41nalyzeTextResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32\x1d.scry.sentiment.v1.TextResultR\x07results\"\xff\x02\n\nTextResult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12:\n\tsentiment\x18\x04 \x01(\x0b\x32\x1c.scry.sentiment.v1.SentimentR\tsentiment\x12:\n\tembedding\x18\x05 \x01(\x0b\x32\x1c.scry.sentiment.v1.EmbeddingR\tembedding\x12#\n\rprediction_id\x18\x06 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\x07 \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\x08 \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\x12\x16\n\x06tokens\x18\t \x01(\x05R\x06tokens\"\xac\x01\n\tSentiment\x12\x37\n\x08polarity\x18\x01 \x01(\x0e\x32\x1b.scry.sentiment.v1.PolarityR\x08polarity\x12\x1a\n\x08positive\x18\x02 \x01(\x01R\x08positive\x12\x18\n\x07neutral\x18\x03 \x01(\x01R\x07neutral\x12\x1a\n\x08negative\x18\x04 \x01(\x01R\x08negative\x12\x14\n\x05score\x18\x05 \x01(\x01R\x05score\"#\n\tEmbedding\x12\x16\n\x06values\x18\x01 \x03(\x02R\x06values\"\xc8\x01\n\x18StreamAnalyzeTextRequest\x12\x33\n\x05texts\x18\x01 \x03(\x0b\x32\x1b.scry.sentiment.v1.TextItemB\x00R\x05texts\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x08\x66\x65\x61tures\x12\x39\n\x06models\x18\x03 \x03(\x0b\x32\x1f.scry.sentiment.v1.FeatureModelB\x00R\x06models\"T\n\x19StreamAnalyzeTextResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32\x1d.scry.sentiment.v1.TextResultR\x07results*c\n\x0bTextFeature\x12\x1c\n\x18TEXT_FEATURE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEXT_FEATURE_SENTIMENT\x10\x01\x12\x1a\n\x16TEXT_FEATURE_EMBEDDING\x10\x02*h\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11POLARITY_POSITIVE\x10\x01\x12\x14\n\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n\x11POLARITY_NEGATIVE\x10\x03\x32\xe4\x01\n\x10SentimentService\x12\\\n\x0b\x41nalyzeText\x12%.scry.sentiment.v1.AnalyzeTextRequest\x1a&.scry.sentiment.v1.AnalyzeTextResponse\x12r\n\x11StreamAnalyzeText\x12+.scry.sentiment.v1.StreamAnalyzeTextRequest\x1a,.scry.sentiment.v1.StreamAnalyzeTextResponse(\x01\x30\x01\x42=Z;github.com/scry-ml/scry/proto/scry/sentiment/v1;sentimentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!scry/sentiment/v1/sentiment.proto\x12\x11scry.sentiment.v1\x1a\x17google/rpc/status.proto\x1a\x1dscry/serving/v1/serving.proto\"\xfc\x01\n\x12\x41nalyzeTextRequest\x12\x33\n\x05texts\x18\x01 \x03(\x0b\x32\x1b.scry.sentiment.v1.TextItemB\x00R\x05texts\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x08\x66\x65\x61tures\x12\x39\n\x06models\x18\x03 \x03(\x0b\x32\x1f.scry.sentiment.v1.FeatureModelB\x00R\x06models\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\x1e.scry.sentiment.v1.TextOptionsR\x07options\"\x99\x02\n\x0bTextOptions\x12\x39\n\x07offsets\x18\x01 \x01(\x0e\x32\x1d.scry.sentiment.v1.OffsetUnitB\x00R\x07offsets\x12\x18\n\x06topics\x18\x02 \x03(\tB\x00R\x06topics\x12\x1a\n\x07intents\x18\x03 \x03(\tB\x00R\x07intents\x12\x35\n\x07targets\x18\x04 \x03(\x0b\x32\x19.scry.sentiment.v1.TargetB\x00R\x07targets\x12J\n\rpersonal_data\x18\x05 \x03(\x0e\x32#.scry.sentiment.v1.PersonalDataTypeB\x00R\x0cpersonalData\x12\x16\n\x06redact\x18\x06 \x01(\x08R\x06redact\":\n\x06Target\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x1a\n\x07\x61liases\x18\x02 \x03(\tB\x00R\x07\x61liases\"\x95\x01\n\x08TextItem\x12\x10\n\x02id\x18\x01 \x01(\tB\x00R\x02id\x12\x14\n\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1f\n\ntext_bytes\x18\x03 \x01(\x0cH\x00R\ttextBytes\x12\x35\n\x07targets\x18\x04 \x03(\x0b\x32\x19.scry.sentiment.v1.TargetB\x00R\x07targetsB\t\n\x07\x63ontent\"~\n\x0c\x46\x65\x61tureModel\x12:\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x07\x66\x65\x61ture\x12\x16\n\x05model\x18\x02 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x03 \x01(\tB\x00R\x07version\"N\n\x13\x41nalyzeTextResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32\x1d.scry.sentiment.v1.TextResultR\x07results\"\xb5\x07\n\nTextResult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12:\n\tsentiment\x18\x04 \x01(\x0b\x32\x1c.scry.sentiment.v1.SentimentR\tsentiment\x12:\n\tembedding\x18\x05 \x01(\x0b\x32\x1c.scry.sentiment.v1.EmbeddingR\tembedding\x12#\n\rprediction_id\x18\x06 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\x07 \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\x08 \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\x12\x16\n\x06tokens\x18\t \x01(\x05R\x06tokens\x12\x39\n\tsentences\x18\n \x03(\x0b\x32\x1b.scry.sentiment.v1.SentenceR\tsentences\x12\x34\n\x08\x65motions\x18\x0b \x03(\x0b\x32\x18.scry.sentiment.v1.ScoreR\x08\x65motions\x12\x30\n\x06topics\x18\x0c \x03(\x0b\x32\x18.scry.sentiment.v1.ScoreR\x06topics\x12\x1f\n\x08toxicity\x18\r \x01(\x01H\x00R\x08toxicity\x88\x01\x01\x12\x32\n\x07intents\x18\x0e \x03(\x0b\x32\x18.scry.sentiment.v1.ScoreR\x07intents\x12<\n\x07targets\x18\x0f \x03(\x0b\x32\".scry.sentiment.v1.TargetSentimentR\x07targets\x12\x37\n\x08language\x18\x10 \x01(\x0b\x32\x1b.scry.sentiment.v1.LanguageR\x08language\x12\x44\n\rpersonal_data\x18\x11 \x03(\x0b\x32\x1f.scry.sentiment.v1.PersonalDataR\x0cpersonalData\x12#\n\rredacted_text\x18\x12 \x01(\tR\x0credactedText\x12\x35\n\x07\x63lasses\x18\x13 \x03(\x0b\x32\x1b.scry.sentiment.v1.ClassSetR\x07\x63lasses\x12\x16\n\x06\x63hunks\x18\x14 \x01(\x05R\x06\x63hunksB\x0b\n\t_toxicity\".\n\x04Span\x12\x14\n\x05\x62\x65gin\x18\x01 \x01(\x03R\x05\x62\x65gin\x12\x10\n\x03\x65nd\x18\x02 \x01(\x03R\x03\x65nd\"s\n\x08Sentence\x12+\n\x04span\x18\x01 \x01(\x0b\x32\x17.scry.sentiment.v1.SpanR\x04span\x12:\n\tsentiment\x18\x02 \x01(\x0b\x32\x1c.scry.sentiment.v1.SentimentR\tsentiment\"1\n\x05Score\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\"\x99\x01\n\x0fTargetSentiment\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12:\n\tsentiment\x18\x02 \x01(\x0b\x32\x1c.scry.sentiment.v1.SentimentR\tsentiment\x12\x36\n\x08mentions\x18\x03 \x03(\x0b\x32\x1a.scry.sentiment.v1.MentionR\x08mentions\"r\n\x07Mention\x12+\n\x04span\x18\x01 \x01(\x0b\x32\x17.scry.sentiment.v1.SpanR\x04span\x12:\n\tsentiment\x18\x02 \x01(\x0b\x32\x1c.scry.sentiment.v1.SentimentR\tsentiment\"^\n\x08Language\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12 \n\x0bprobability\x18\x02 \x01(\x01R\x0bprobability\x12\x1c\n\tsupported\x18\x03 \x01(\x08R\tsupported\"t\n\x0cPersonalData\x12\x37\n\x04type\x18\x01 \x01(\x0e\x32#.scry.sentiment.v1.PersonalDataTypeR\x04type\x12+\n\x04span\x18\x02 \x01(\x0b\x32\x17.scry.sentiment.v1.SpanR\x04span\"R\n\x08\x43lassSet\x12\x12\n\x04head\x18\x01 \x01(\tR\x04head\x12\x32\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x18.scry.sentiment.v1.ScoreR\x07\x63lasses\"\xca\x01\n\tSentiment\x12\x37\n\x08polarity\x18\x01 \x01(\x0e\x32\x1b.scry.sentiment.v1.PolarityR\x08polarity\x12\x1a\n\x08positive\x18\x02 \x01(\x01R\x08positive\x12\x18\n\x07neutral\x18\x03 \x01(\x01R\x07neutral\x12\x1a\n\x08negative\x18\x04 \x01(\x01R\x08negative\x12\x14\n\x05score\x18\x05 \x01(\x01R\x05score\x12\x1c\n\tmagnitude\x18\x06 \x01(\x01R\tmagnitude\"#\n\tEmbedding\x12\x16\n\x06values\x18\x01 \x03(\x02R\x06values\"\x82\x02\n\x18StreamAnalyzeTextRequest\x12\x33\n\x05texts\x18\x01 \x03(\x0b\x32\x1b.scry.sentiment.v1.TextItemB\x00R\x05texts\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0e\x32\x1e.scry.sentiment.v1.TextFeatureB\x00R\x08\x66\x65\x61tures\x12\x39\n\x06models\x18\x03 \x03(\x0b\x32\x1f.scry.sentiment.v1.FeatureModelB\x00R\x06models\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\x1e.scry.sentiment.v1.TextOptionsR\x07options\"T\n\x19StreamAnalyzeTextResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32\x1d.scry.sentiment.v1.TextResultR\x07results\"\xfd\x01\n\x12\x45xplainTextRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\x12\x1a\n\x07version\x18\x02 \x01(\tB\x00R\x07version\x12\x33\n\x05texts\x18\x03 \x03(\x0b\x32\x1b.scry.sentiment.v1.TextItemB\x00R\x05texts\x12\x18\n\x06target\x18\x04 \x01(\tB\x00R\x06target\x12\x39\n\x07offsets\x18\x05 \x01(\x0e\x32\x1d.scry.sentiment.v1.OffsetUnitB\x00R\x07offsets\x12)\n\x0fmax_evaluations\x18\x06 \x01(\x05\x42\x00R\x0emaxEvaluations\"S\n\x13\x45xplainTextResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".scry.sentiment.v1.TextExplanationR\x07results\"\xff\x02\n\x0fTextExplanation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05index\x18\x02 \x01(\x03R\x05index\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x16\n\x06target\x18\x04 \x01(\tR\x06target\x12\x14\n\x05value\x18\x05 \x01(\x01R\x05value\x12\x39\n\x05words\x18\x06 \x03(\x0b\x32#.scry.sentiment.v1.WordContributionR\x05words\x12 \n\x0b\x65valuations\x18\x07 \x01(\x05R\x0b\x65valuations\x12#\n\rprediction_id\x18\x08 \x01(\tR\x0cpredictionId\x12\x36\n\tserved_by\x18\t \x03(\x0b\x32\x19.scry.serving.v1.ServedByR\x08servedBy\x12\x34\n\x08warnings\x18\n \x03(\x0b\x32\x18.scry.serving.v1.WarningR\x08warnings\"c\n\x10WordContribution\x12+\n\x04span\x18\x01 \x01(\x0b\x32\x17.scry.sentiment.v1.SpanR\x04span\x12\"\n\x0c\x63ontribution\x18\x02 \x01(\x01R\x0c\x63ontribution*y\n\nOffsetUnit\x12\x1b\n\x17OFFSET_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16OFFSET_UNIT_UTF8_BYTES\x10\x01\x12\x15\n\x11OFFSET_UNIT_UTF16\x10\x02\x12\x1b\n\x17OFFSET_UNIT_CODE_POINTS\x10\x03*\xd6\x02\n\x0bTextFeature\x12\x1c\n\x18TEXT_FEATURE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEXT_FEATURE_SENTIMENT\x10\x01\x12\x1a\n\x16TEXT_FEATURE_EMBEDDING\x10\x02\x12\x1a\n\x16TEXT_FEATURE_SENTENCES\x10\x03\x12\x19\n\x15TEXT_FEATURE_EMOTIONS\x10\x04\x12\x17\n\x13TEXT_FEATURE_TOPICS\x10\x05\x12\x19\n\x15TEXT_FEATURE_TOXICITY\x10\x06\x12\x17\n\x13TEXT_FEATURE_INTENT\x10\x07\x12\x18\n\x14TEXT_FEATURE_TARGETS\x10\x08\x12\x19\n\x15TEXT_FEATURE_LANGUAGE\x10\t\x12\x1e\n\x1aTEXT_FEATURE_PERSONAL_DATA\x10\n\x12\x18\n\x14TEXT_FEATURE_CLASSES\x10\x0b*\xea\x01\n\x10PersonalDataType\x12\"\n\x1ePERSONAL_DATA_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PERSONAL_DATA_TYPE_PHONE\x10\x01\x12\x1c\n\x18PERSONAL_DATA_TYPE_EMAIL\x10\x02\x12\x1b\n\x17PERSONAL_DATA_TYPE_CARD\x10\x03\x12\x1a\n\x16PERSONAL_DATA_TYPE_INN\x10\x04\x12\x1c\n\x18PERSONAL_DATA_TYPE_SNILS\x10\x05\x12\x1f\n\x1bPERSONAL_DATA_TYPE_PASSPORT\x10\x06*|\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11POLARITY_POSITIVE\x10\x01\x12\x14\n\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n\x11POLARITY_NEGATIVE\x10\x03\x12\x12\n\x0ePOLARITY_MIXED\x10\x04\x32\xc2\x02\n\x10SentimentService\x12\\\n\x0b\x41nalyzeText\x12%.scry.sentiment.v1.AnalyzeTextRequest\x1a&.scry.sentiment.v1.AnalyzeTextResponse\x12r\n\x11StreamAnalyzeText\x12+.scry.sentiment.v1.StreamAnalyzeTextRequest\x1a,.scry.sentiment.v1.StreamAnalyzeTextResponse(\x01\x30\x01\x12\\\n\x0b\x45xplainText\x12%.scry.sentiment.v1.ExplainTextRequest\x1a&.scry.sentiment.v1.ExplainTextResponseB=Z;github.com/scry-ml/scry/proto/scry/sentiment/v1;sentimentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +34,60 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scry.sentiment.v1.sentiment
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z;github.com/scry-ml/scry/proto/scry/sentiment/v1;sentimentv1'
-  _globals['_TEXTFEATURE']._serialized_start=1500
-  _globals['_TEXTFEATURE']._serialized_end=1599
-  _globals['_POLARITY']._serialized_start=1601
-  _globals['_POLARITY']._serialized_end=1705
+  _globals['_OFFSETUNIT']._serialized_start=4226
+  _globals['_OFFSETUNIT']._serialized_end=4347
+  _globals['_TEXTFEATURE']._serialized_start=4350
+  _globals['_TEXTFEATURE']._serialized_end=4692
+  _globals['_PERSONALDATATYPE']._serialized_start=4695
+  _globals['_PERSONALDATATYPE']._serialized_end=4929
+  _globals['_POLARITY']._serialized_start=4931
+  _globals['_POLARITY']._serialized_end=5055
   _globals['_ANALYZETEXTREQUEST']._serialized_start=113
-  _globals['_ANALYZETEXTREQUEST']._serialized_end=307
-  _globals['_TEXTITEM']._serialized_start=309
-  _globals['_TEXTITEM']._serialized_end=403
-  _globals['_FEATUREMODEL']._serialized_start=405
-  _globals['_FEATUREMODEL']._serialized_end=531
-  _globals['_ANALYZETEXTRESPONSE']._serialized_start=533
-  _globals['_ANALYZETEXTRESPONSE']._serialized_end=611
-  _globals['_TEXTRESULT']._serialized_start=614
-  _globals['_TEXTRESULT']._serialized_end=997
-  _globals['_SENTIMENT']._serialized_start=1000
-  _globals['_SENTIMENT']._serialized_end=1172
-  _globals['_EMBEDDING']._serialized_start=1174
-  _globals['_EMBEDDING']._serialized_end=1209
-  _globals['_STREAMANALYZETEXTREQUEST']._serialized_start=1212
-  _globals['_STREAMANALYZETEXTREQUEST']._serialized_end=1412
-  _globals['_STREAMANALYZETEXTRESPONSE']._serialized_start=1414
-  _globals['_STREAMANALYZETEXTRESPONSE']._serialized_end=1498
-  _globals['_SENTIMENTSERVICE']._serialized_start=1708
-  _globals['_SENTIMENTSERVICE']._serialized_end=1936
+  _globals['_ANALYZETEXTREQUEST']._serialized_end=365
+  _globals['_TEXTOPTIONS']._serialized_start=368
+  _globals['_TEXTOPTIONS']._serialized_end=649
+  _globals['_TARGET']._serialized_start=651
+  _globals['_TARGET']._serialized_end=709
+  _globals['_TEXTITEM']._serialized_start=712
+  _globals['_TEXTITEM']._serialized_end=861
+  _globals['_FEATUREMODEL']._serialized_start=863
+  _globals['_FEATUREMODEL']._serialized_end=989
+  _globals['_ANALYZETEXTRESPONSE']._serialized_start=991
+  _globals['_ANALYZETEXTRESPONSE']._serialized_end=1069
+  _globals['_TEXTRESULT']._serialized_start=1072
+  _globals['_TEXTRESULT']._serialized_end=2021
+  _globals['_SPAN']._serialized_start=2023
+  _globals['_SPAN']._serialized_end=2069
+  _globals['_SENTENCE']._serialized_start=2071
+  _globals['_SENTENCE']._serialized_end=2186
+  _globals['_SCORE']._serialized_start=2188
+  _globals['_SCORE']._serialized_end=2237
+  _globals['_TARGETSENTIMENT']._serialized_start=2240
+  _globals['_TARGETSENTIMENT']._serialized_end=2393
+  _globals['_MENTION']._serialized_start=2395
+  _globals['_MENTION']._serialized_end=2509
+  _globals['_LANGUAGE']._serialized_start=2511
+  _globals['_LANGUAGE']._serialized_end=2605
+  _globals['_PERSONALDATA']._serialized_start=2607
+  _globals['_PERSONALDATA']._serialized_end=2723
+  _globals['_CLASSSET']._serialized_start=2725
+  _globals['_CLASSSET']._serialized_end=2807
+  _globals['_SENTIMENT']._serialized_start=2810
+  _globals['_SENTIMENT']._serialized_end=3012
+  _globals['_EMBEDDING']._serialized_start=3014
+  _globals['_EMBEDDING']._serialized_end=3049
+  _globals['_STREAMANALYZETEXTREQUEST']._serialized_start=3052
+  _globals['_STREAMANALYZETEXTREQUEST']._serialized_end=3310
+  _globals['_STREAMANALYZETEXTRESPONSE']._serialized_start=3312
+  _globals['_STREAMANALYZETEXTRESPONSE']._serialized_end=3396
+  _globals['_EXPLAINTEXTREQUEST']._serialized_start=3399
+  _globals['_EXPLAINTEXTREQUEST']._serialized_end=3652
+  _globals['_EXPLAINTEXTRESPONSE']._serialized_start=3654
+  _globals['_EXPLAINTEXTRESPONSE']._serialized_end=3737
+  _globals['_TEXTEXPLANATION']._serialized_start=3740
+  _globals['_TEXTEXPLANATION']._serialized_end=4123
+  _globals['_WORDCONTRIBUTION']._serialized_start=4125
+  _globals['_WORDCONTRIBUTION']._serialized_end=4224
+  _globals['_SENTIMENTSERVICE']._serialized_start=5058
+  _globals['_SENTIMENTSERVICE']._serialized_end=5380
 # @@protoc_insertion_point(module_scope)

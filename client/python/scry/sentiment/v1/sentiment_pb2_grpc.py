@@ -44,6 +44,11 @@ class SentimentServiceStub(object):
                 request_serializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextRequest.SerializeToString,
                 response_deserializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextResponse.FromString,
                 _registered_method=True)
+        self.ExplainText = channel.unary_unary(
+                '/scry.sentiment.v1.SentimentService/ExplainText',
+                request_serializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextRequest.SerializeToString,
+                response_deserializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextResponse.FromString,
+                _registered_method=True)
 
 
 class SentimentServiceServicer(object):
@@ -61,6 +66,12 @@ class SentimentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainText(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SentimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +84,11 @@ def add_SentimentServiceServicer_to_server(servicer, server):
                     servicer.StreamAnalyzeText,
                     request_deserializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextRequest.FromString,
                     response_serializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextResponse.SerializeToString,
+            ),
+            'ExplainText': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainText,
+                    request_deserializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextRequest.FromString,
+                    response_serializer=scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +145,33 @@ class SentimentService(object):
             '/scry.sentiment.v1.SentimentService/StreamAnalyzeText',
             scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextRequest.SerializeToString,
             scry_dot_sentiment_dot_v1_dot_sentiment__pb2.StreamAnalyzeTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scry.sentiment.v1.SentimentService/ExplainText',
+            scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextRequest.SerializeToString,
+            scry_dot_sentiment_dot_v1_dot_sentiment__pb2.ExplainTextResponse.FromString,
             options,
             channel_credentials,
             insecure,
