@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"explain":       {},
 	"filter":        {},
 	"tokenizer":     {},
+	"personal":      {},
 	"pixel":         {"tensor"},
 	"bundle":        {"filter", "tensor"},
 	"gpu":           {"tensor"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch", "explain"}
+var standardOnly = []string{"tensor", "batch", "explain", "personal"}
 
 type goPackage struct {
 	ImportPath string
