@@ -177,7 +177,10 @@ func (c *compiler) condition(e *expr.Expr) (node, error) {
 		n, err := c.condition(call.GetArgs()[0])
 		return node{op: opNot, children: []node{n}}, err
 	case filtering.FunctionFuzzyAnd:
-		return node{}, c.at(last(call.GetArgs()), "expected AND or OR before this")
+		for call.GetArgs()[0].GetCallExpr().GetFunction() == name { // the first of several
+			call = call.GetArgs()[0].GetCallExpr()
+		}
+		return node{}, c.at(call.GetArgs()[1], "expected AND, OR or a comparison")
 	default:
 		op, ok := operators[name]
 		if !ok {
@@ -186,8 +189,6 @@ func (c *compiler) condition(e *expr.Expr) (node, error) {
 		return c.comparison(op, name, call.GetArgs()[0], call.GetArgs()[1])
 	}
 }
-
-func last(list []*expr.Expr) *expr.Expr { return list[len(list)-1] }
 
 // joined compiles a chain of ANDs or ORs, which the parser nests to the left, as
 // one node.
