@@ -175,6 +175,9 @@ func (b *Bundle) resolve() error {
 			return err
 		}
 	}
+	if err := b.checkItems(); err != nil {
+		return err
+	}
 	if g := b.Manifest.GetGoldens(); g != nil {
 		if err := b.checkFile("goldens.file", g.GetFile()); err != nil {
 			return err
@@ -366,6 +369,11 @@ func (b *Bundle) Files() []string {
 	for _, h := range b.Manifest.GetHeads() {
 		add(h.GetClasses().GetNamesFile())
 		add(h.GetLabels().GetNamesFile())
+	}
+	if it := b.Manifest.GetCatalogue().GetItems(); it != nil {
+		add(it.GetFile())
+		add(it.GetVectors())
+		add(it.GetBiases())
 	}
 	if g := b.Manifest.GetGoldens(); g != nil {
 		add(g.GetFile())

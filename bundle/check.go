@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
@@ -155,7 +157,7 @@ func (b *Bundle) checkRow(r *bundlev1.Row) error {
 			if matrix != "" {
 				return invalid(field+".type", "a sequence is no column of a matrix")
 			}
-			if err := checkSequence(field, f, inputs, fed); err != nil {
+			if err := b.checkSequence(field, f, inputs, fed); err != nil {
 				return err
 			}
 			continue
@@ -225,7 +227,7 @@ func checkGroups(r *bundlev1.Row) error {
 	return nil
 }
 
-func checkSequence(field string, f *bundlev1.Feature, inputs []Value, fed map[string]bool) error {
+func (b *Bundle) checkSequence(field string, f *bundlev1.Feature, inputs []Value, fed map[string]bool) error {
 	if len(f.GetFields()) == 0 || f.GetMaxEvents() == 0 {
 		return invalid(field, "a sequence needs fields and max_events")
 	}
@@ -259,6 +261,13 @@ func checkSequence(field string, f *bundlev1.Feature, inputs []Value, fed map[st
 		}
 		if sub.GetAhead() {
 			return invalid(at+".ahead", "is for sequences")
+		}
+		if sub == ItemField(b.Manifest) {
+			if len(sub.GetCategories()) > 0 {
+				return invalid(at+".categories", "are the items' ids, and not given here")
+			}
+			sub = proto.CloneOf(sub)
+			sub.Categories = []string{""} // stands for them
 		}
 		if err := checkFeature(at, sub, inputs, fed); err != nil {
 			return err

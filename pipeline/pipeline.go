@@ -35,8 +35,10 @@ type Pipeline struct {
 	row    *rowPlan
 	// The rows that explanations compare with; nil when there are none.
 	background *Item
-	text       *textPlan
-	image      *imagePlan
+	// The items of the catalogue; nil when there are none.
+	items *bundle.Items
+	text  *textPlan
+	image *imagePlan
 }
 
 // New loads what a bundle's preprocessing needs. Errors wrap
@@ -55,9 +57,12 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 	}
 	p := &Pipeline{bundle: b, limits: limits}
 	var err error
+	if p.items, err = b.ReadItems(); err != nil {
+		return nil, err
+	}
 	switch b.Manifest.GetPreprocessing().(type) {
 	case *bundlev1.Manifest_Row:
-		if p.row, err = newRowPlan(b); err == nil {
+		if p.row, err = newRowPlan(b, p.items); err == nil {
 			p.background, err = p.newBackground()
 		}
 	case *bundlev1.Manifest_Text:
@@ -73,6 +78,9 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 
 // Bundle returns the bundle.
 func (p *Pipeline) Bundle() *bundle.Bundle { return p.bundle }
+
+// Items are the items of the catalogue; nil when the bundle has none.
+func (p *Pipeline) Items() *bundle.Items { return p.items }
 
 // CheckCount refuses more items in one call than the manifest allows with an
 // *InputError that names the field.

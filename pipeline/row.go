@@ -28,6 +28,8 @@ type rowPlan struct {
 	maxEvents            int   // the manifest's limit of events that callers may send; 0 = none
 	times                int   // fields whose times are written as differences
 	players              []Player
+	itemField            *bundlev1.Feature // whose categories are the items' ids; nil when there is none
+	items                *bundle.Items
 }
 
 // defaultMaxEvents is how many events of one sequence callers may send, unless
@@ -40,9 +42,9 @@ type inputAxes struct {
 	sequence bool // the second axis holds events
 }
 
-func newRowPlan(b *bundle.Bundle) (*rowPlan, error) {
+func newRowPlan(b *bundle.Bundle, items *bundle.Items) (*rowPlan, error) {
 	row := b.Manifest.GetRow()
-	p := &rowPlan{byName: map[string]int{}, inputs: b.Inputs()}
+	p := &rowPlan{byName: map[string]int{}, inputs: b.Inputs(), itemField: bundle.ItemField(b.Manifest), items: items}
 	p.axes = make([]inputAxes, len(p.inputs))
 	p.maxEvents = int(b.Manifest.GetLimits().GetMaxEvents())
 	place := map[string]int{}
@@ -107,15 +109,19 @@ func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature
 	if !isNull(spec.GetDefault()) {
 		f.fallback = spec.GetDefault()
 	}
-	if len(spec.GetCategories()) > 0 {
-		f.categories = make(map[string]category, len(spec.GetCategories()))
-		for i, c := range spec.GetCategories() {
+	categories := spec.GetCategories()
+	if spec == p.itemField && p.items != nil {
+		categories = p.items.IDs
+	}
+	if len(categories) > 0 {
+		f.categories = make(map[string]category, len(categories))
+		for i, c := range categories {
 			f.categories[c] = category{place: int64(i)}
 		}
 		for _, c := range spec.GetRareCategories() {
 			f.categories[c] = category{place: f.categories[c].place, rare: true}
 		}
-		f.unseen = "is not one of the categories seen in training" + someOf(spec.GetCategories())
+		f.unseen = "is not one of the categories seen in training" + someOf(categories)
 	}
 	if !f.isSequence() {
 		if i, ok := place[bundle.InputOf(spec)]; ok {

@@ -4,7 +4,10 @@ package pipelinetest
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -59,6 +62,22 @@ func Graph(inputs, outputs []bundle.Value) []byte {
 	}
 	model := bytes(num(nil, 1, 10), 7, graph)
 	return bytes(model, 8, num(bytes(nil, 1, nil), 2, 17))
+}
+
+// NPY returns a .npy file of float32.
+func NPY(values []float32, shape ...int) string {
+	dims := strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ", "), "[]")
+	if len(shape) == 1 {
+		dims += ","
+	}
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims)
+	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
+	out := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), byte(len(header)>>8))
+	out = append(out, header...)
+	for _, x := range values {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+	}
+	return string(out)
 }
 
 // Files returns a bundle of one graph, called "model", with a manifest whose

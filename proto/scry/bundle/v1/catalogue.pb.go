@@ -35,7 +35,7 @@ const (
 	AttributeType_ATTRIBUTE_TYPE_NUMBER AttributeType = 2
 	// true or false.
 	AttributeType_ATTRIBUTE_TYPE_BOOL AttributeType = 3
-	// An RFC 3339 time.
+	// An RFC 3339 time, or a date, which is its beginning in UTC.
 	AttributeType_ATTRIBUTE_TYPE_TIMESTAMP AttributeType = 4
 	// A list of strings, of which a filter asks `tags:"summer"`.
 	AttributeType_ATTRIBUTE_TYPE_STRINGS AttributeType = 5
@@ -157,13 +157,15 @@ func (x *Catalogue) GetSendTimes() *SendTimes {
 // the product of its vector with the query's, plus its bias.
 type Items struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One JSON object a line: "id" and the attributes by name. At most 1,000,000.
+	// One JSON object a line: "id", a string, and the attributes by name; those
+	// that an item lacks are left out or null. At most 1,000,000.
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	// What an item may say of itself and filters may ask; others are refused.
 	Attributes []*Attribute `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// A NumPy .npy file, float32 [items, size], in the order of the items' file.
+	// A NumPy .npy file of format 1 or 2 in C order, float32 or float16
+	// [items, size], in the order of the items' file. Scores are float32.
 	Vectors string `protobuf:"bytes,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
-	// A .npy file, float32 [items], added to the scores; empty = none.
+	// A .npy file, float32 or float16 [items], added to the scores; empty = none.
 	Biases string `protobuf:"bytes,4,opt,name=biases,proto3" json:"biases,omitempty"`
 	// The embedding head that makes a query of a subject's features; empty = the
 	// model knows items alone: it answers for anchors, and for histories by the mean
@@ -178,7 +180,10 @@ type Items struct {
 	// is known; empty = the biases.
 	Popularity string `protobuf:"bytes,8,opt,name=popularity,proto3" json:"popularity,omitempty"`
 	// The TIMESTAMP attribute after which an item is no longer offered.
-	Expiry        string `protobuf:"bytes,9,opt,name=expiry,proto3" json:"expiry,omitempty"`
+	Expiry string `protobuf:"bytes,9,opt,name=expiry,proto3" json:"expiry,omitempty"`
+	// Added to the score of an item of the subject's history for each time that it
+	// stands there, where such items may be recommended (include_history).
+	RepeatWeight  float64 `protobuf:"fixed64,10,opt,name=repeat_weight,json=repeatWeight,proto3" json:"repeat_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +279,13 @@ func (x *Items) GetExpiry() string {
 		return x.Expiry
 	}
 	return ""
+}
+
+func (x *Items) GetRepeatWeight() float64 {
+	if x != nil {
+		return x.RepeatWeight
+	}
+	return 0
 }
 
 // Attribute is something that items or actions say of themselves.
@@ -726,7 +738,7 @@ const file_scry_bundle_v1_catalogue_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x01(\v2\x15.scry.bundle.v1.ItemsR\x05items\x12;\n" +
 	"\aactions\x18\x02 \x03(\v2\x16.scry.bundle.v1.ActionB\t\xbaH\x06\x92\x01\x03\x10\x90NR\aactions\x128\n" +
 	"\n" +
-	"send_times\x18\x03 \x01(\v2\x19.scry.bundle.v1.SendTimesR\tsendTimes\"\x94\x03\n" +
+	"send_times\x18\x03 \x01(\v2\x19.scry.bundle.v1.SendTimesR\tsendTimes\"\xc2\x03\n" +
 	"\x05Items\x12\x1e\n" +
 	"\x04file\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x04file\x12D\n" +
@@ -743,7 +755,9 @@ const file_scry_bundle_v1_catalogue_proto_rawDesc = "" +
 	"\n" +
 	"popularity\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\n" +
 	"popularity\x12 \n" +
-	"\x06expiry\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06expiry\"\x88\x01\n" +
+	"\x06expiry\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06expiry\x12,\n" +
+	"\rrepeat_weight\x18\n" +
+	" \x01(\x01B\a\xbaH\x04\x12\x02@\x01R\frepeatWeight\"\x88\x01\n" +
 	"\tAttribute\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2\x1d^[a-zA-Z_][a-zA-Z0-9_]{0,62}$Z\x02idR\x04name\x12=\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x1d.scry.bundle.v1.AttributeTypeB\n" +

@@ -104,9 +104,10 @@ type RecommendItemsRequest struct {
 	Subjects []*RecommendSubject `protobuf:"bytes,3,rep,name=subjects,proto3" json:"subjects,omitempty"`
 	// What may be recommended, and how it is mixed.
 	Options *RecommendOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
-	// Items for each subject; 0 = 10.
+	// Items for each subject; 0 = 10. At most 100,000 for all subjects together.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, for the same request with one subject.
+	// next_page_token of the answer before, for the same request with one subject. A
+	// list has at most 10,000 places. Another request, and another version, refuse it.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,7 +197,9 @@ type RecommendSubject struct {
 	// Ids of the items that the subject dealt with, the oldest first. It stands for
 	// the model's history feature; a history with types or times goes into features.
 	History []string `protobuf:"bytes,3,rep,name=history,proto3" json:"history,omitempty"`
-	// Recommend what goes with this item; history and features must be empty then.
+	// Recommend what goes with this item; history and features must be empty then. It
+	// is taken as a history of one item, or, where the model reads no history, its
+	// vector is the query.
 	AnchorItem string `protobuf:"bytes,4,opt,name=anchor_item,json=anchorItem,proto3" json:"anchor_item,omitempty"`
 	// Rank these items only; empty = the whole catalogue. Unknown ones are answered
 	// with an UNKNOWN_ITEM warning.
@@ -347,8 +350,9 @@ type RecommendOptions struct {
 	// Places that are kept for certain items.
 	Promotions []*Promotion `protobuf:"bytes,4,rep,name=promotions,proto3" json:"promotions,omitempty"`
 	// How much variety counts against the score, 0 to 1 (maximal marginal relevance,
-	// Carbonell and Goldstein 1998, over the items' vectors with scores brought to
-	// [0, 1]); 0 = none.
+	// Carbonell and Goldstein 1998: cosines of the items' vectors, scores brought to
+	// [0, 1]); 0 = none. The list is made of the best 10 × page_size items, at least
+	// 100 and at most 2,000.
 	Diversity float64 `protobuf:"fixed64,5,opt,name=diversity,proto3" json:"diversity,omitempty"`
 	// Draw items at random instead of ranking them.
 	Exploration *Exploration `protobuf:"bytes,6,opt,name=exploration,proto3" json:"exploration,omitempty"`
@@ -453,7 +457,9 @@ type Promotion struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// An AIP-160 filter over the items' attributes.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Of the places, at least; promoted items that rank so high by themselves count.
+	// Of the places of each page, rounded up, at least, as long as there are such items
+	// to recommend; those that rank so high by themselves count. The others take the
+	// page's last places. All promotions together have at most 100.
 	Percent       float64 `protobuf:"fixed64,3,opt,name=percent,proto3" json:"percent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -517,7 +523,7 @@ type Exploration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the unit of the scores.
 	Temperature float64 `protobuf:"fixed64,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	// Draw among so many best items; 0 = 100.
+	// Draw among so many best items, of which the list is made; 0 = 100.
 	Candidates int32 `protobuf:"varint,2,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	// Unset = drawn at random, and answered.
 	Seed          *uint64 `protobuf:"varint,3,opt,name=seed,proto3,oneof" json:"seed,omitempty"`

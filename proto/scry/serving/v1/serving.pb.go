@@ -50,21 +50,24 @@ const (
 	// Training saw little that is like the row: a rare category, or a point far
 	// from every segment.
 	WarningCode_WARNING_CODE_LOW_SUPPORT WarningCode = 9
+	// The model's catalogue has no such item; it was ignored.
+	WarningCode_WARNING_CODE_UNKNOWN_ITEM WarningCode = 10
 )
 
 // Enum value maps for WarningCode.
 var (
 	WarningCode_name = map[int32]string{
-		0: "WARNING_CODE_UNSPECIFIED",
-		1: "WARNING_CODE_FEATURE_IMPUTED",
-		2: "WARNING_CODE_OUT_OF_RANGE",
-		3: "WARNING_CODE_UNSEEN_CATEGORY",
-		4: "WARNING_CODE_UNKNOWN_FEATURE",
-		5: "WARNING_CODE_TRUNCATED",
-		6: "WARNING_CODE_TEXT_REPAIRED",
-		7: "WARNING_CODE_EMPTY_INPUT",
-		8: "WARNING_CODE_COLD_START",
-		9: "WARNING_CODE_LOW_SUPPORT",
+		0:  "WARNING_CODE_UNSPECIFIED",
+		1:  "WARNING_CODE_FEATURE_IMPUTED",
+		2:  "WARNING_CODE_OUT_OF_RANGE",
+		3:  "WARNING_CODE_UNSEEN_CATEGORY",
+		4:  "WARNING_CODE_UNKNOWN_FEATURE",
+		5:  "WARNING_CODE_TRUNCATED",
+		6:  "WARNING_CODE_TEXT_REPAIRED",
+		7:  "WARNING_CODE_EMPTY_INPUT",
+		8:  "WARNING_CODE_COLD_START",
+		9:  "WARNING_CODE_LOW_SUPPORT",
+		10: "WARNING_CODE_UNKNOWN_ITEM",
 	}
 	WarningCode_value = map[string]int32{
 		"WARNING_CODE_UNSPECIFIED":     0,
@@ -77,6 +80,7 @@ var (
 		"WARNING_CODE_EMPTY_INPUT":     7,
 		"WARNING_CODE_COLD_START":      8,
 		"WARNING_CODE_LOW_SUPPORT":     9,
+		"WARNING_CODE_UNKNOWN_ITEM":    10,
 	}
 )
 
@@ -321,7 +325,7 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\aWarning\x120\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1c.scry.serving.v1.WarningCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage*\xc5\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage*\xe4\x02\n" +
 	"\vWarningCode\x12\x1c\n" +
 	"\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cWARNING_CODE_FEATURE_IMPUTED\x10\x01\x12\x1d\n" +
@@ -332,7 +336,9 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\x1aWARNING_CODE_TEXT_REPAIRED\x10\x06\x12\x1c\n" +
 	"\x18WARNING_CODE_EMPTY_INPUT\x10\a\x12\x1b\n" +
 	"\x17WARNING_CODE_COLD_START\x10\b\x12\x1c\n" +
-	"\x18WARNING_CODE_LOW_SUPPORT\x10\tB9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
+	"\x18WARNING_CODE_LOW_SUPPORT\x10\t\x12\x1d\n" +
+	"\x19WARNING_CODE_UNKNOWN_ITEM\x10\n" +
+	"B9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
 
 var (
 	file_scry_serving_v1_serving_proto_rawDescOnce sync.Once
