@@ -45,7 +45,7 @@ func (s *serverService) GetServerInfo(context.Context, *serverv1.GetServerInfoRe
 		DefaultModels: map[string]string{},
 	}
 	for feature, model := range map[string]string{
-		"scoring": cfg.Models.Scoring, "sentiment": cfg.Models.Sentiment, "text_embedding": cfg.Models.TextEmbedding,
+		"scoring": cfg.Models.Scoring, "recommendation": cfg.Models.Recommendation, "sentiment": cfg.Models.Sentiment, "text_embedding": cfg.Models.TextEmbedding,
 		"image_labels": cfg.Models.ImageLabels, "image_embedding": cfg.Models.ImageEmbedding,
 	} {
 		if model != "" {

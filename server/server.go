@@ -66,7 +66,7 @@ type Info struct {
 
 // DefaultModels are model names by feature; empty = the call must name one.
 type DefaultModels struct {
-	Scoring, Sentiment, TextEmbedding, ImageLabels, ImageEmbedding string
+	Scoring, Recommendation, Sentiment, TextEmbedding, ImageLabels, ImageEmbedding string
 }
 
 // Limits of one request. Zero fields stand for the defaults below.
@@ -158,7 +158,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.Limits = cfg.Limits.WithDefaults()
 	validator, err := protovalidate.New(protovalidate.WithMessages(
-		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{}, &scoringv1.ExplainRequest{},
+		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{}, &scoringv1.ExplainRequest{}, &scoringv1.RecommendItemsRequest{},
 		&sentimentv1.AnalyzeTextRequest{}, &sentimentv1.StreamAnalyzeTextRequest{},
 		&imageanalysisv1.AnalyzeImagesRequest{}, &imageanalysisv1.StreamAnalyzeImagesRequest{},
 		&modelstorev1.CreateUploadRequest{}, &modelstorev1.UploadFileRequest{},

@@ -23,6 +23,7 @@ import (
 	"github.com/scry-ml/scry/imageanalysis"
 	"github.com/scry-ml/scry/modelstore"
 	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/recommend"
 	"github.com/scry-ml/scry/scoring"
 	"github.com/scry-ml/scry/sentiment"
 	"github.com/scry-ml/scry/serving"
@@ -91,6 +92,7 @@ var table = []struct {
 	{scoring.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{scoring.ErrUnexplained, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{choosing.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
+	{recommend.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{sentiment.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{imageanalysis.ErrUnsupported, codes.FailedPrecondition, "MODEL_UNSUITABLE"},
 	{pipeline.ErrOutput, codes.Internal, "OUTPUT_INVALID"},

@@ -99,7 +99,7 @@ func (a *App) listen(registry *prometheus.Registry) error {
 		Info:   server.Info{Version: buildVersion(), Commit: buildCommit(), ONNXRuntime: a.runtime.Version()},
 		Limits: requestLimits(cfg),
 		Models: server.DefaultModels{
-			Scoring: cfg.ModelScoring, Sentiment: cfg.ModelSentiment, TextEmbedding: cfg.ModelTextEmbedding,
+			Scoring: cfg.ModelScoring, Recommendation: cfg.ModelRecommendation, Sentiment: cfg.ModelSentiment, TextEmbedding: cfg.ModelTextEmbedding,
 			ImageLabels: cfg.ModelImageLabels, ImageEmbedding: cfg.ModelImageEmbedding,
 		},
 		Trusted: server.Loopback(cfg.GRPC), RequireDevice: cfg.RequireDevice,

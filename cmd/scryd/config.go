@@ -52,7 +52,7 @@ type Config struct {
 	MaxTexts        int
 	MaxImages       int
 
-	ModelScoring, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding string
+	ModelScoring, ModelRecommendation, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding string
 
 	LogLevel, LogFormat string
 }
@@ -90,6 +90,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.IntVar(&c.MaxTexts, "max-texts", limits.Texts, "texts of one call")
 	f.IntVar(&c.MaxImages, "max-images", limits.Images, "pictures of one call")
 	f.StringVar(&c.ModelScoring, "model-scoring", "churn", "model of Score calls that name none")
+	f.StringVar(&c.ModelRecommendation, "model-recommendation", "recommend", "model of RecommendItems calls that name none")
 	f.StringVar(&c.ModelSentiment, "model-sentiment", "sentiment", "model of the SENTIMENT feature")
 	f.StringVar(&c.ModelTextEmbedding, "model-text-embedding", "sentiment", "model of the text EMBEDDING feature")
 	f.StringVar(&c.ModelImageLabels, "model-image-labels", "products", "model of the LABELS feature")
