@@ -71,6 +71,50 @@ func (c *Client) ScoreTable(ctx context.Context, req *scoringv1.ScoreRequest) ([
 	return results, nil
 }
 
+// mostSubjects is how many subjects the contract allows in one call.
+const mostSubjects = 1000
+
+// RecommendItems ranks items for the request's subjects: one result per subject,
+// in their order. More subjects than the server takes at once, and more items than
+// it answers at once, are sent in several calls; the answer has the first one's
+// seed, and no token for a next page.
+func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
+	if len(req.GetSubjects()) <= 1 {
+		return c.Scoring().RecommendItems(ctx, req)
+	}
+	limits, err := c.limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const mostItems = 100_000
+	most := int32(mostSubjects)
+	if n := req.GetPageSize(); n > 0 {
+		most = max(1, min(most, mostItems/n))
+	}
+	part := &scoringv1.RecommendItemsRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions(), PageSize: req.GetPageSize(), PageToken: req.GetPageToken()}
+	var seed uint64
+	results, err := inParts(ctx, req.GetSubjects(), newBudget(most, limits.GetMaxMessageBytes(), part),
+		kind[*scoringv1.RecommendSubject, *scoringv1.Recommendation]{
+			call: func(ctx context.Context, subjects []*scoringv1.RecommendSubject) ([]*scoringv1.Recommendation, error) {
+				r, err := c.Scoring().RecommendItems(ctx, &scoringv1.RecommendItemsRequest{
+					Model: part.Model, Version: part.Version, Options: part.Options, PageSize: part.PageSize, PageToken: part.PageToken, Subjects: subjects,
+				})
+				if subjects[0] == req.GetSubjects()[0] { // one of the calls, which run side by side
+					seed = r.GetSeed()
+				}
+				return r.GetResults(), err
+			},
+			failed: func(s *scoringv1.RecommendSubject, err *spb.Status) *scoringv1.Recommendation {
+				return &scoringv1.Recommendation{Id: s.GetId(), Error: err}
+			},
+			place: func(r *scoringv1.Recommendation, index int64) { r.Index = index },
+		})
+	if err != nil {
+		return nil, err
+	}
+	return &scoringv1.RecommendItemsResponse{Results: results, Seed: seed}, nil
+}
+
 // AnalyzeText analyses the request's texts: one result per text, in their order.
 // More texts than the server takes at once are sent in several calls.
 func (c *Client) AnalyzeText(ctx context.Context, req *sentimentv1.AnalyzeTextRequest) (*sentimentv1.AnalyzeTextResponse, error) {

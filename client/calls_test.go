@@ -78,6 +78,36 @@ func TestScoreSplitsByItems(t *testing.T) {
 	}
 }
 
+func TestRecommendItemsSplits(t *testing.T) {
+	s := clienttest.New()
+	c := s.Dial(t)
+	withModels(t, c)
+	req := &scoringv1.RecommendItemsRequest{PageSize: 250, Options: &scoringv1.RecommendOptions{}}
+	for i := range 900 {
+		req.Subjects = append(req.Subjects, &scoringv1.RecommendSubject{Id: fmt.Sprint("c", i)})
+	}
+	req.Subjects[500].AnchorItem = "fail"
+	resp, err := c.RecommendItems(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := s.Sizes("RecommendItems")
+	slices.Sort(sizes)
+	if want := []int{100, 400, 400}; !slices.Equal(sizes, want) {
+		t.Errorf("calls of %v subjects, want %v", sizes, want)
+	}
+	for i, r := range resp.GetResults() {
+		if r.GetId() != fmt.Sprint("c", i) || r.GetIndex() != int64(i) || (client.ReasonOf(client.ItemError(r)) == "ITEM_UNKNOWN") != (i == 500) {
+			t.Errorf("result %d: %s at %d, %v", i, r.GetId(), r.GetIndex(), r.GetError())
+		}
+	}
+	// One subject has pages.
+	one, err := c.RecommendItems(t.Context(), &scoringv1.RecommendItemsRequest{PageSize: 2, Subjects: req.Subjects[:1]})
+	if err != nil || one.GetNextPageToken() != "+" || len(one.GetResults()[0].GetItems()) != 2 {
+		t.Errorf("%v, %v", one, err)
+	}
+}
+
 func TestAnalyzeImagesSplitsByBytes(t *testing.T) {
 	s := clienttest.New()
 	s.Info.Limits.MaxMessageBytes = 1 << 20

@@ -143,6 +143,37 @@ func (s *scoring) Explain(_ context.Context, r *scoringv1.ExplainRequest) (*scor
 	return resp, nil
 }
 
+// RecommendItems recommends as many items as are asked for, called after their
+// places and the subject, with the page's number as the token. A subject with the
+// anchor "fail" fails.
+func (s *scoring) RecommendItems(_ context.Context, r *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
+	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("RecommendItems", len(r.GetSubjects()))
+	resp := &scoringv1.RecommendItemsResponse{Seed: r.GetOptions().GetExploration().GetSeed()}
+	for i, subject := range r.GetSubjects() {
+		result := &scoringv1.Recommendation{Id: subject.GetId(), Index: int64(i)}
+		resp.Results = append(resp.Results, result)
+		if subject.GetAnchorItem() == "fail" {
+			result.Error = status.Convert(Error(codes.InvalidArgument, "ITEM_UNKNOWN",
+				fmt.Sprintf("subjects[%d].anchor_item: the model's catalogue has no such item", i))).Proto()
+			continue
+		}
+		for k := range r.GetPageSize() {
+			result.Items = append(result.Items, &scoringv1.RecommendedItem{
+				Item: fmt.Sprintf("%s%d", subject.GetId(), k+1), Score: 1 / float64(k+1), Rank: k + 1, Promotion: r.GetPageToken(),
+			})
+		}
+		result.PredictionId, result.ServedBy = fmt.Sprintf("p%d", i), []*servingv1.ServedBy{served}
+	}
+	if len(r.GetSubjects()) == 1 {
+		resp.NextPageToken = r.GetPageToken() + "+"
+	}
+	return resp, nil
+}
+
 // scoreTable gives a row the first column's number as its probability.
 func scoreTable(t *scoringv1.Table, served *servingv1.ServedBy) *scoringv1.TableResult {
 	return &scoringv1.TableResult{

@@ -109,7 +109,10 @@ func (t *tally) count(failed error, warnings []*servingv1.Warning, served []*ser
 	}
 	if t.served == "" && len(served) > 0 {
 		s := served[0]
-		t.served = fmt.Sprintf(" by %s on %s", modelRefText(s.GetModel(), s.GetVersion()), s.GetDevice())
+		t.served = " by " + modelRefText(s.GetModel(), s.GetVersion())
+		if s.GetDevice() != "" { // a catalogue may answer without a run
+			t.served += " on " + s.GetDevice()
+		}
 	}
 }
 
@@ -248,7 +251,7 @@ func errLine(line int, err error) error { return fmt.Errorf("line %d: %w", line,
 
 // itemPath is the part of a field's path that numbers the item. The server
 // counts inside one message of a stream, which is no place in the input.
-var itemPath = regexp.MustCompile(`^(?:instances|texts|images)\[\d+\](?:\.|: |$)`)
+var itemPath = regexp.MustCompile(`^(?:instances|texts|images|subjects)\[\d+\](?:\.|: |$)`)
 
 // errText is an item's error as one cell, beside the item's name; "" for none.
 func errText(err error) string {

@@ -43,6 +43,7 @@ type cli struct {
 	Ls        lsCmd        `cmd:"" group:"Look" help:"List models, or one model's versions."`
 	Show      showCmd      `cmd:"" group:"Look" help:"Show a version: what it takes, what it answers, how it was checked."`
 	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file (-o json writes one object a line)."`
+	Recommend recommendCmd `cmd:"" group:"Ask" help:"Rank items for customers, or beside an item."`
 	Explain   explainCmd   `cmd:"" group:"Ask" help:"Tell how each feature moved the scores of rows."`
 	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
 	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/scry-ml/scry/client"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// recommendCmd ranks items for subjects.
+type recommendCmd struct {
+	File       string   `arg:"" optional:"" help:"Subjects as JSON Lines, such as {\"id\": \"c1\", \"history\": [\"85123A\"]}; \"-\" or nothing for standard input, unless --history, --anchor or --nobody is given."`
+	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for recommendations)."`
+	History    []string `placeholder:"ITEM" help:"Recommend for one subject with this history, the oldest item first."`
+	Anchor     string   `placeholder:"ITEM" help:"Recommend what goes with this item."`
+	Nobody     bool     `help:"Recommend for one of whom nothing is known."`
+	Candidates []string `placeholder:"ITEM" help:"Rank these items only; with --history, --anchor or --nobody."`
+	Count      int32    `short:"n" default:"10" help:"Items for each subject."`
+	Filter     string   `help:"Which items, as an AIP-160 filter over their attributes, such as 'price < 20 AND title:\"LAMP\"'."`
+	Promote    []string `sep:"none" placeholder:"NAME=PERCENT:FILTER" help:"Keep a share of the places for some items, such as 'new=20:first_sold > \"2011-10-01\"'. May be repeated."`
+	Repeats    bool     `help:"Recommend items of the history too."`
+	MaxSeen    int32    `help:"Leave out items that were seen more often."`
+	Diversity  float64  `help:"How much variety counts, 0 to 1."`
+	Explore    float64  `placeholder:"TEMPERATURE" help:"Draw the items, at this temperature in the unit of the scores."`
+	Seed       *uint64  `help:"Seed of the draw (default: one drawn at random)."`
+	Attributes []string `placeholder:"NAME" help:"Attributes to print; '*' for all."`
+	PageToken  string   `help:"Print the page that a page before named."`
+	servedFlag
+}
+
+// subjectsAtOnce is how many subjects of a file are sent in one call.
+const subjectsAtOnce = 100
+
+func (c *recommendCmd) Run(ctx context.Context, app *app) error {
+	server, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	req, err := c.request()
+	if err != nil {
+		return err
+	}
+	write, flush, err := c.printer(app.output)
+	if err != nil {
+		return err
+	}
+	t := &tally{items: "subjects"}
+	if one := c.subject(); one != nil {
+		if c.File != "" {
+			return wrongUse("give a file, or --history, --anchor or --nobody")
+		}
+		err := each(io.NopCloser(nil), c.ask(ctx, app.output, server, req, slices.Values([]*scoringv1.RecommendSubject{one})), t, write)
+		return t.finish(app.output, err, nil, flush)
+	}
+	in, _, err := app.output.open(ctx, c.File, "jsonl")
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	reader := &subjectReader{}
+	err = each(in, c.ask(ctx, app.output, server, req, reader.subjects(in)), t, write)
+	return t.finish(app.output, err, reader.err, flush)
+}
+
+// request is what is the same for all subjects.
+func (c *recommendCmd) request() (*scoringv1.RecommendItemsRequest, error) {
+	opts := &scoringv1.RecommendOptions{
+		Filter: c.Filter, MaxSeen: c.MaxSeen, IncludeHistory: c.Repeats, Diversity: c.Diversity, Attributes: c.Attributes,
+	}
+	for _, text := range c.Promote {
+		name, rest, ok := strings.Cut(text, "=")
+		percent, filter, ok2 := strings.Cut(rest, ":")
+		x, err := strconv.ParseFloat(percent, 64)
+		if !ok || !ok2 || err != nil {
+			return nil, wrongUse("--promote %s: want NAME=PERCENT:FILTER", text)
+		}
+		opts.Promotions = append(opts.Promotions, &scoringv1.Promotion{Name: name, Percent: x, Filter: filter})
+	}
+	switch {
+	case c.Explore != 0:
+		opts.Exploration = &scoringv1.Exploration{Temperature: c.Explore, Seed: c.Seed}
+	case c.Seed != nil:
+		return nil, wrongUse("--seed is for --explore")
+	}
+	return &scoringv1.RecommendItemsRequest{
+		Model: c.Model.Model, Version: c.Model.Version, Options: opts, PageSize: c.Count, PageToken: c.PageToken,
+	}, nil
+}
+
+// subject is the one that the flags describe; nil when there is none.
+func (c *recommendCmd) subject() *scoringv1.RecommendSubject {
+	if len(c.History) == 0 && c.Anchor == "" && !c.Nobody {
+		return nil
+	}
+	return &scoringv1.RecommendSubject{History: c.History, AnchorItem: c.Anchor, Candidates: c.Candidates}
+}
+
+// ask asks for so many subjects at a time.
+func (c *recommendCmd) ask(ctx context.Context, o *output, server *client.Client, req *scoringv1.RecommendItemsRequest, subjects iter.Seq[*scoringv1.RecommendSubject]) iter.Seq2[*scoringv1.Recommendation, error] {
+	return func(yield func(*scoringv1.Recommendation, error) bool) {
+		first := int64(0)
+		var part []*scoringv1.RecommendSubject
+		send := func() bool {
+			req.Subjects = part
+			resp, err := server.RecommendItems(ctx, req)
+			if err != nil {
+				return yield(nil, err) && false
+			}
+			if len(resp.GetResults()) != len(part) {
+				return yield(nil, fmt.Errorf("the server gave %d answers to %s", len(resp.GetResults()), counted(len(part), "subjects"))) && false
+			}
+			for _, r := range resp.GetResults() {
+				r.Index += first
+				if !yield(r, nil) {
+					return false
+				}
+			}
+			if resp.GetNextPageToken() != "" {
+				o.remark("for the next page: --page-token %s", resp.GetNextPageToken())
+			}
+			if c.Explore != 0 {
+				o.remark("drawn with --seed %d", resp.GetSeed())
+			}
+			first += int64(len(part))
+			part = nil
+			return true
+		}
+		for s := range subjects {
+			if part = append(part, s); len(part) == subjectsAtOnce && !send() {
+				return
+			}
+		}
+		if len(part) > 0 {
+			send()
+		}
+	}
+}
+
+// subjectReader reads subjects as JSON Lines.
+type subjectReader struct{ err error }
+
+func (r *subjectReader) subjects(in io.Reader) iter.Seq[*scoringv1.RecommendSubject] {
+	return func(yield func(*scoringv1.RecommendSubject) bool) {
+		lines := bufio.NewReader(in)
+		for line := 1; ; line++ {
+			text, err := lines.ReadBytes('\n')
+			if len(bytes.TrimSpace(text)) > 0 {
+				s := &scoringv1.RecommendSubject{}
+				if err := protojson.Unmarshal(bytes.TrimPrefix(text, bom), s); err != nil {
+					r.err = errLine(line, err)
+					return
+				}
+				if !yield(s) {
+					return
+				}
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					r.err = err
+				}
+				return
+			}
+		}
+	}
+}
+
+// printer returns what writes one subject's list, and what ends the writing.
+func (c *recommendCmd) printer(o *output) (func(*scoringv1.Recommendation, error) error, func() error, error) {
+	if o.json() {
+		return func(r *scoringv1.Recommendation, _ error) error {
+			raw, err := marshal(r)
+			if err != nil {
+				return err
+			}
+			return o.writeRaw(raw, false)
+		}, func() error { return nil }, nil
+	}
+	titles := []string{"id", "rank", "item", "score"}
+	if c.Explore != 0 {
+		titles = append(titles, "propensity")
+	}
+	if len(c.Promote) > 0 {
+		titles = append(titles, "promotion")
+	}
+	all := slices.Contains(c.Attributes, "*")
+	if all {
+		titles = append(titles, "attributes")
+	} else {
+		titles = append(titles, c.Attributes...)
+	}
+	if o.format == "csv" {
+		titles = append(titles, "error")
+	}
+	row := func(r *scoringv1.Recommendation, it *scoringv1.RecommendedItem, failed error) []string {
+		if failed != nil && o.format != "csv" {
+			return []string{r.GetId(), "", errText(failed)}
+		}
+		cells := []string{r.GetId(), "", "", ""}
+		if failed == nil {
+			cells = []string{r.GetId(), fmt.Sprint(it.GetRank()), it.GetItem(), strconv.FormatFloat(it.GetScore(), 'g', 6, 64)}
+		}
+		if c.Explore != 0 {
+			propensity := ""
+			if failed == nil {
+				propensity = strconv.FormatFloat(it.GetPropensity(), 'g', 4, 64)
+			}
+			cells = append(cells, propensity)
+		}
+		if len(c.Promote) > 0 {
+			cells = append(cells, it.GetPromotion())
+		}
+		fields := it.GetAttributes().GetFields()
+		if all {
+			var texts []string
+			for _, name := range slices.Sorted(maps.Keys(fields)) {
+				texts = append(texts, name+"="+valueText(fields[name]))
+			}
+			cells = append(cells, strings.Join(texts, " "))
+		} else {
+			for _, name := range c.Attributes {
+				cells = append(cells, valueText(fields[name]))
+			}
+		}
+		if o.format == "csv" {
+			cells = append(cells, errText(failed))
+		}
+		return append(cells, c.cells(r.GetServedBy())...)
+	}
+	if o.format == "csv" {
+		w, err := o.csv(c.titles(o, titles...)...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(r *scoringv1.Recommendation, failed error) error {
+			if failed != nil {
+				return w.row(row(r, nil, failed)...)
+			}
+			for _, it := range r.GetItems() {
+				if err := w.row(row(r, it, nil)...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, w.flush, nil
+	}
+	for i, title := range titles {
+		titles[i] = strings.ToUpper(title)
+	}
+	t := o.table(c.titles(o, titles...)...)
+	return func(r *scoringv1.Recommendation, failed error) error {
+		if failed != nil {
+			t.row(values(row(r, nil, failed))...)
+		}
+		for _, it := range r.GetItems() {
+			t.row(values(row(r, it, nil))...)
+		}
+		return nil
+	}, t.flush, nil
+}
+
+// valueText writes an attribute as a cell.
+func valueText(v *structpb.Value) string {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		return k.StringValue
+	case *structpb.Value_NumberValue:
+		return strconv.FormatFloat(k.NumberValue, 'g', -1, 64)
+	case *structpb.Value_BoolValue:
+		return strconv.FormatBool(k.BoolValue)
+	case *structpb.Value_ListValue:
+		var texts []string
+		for _, x := range k.ListValue.GetValues() {
+			texts = append(texts, valueText(x))
+		}
+		return strings.Join(texts, "; ")
+	}
+	return ""
+}
