@@ -47,6 +47,7 @@ type suite struct {
 
 var suites = []suite{
 	{name: "starters", run: starters},
+	{name: "recommend", run: recommendations},
 	{name: "tiny", run: tiny},
 	{name: "texts", run: texts},
 	{name: "overload", run: overload},
