@@ -37,6 +37,8 @@ type Bundle struct {
 	Steps []Step
 	// Labels are the class names of heads that have any, by head.
 	Labels map[string][]string
+	// Actions are those of the catalogue, in its order.
+	Actions []Action
 	// Guesses tell what was inferred of the manifest.
 	Guesses []Guess
 }
@@ -176,6 +178,9 @@ func (b *Bundle) resolve() error {
 		}
 	}
 	if err := b.checkItems(); err != nil {
+		return err
+	}
+	if err := b.resolveActions(); err != nil {
 		return err
 	}
 	if g := b.Manifest.GetGoldens(); g != nil {

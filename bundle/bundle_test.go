@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
@@ -119,6 +120,69 @@ func TestOpenWithoutGraphs(t *testing.T) {
 		if _, err := Open(fstest.MapFS{ManifestFile: {Data: []byte(c.manifest)}}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v does not name %s", name, err, c.want)
 		}
+	}
+}
+
+const actionManifest = rowManifest + `catalogue:
+  actions:
+  - {name: call, head: churn, value: 10, cost: 1, eligibility: 'age >= 18 AND plan = "a"', starts: '2026-01-01T00:00:00Z', expires: '2026-02-01T00:00:00+03:00'}
+  - {name: mail, constant: 0.1, value: 5, creatives: [{name: red}, {name: blue, prior: {alpha: 2, beta: 8}}]}
+`
+
+func TestActions(t *testing.T) {
+	b, err := Open(dir(actionManifest, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := b.Actions[0]
+	if call.Head != "churn" || call.Of != "" || call.GetValue() != 10 || !call.Expires.Equal(time.Date(2026, 1, 31, 21, 0, 0, 0, time.UTC)) || call.Eligible == nil {
+		t.Errorf("%+v", call)
+	}
+	if mail := b.Actions[1]; mail.Head != "" || !mail.Starts.IsZero() || mail.Eligible != nil {
+		t.Errorf("%+v", mail)
+	}
+	for name, c := range map[string]struct{ old, new, want string }{
+		"name twice":         {"name: mail", "name: call", "catalogue.actions[1].name"},
+		"no probability":     {"constant: 0.1, ", "", "catalogue.actions[1].probability"},
+		"constant beyond 1":  {"constant: 0.1", "constant: 1.1", "catalogue.actions[1].constant"},
+		"unknown head":       {"head: churn", "head: chrn", "catalogue.actions[0].head"},
+		"no classes head":    {"head: churn", "class: churn.a", "catalogue.actions[0].class"},
+		"no uplift head":     {"head: churn", "treatment: churn.call", "catalogue.actions[0].treatment"},
+		"unknown feature":    {"age >= 18", "agee >= 18", "catalogue.actions[0].eligibility: line 1, column 1"},
+		"wrong type":         {"age >= 18", "age >= \"old\"", "catalogue.actions[0].eligibility: line 1, column 8"},
+		"open parenthesis":   {"age >= 18", "(age >= 18", "catalogue.actions[0].eligibility: line 1"},
+		"no time":            {"2026-01-01T00:00:00Z", "2026-01-01", "catalogue.actions[0].starts"},
+		"expired from birth": {"2026-02-01T00:00:00+03:00", "2026-01-01T00:00:00Z", "catalogue.actions[0].expires"},
+		"creative twice":     {"name: blue", "name: red", "catalogue.actions[1].creatives[1].name"},
+		"no prior":           {"alpha: 2", "alpha: 0", "catalogue.actions[1].creatives[1].prior.alpha"},
+		"infinite value":     {"value: 10", "value: Infinity", "catalogue.actions[0].value"},
+	} {
+		text := strings.Replace(actionManifest, c.old, c.new, 1)
+		if text == actionManifest {
+			t.Fatalf("%s: the manifest has no %q", name, c.old)
+		}
+		if _, err := Open(dir(text, nil)); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v does not name %s", name, err, c.want)
+		}
+	}
+	several := strings.NewReplacer("    probability:\n      column: 1\n", "    classes: {names: [x, y.z]}\n", "head: churn", "class: churn.y.z").Replace(
+		"description: test\ngraphs: {model: {file: m.onnx}}\nheads:\n  churn:\n    source: model.p\n    probability:\n      column: 1\nrow:\n" + actionManifest[strings.Index(actionManifest, "  features:"):])
+	if b, err := Open(dir(several, nil)); err != nil || b.Actions[0].Head != "churn" || b.Actions[0].Of != "y.z" {
+		t.Errorf("a class: %v", err)
+	}
+	if _, err := Open(dir(strings.Replace(several, "y.z,", "y,", 1), nil)); err == nil || !strings.Contains(err.Error(), "catalogue.actions[0].class") {
+		t.Errorf("an unknown class: %v", err)
+	}
+	uplift := strings.NewReplacer("classes: {names: [x, y.z]}", "uplift: {treatments: [{name: call, column: 1}]}", "class: churn.y.z", "treatment: churn.call").Replace(several)
+	if b, err := Open(dir(uplift, nil)); err != nil || b.Actions[0].Of != "call" {
+		t.Errorf("a treatment: %v", err)
+	}
+	if _, err := Open(dir(strings.Replace(uplift, "churn.call", "churn.mail", 1), nil)); err == nil || !strings.Contains(err.Error(), "catalogue.actions[0].treatment") {
+		t.Errorf("an unknown treatment: %v", err)
+	}
+	tensors := strings.Replace(several[:strings.Index(several, "row:")]+several[strings.Index(several, "catalogue:"):], ", eligibility: 'age >= 18 AND plan = \"a\"'", "", 1)
+	if _, err := Open(dir(tensors, nil)); err == nil || !strings.Contains(err.Error(), "answers no rows") {
+		t.Errorf("a head of a model of tensors: %v", err)
 	}
 }
 

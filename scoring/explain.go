@@ -331,7 +331,7 @@ func (x *explainer) row(ctx context.Context, out *scoringv1.Explanation, in *sco
 		}
 		out.Contributions = append(out.Contributions, &scoringv1.Contribution{
 			Feature: p.Name, Members: p.Members, Contribution: r.Contributions[k], StandardError: r.StandardErrors[k],
-			Code: c.GetCode(), Text: textIn(x.opts.GetLanguage(), c.GetText(), p.Name), Actionable: c.GetActionable(),
+			Code: c.GetCode(), Text: TextIn(x.opts.GetLanguage(), c.GetText(), p.Name), Actionable: c.GetActionable(),
 		})
 	}
 	slices.SortStableFunc(out.GetContributions(), func(a, b *scoringv1.Contribution) int {

@@ -386,9 +386,9 @@ func threshold(spec *bundlev1.Probability) float64 {
 	return spec.GetThreshold()
 }
 
-// textIn returns the text in a language, such as "ru-RU", else in its base
+// TextIn returns the text in a language, such as "ru-RU", else in its base
 // language, "ru", else in English, else the fallback.
-func textIn(language string, texts map[string]string, fallback string) string {
+func TextIn(language string, texts map[string]string, fallback string) string {
 	base, _, _ := strings.Cut(strings.ToLower(language), "-")
 	for _, tag := range []string{language, base, "en"} {
 		if text := texts[tag]; text != "" {

@@ -69,7 +69,7 @@ func (r *reader) reasons(b *boundHead, row int) ([]*scoringv1.Reason, error) {
 	for k, i := range strongest {
 		c := b.reasons.codes[i]
 		out[k] = &scoringv1.Reason{
-			Feature: b.reasons.names[i], Code: c.GetCode(), Text: textIn(b.opts.GetLanguage(), c.GetText(), b.reasons.names[i]),
+			Feature: b.reasons.names[i], Code: c.GetCode(), Text: TextIn(b.opts.GetLanguage(), c.GetText(), b.reasons.names[i]),
 			Contribution: r.numbers[i], Actionable: c.GetActionable(),
 		}
 	}

@@ -93,11 +93,11 @@ func (r *reader) segment(b *boundHead, row int, spec *bundlev1.Segment) (*scorin
 	}
 	of := func(i int) (string, string) {
 		c := spec.GetClusters()[i]
-		return c.GetName(), textIn(b.opts.GetLanguage(), c.GetTitle(), c.GetName())
+		return c.GetName(), TextIn(b.opts.GetLanguage(), c.GetTitle(), c.GetName())
 	}
 	first := nearest[0]
 	s := &scoringv1.Segment{
-		Description: textIn(b.opts.GetLanguage(), spec.GetClusters()[first].GetDescription(), ""),
+		Description: TextIn(b.opts.GetLanguage(), spec.GetClusters()[first].GetDescription(), ""),
 		Membership:  r.numbers[first], Distance: r.distances[first], Outlier: isOutlier(spec, r.distances[first]), Cell: cellOf(spec, first),
 	}
 	s.Name, s.Title = of(first)
@@ -123,7 +123,7 @@ func segmentColumns(h *head, spec *bundlev1.Segment, rows int) *scoringv1.Segmen
 	}
 	for _, c := range spec.GetClusters() {
 		out.Names = append(out.Names, c.GetName())
-		out.Titles = append(out.Titles, textIn(h.opts.GetLanguage(), c.GetTitle(), c.GetName()))
+		out.Titles = append(out.Titles, TextIn(h.opts.GetLanguage(), c.GetTitle(), c.GetName()))
 	}
 	for range min(alternatives, len(spec.GetClusters())-1) {
 		out.Alternatives = append(out.Alternatives, &scoringv1.SegmentRank{

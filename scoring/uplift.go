@@ -118,7 +118,7 @@ func (r *reader) uplift(b *boundHead, row int, spec *bundlev1.Uplift) (*scoringv
 			return nil, err
 		}
 		out := &scoringv1.TreatmentEffect{
-			Name: t.spec.GetName(), Title: textIn(b.opts.GetLanguage(), t.spec.GetTitle(), t.spec.GetName()),
+			Name: t.spec.GetName(), Title: TextIn(b.opts.GetLanguage(), t.spec.GetTitle(), t.spec.GetName()),
 			Effect: e.effect, ExpectedProfit: e.profit, Cost: t.cost,
 		}
 		if t.spec.LowerColumn != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/scry-ml/scry/proto/inference"
@@ -103,4 +105,111 @@ func TestWithoutGraphs(t *testing.T) {
 	d.deploy("churn", churn(t))
 	_, err = d.scorer.ChooseSendTime(d.ctx(), &scoringv1.ChooseSendTimeRequest{Model: "churn", Recipients: []*scoringv1.Recipient{{}}})
 	wantError(t, err, codes.FailedPrecondition, "MODEL_UNSUITABLE", "")
+}
+
+// TestChooseAction chooses by the churn model's probability and what the row
+// says, through the real server.
+func TestChooseAction(t *testing.T) {
+	d := start(t)
+	f := churn(t)
+	manifest := string(f["bundle.yaml"]) + `catalogue:
+  actions:
+  - {name: contract, title: {en: A yearly contract, ru: Договор на год}, head: churn, value: 300, cost: 40, eligibility: 'Contract = "Month-to-month" AND tenure >= 6'}
+  - {name: call, head: churn, value: 100, cost: 5, attributes: {channel: phone}, creatives: [{name: morning}, {name: evening}]}
+  - {name: newsletter, constant: 0.02, value: 5, cost: 0.01, expires: '2026-06-01T00:00:00Z'}
+`
+	d.deploy("offers", f.with("bundle.yaml", manifest))
+	rows := []*scoringv1.Instance{customer(t, "c1"), customer(t, "bad"), customer(t, "settled")}
+	rows[1].Features.Fields["tenure"] = structpb.NewStringValue("long")
+	rows[2].Features.Fields["Contract"] = structpb.NewStringValue("Two year")
+	scored, err := d.scorer.Score(d.ctx(), &scoringv1.ScoreRequest{Model: "offers", Instances: []*scoringv1.Instance{rows[0], rows[2]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &scoringv1.ChooseActionRequest{Model: "offers", Instances: rows, Options: &scoringv1.ChooseActionOptions{
+		Count: 3, Language: "ru", Time: timestamppb.New(time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)), IncludeUnprofitable: true,
+	}}
+	resp, err := d.scorer.ChooseAction(d.ctx(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, i := range []int{0, 2} {
+		r, p := resp.GetResults()[i], scored.GetResults()[place].GetHeads()["churn"].GetProbability().GetProbability()
+		want := map[string]float64{"call": 100*p - 5, "newsletter": 0.02*5 - 0.01, "contract": 300*p - 40}
+		if excluded := r.GetExcluded(); i == 2 || rows[0].GetFeatures().GetFields()["tenure"].GetNumberValue() < 6 {
+			delete(want, "contract")
+			if len(excluded) != 1 || excluded[0].GetName() != "contract" || excluded[0].GetReason() != scoringv1.ExclusionReason_EXCLUSION_REASON_NOT_ELIGIBLE {
+				t.Errorf("%s: excluded %v", r.GetId(), excluded)
+			}
+		}
+		if len(r.GetActions()) != len(want) {
+			t.Errorf("%s: %v", r.GetId(), r)
+		}
+		for k, a := range r.GetActions() {
+			if w, ok := want[a.GetName()]; !ok || math.Abs(a.GetExpectedProfit()-w) > 1e-4 {
+				t.Errorf("%s: %v, want a profit of %v", r.GetId(), a, w)
+			}
+			if k > 0 && a.GetExpectedProfit() > r.GetActions()[k-1].GetExpectedProfit() {
+				t.Errorf("%s: not the best first: %v", r.GetId(), r.GetActions())
+			}
+		}
+		if s := r.GetServedBy(); len(s) != 1 || s[0].GetModel() != "offers" || s[0].GetDevice() != "cpu" || len(s[0].GetHeads()) != 1 || r.GetPredictionId() == "" {
+			t.Errorf("served by %v", s)
+		}
+	}
+	wantItemError(t, resp.GetResults()[1].GetError(), codes.InvalidArgument, "FEATURE_TYPE", `instances[1].features["tenure"]`)
+
+	// Thompson sampling, the same twice.
+	seed := uint64(7)
+	req.Options.Thompson = &scoringv1.ThompsonSampling{Seed: &seed, Posteriors: []*scoringv1.Posterior{{Action: "call", Creative: "evening", Successes: 30, Failures: 10}}}
+	first, err := d.scorer.ChooseAction(d.ctx(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := d.scorer.ChooseAction(d.ctx(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range first.GetResults() {
+		total := 0.0
+		for k, a := range r.GetActions() {
+			total += a.GetPropensity()
+			if !proto.Equal(a, again.GetResults()[i].GetActions()[k]) {
+				t.Errorf("the same seed: %v and %v", a, again.GetResults()[i].GetActions()[k])
+			}
+		}
+		if i != 1 && (total <= 0 || total > 1+1e-9) {
+			t.Errorf("%s: propensities sum to %v", r.GetId(), total)
+		}
+	}
+
+	for name, c := range map[string]struct {
+		change        func(*scoringv1.ChooseActionRequest)
+		code          codes.Code
+		reason, field string
+	}{
+		"nobody":      {func(r *scoringv1.ChooseActionRequest) { r.Instances = nil }, codes.InvalidArgument, "FIELD_INVALID", "instances"},
+		"no action":   {func(r *scoringv1.ChooseActionRequest) { r.Options.Actions = []string{"gift"} }, codes.InvalidArgument, "ACTION_UNKNOWN", "options.actions[0]"},
+		"bad filter":  {func(r *scoringv1.ChooseActionRequest) { r.Options.Filter = "attributes.channel = " }, codes.InvalidArgument, "FILTER_INVALID", "options.filter"},
+		"negative":    {func(r *scoringv1.ChooseActionRequest) { r.Options.Thompson.Posteriors[0].Failures = -1 }, codes.InvalidArgument, "FIELD_INVALID", "options.thompson.posteriors[0].failures"},
+		"other model": {func(r *scoringv1.ChooseActionRequest) { r.Model = "churn" }, codes.NotFound, "NOT_FOUND", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := proto.Clone(req).(*scoringv1.ChooseActionRequest)
+			c.change(r)
+			_, err := d.scorer.ChooseAction(d.ctx(), r)
+			wantError(t, err, c.code, c.reason, c.field)
+		})
+	}
+
+	for name, c := range map[string]struct{ old, new, field string }{
+		"head":        {"head: churn, value: 300", "head: chrn, value: 300", "catalogue.actions[0].head"},
+		"eligibility": {"tenure >= 6", "tenure >= 6m", "catalogue.actions[0].eligibility"},
+		"expiry":      {"2026-06-01T00:00:00Z", "June", "catalogue.actions[2].expires"},
+	} {
+		t.Run("pushing a wrong "+name, func(t *testing.T) {
+			_, err := d.push("wrong", f.with("bundle.yaml", strings.Replace(manifest, c.old, c.new, 1)))
+			wantError(t, err, codes.InvalidArgument, "BUNDLE_INVALID", c.field)
+		})
+	}
 }

@@ -41,7 +41,7 @@ const (
 	ExclusionReason_EXCLUSION_REASON_EXPIRED ExclusionReason = 3
 	// The request's filter does not admit it.
 	ExclusionReason_EXCLUSION_REASON_FILTERED ExclusionReason = 4
-	// Its expected profit is not above zero.
+	// Its expected profit, or the drawn one, is not above zero.
 	ExclusionReason_EXCLUSION_REASON_UNPROFITABLE ExclusionReason = 5
 )
 
@@ -923,13 +923,14 @@ type ChooseActionOptions struct {
 	// Actions to answer for each customer, the best first; 0 = 1.
 	Count int32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
 	// Choose by a draw from what was counted so far (Thompson 1933) instead of by the
-	// expected profit.
+	// expected profit. Without it the creative is the one whose prior is highest.
 	Thompson *ThompsonSampling `protobuf:"bytes,4,opt,name=thompson,proto3" json:"thompson,omitempty"`
 	// Reckon starts and expiry from this time; unset = now.
 	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
 	// Language tag of titles, such as "ru"; empty = "en".
 	Language string `protobuf:"bytes,6,opt,name=language,proto3" json:"language,omitempty"`
-	// Answer actions whose expected profit is not above zero too.
+	// Answer actions whose expected profit (the drawn one, with Thompson sampling) is
+	// not above zero too.
 	IncludeUnprofitable bool `protobuf:"varint,7,opt,name=include_unprofitable,json=includeUnprofitable,proto3" json:"include_unprofitable,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -1014,7 +1015,12 @@ func (x *ChooseActionOptions) GetIncludeUnprofitable() bool {
 	return false
 }
 
-// ThompsonSampling draws success rates from posteriors that the caller keeps.
+// ThompsonSampling draws success rates from posteriors that the caller keeps: of an
+// action from Beta(w p + successes, w (1 - p) + failures), with p the model's
+// probability for the customer and w model_weight; then of the chosen action's
+// creatives. Of a treatment the outcome is drawn, and the outcome without treatment
+// is taken off; where the head gives no such probabilities, its effect counts as it
+// is. The same seed and request have the same answer.
 type ThompsonSampling struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was counted. An action or creative that is not named has its prior: a
@@ -1025,7 +1031,9 @@ type ThompsonSampling struct {
 	ModelWeight float64 `protobuf:"fixed64,2,opt,name=model_weight,json=modelWeight,proto3" json:"model_weight,omitempty"`
 	// Unset = drawn at random, and answered.
 	Seed *uint64 `protobuf:"varint,3,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
-	// Draws for the estimate of each action's propensity; 0 = 1,000.
+	// Draws for the estimate of each action's propensity; 0 = 1,000. The first of them
+	// decides. At most 100,000,000 in all, counted over customers, actions and
+	// creatives.
 	Draws         int32 `protobuf:"varint,4,opt,name=draws,proto3" json:"draws,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1335,7 +1343,8 @@ type ChosenAction struct {
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	// The form that was chosen; empty for an action of one form.
 	Creative string `protobuf:"bytes,3,opt,name=creative,proto3" json:"creative,omitempty"`
-	// Of success; of a treatment its effect, which may be below zero.
+	// Of success; of a treatment its effect, which may be below zero. With Thompson
+	// sampling the mean of the posterior.
 	Probability float64 `protobuf:"fixed64,4,opt,name=probability,proto3" json:"probability,omitempty"`
 	// Probability × value − cost.
 	ExpectedProfit float64 `protobuf:"fixed64,5,opt,name=expected_profit,json=expectedProfit,proto3" json:"expected_profit,omitempty"`
@@ -1346,7 +1355,8 @@ type ChosenAction struct {
 	// Thompson sampling only: probability as drawn, by which the action was ranked.
 	SampledProbability *float64 `protobuf:"fixed64,8,opt,name=sampled_probability,json=sampledProbability,proto3,oneof" json:"sampled_probability,omitempty"`
 	// Thompson sampling only: how often this action with this creative comes first,
-	// over the draws; for inverse-propensity estimates.
+	// over the draws; for inverse-propensity estimates. What is missing to 1, over all
+	// actions, is how often doing nothing does.
 	Propensity    *float64 `protobuf:"fixed64,9,opt,name=propensity,proto3,oneof" json:"propensity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2100,21 +2110,21 @@ const file_scry_scoring_v1_choosing_proto_rawDesc = "" +
 	"\bthompson\x18\x04 \x01(\v2!.scry.scoring.v1.ThompsonSamplingR\bthompson\x12.\n" +
 	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
 	"\blanguage\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x121\n" +
-	"\x14include_unprofitable\x18\a \x01(\bR\x13includeUnprofitable\"\xd4\x01\n" +
+	"\x14include_unprofitable\x18\a \x01(\bR\x13includeUnprofitable\"\xdb\x01\n" +
 	"\x10ThompsonSampling\x12F\n" +
 	"\n" +
 	"posteriors\x18\x01 \x03(\v2\x1a.scry.scoring.v1.PosteriorB\n" +
 	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\n" +
-	"posteriors\x123\n" +
-	"\fmodel_weight\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\vmodelWeight\x12\x17\n" +
+	"posteriors\x12:\n" +
+	"\fmodel_weight\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x00\x00\x00\x00\x00\x00\x00\x00R\vmodelWeight\x12\x17\n" +
 	"\x04seed\x18\x03 \x01(\x04H\x00R\x04seed\x88\x01\x01\x12!\n" +
 	"\x05draws\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05drawsB\a\n" +
-	"\x05_seed\"\xb0\x01\n" +
+	"\x05_seed\"\xbe\x01\n" +
 	"\tPosterior\x12\x1f\n" +
 	"\x06action\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06action\x12$\n" +
-	"\bcreative\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\bcreative\x12.\n" +
-	"\tsuccesses\x18\x03 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\tsuccesses\x12,\n" +
-	"\bfailures\x18\x04 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\bfailures\"c\n" +
+	"\bcreative\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\bcreative\x125\n" +
+	"\tsuccesses\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x00\x00\x00\x00\x00\x00\x00\x00R\tsuccesses\x123\n" +
+	"\bfailures\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x00\x00\x00\x00\x00\x00\x00\x00R\bfailures\"c\n" +
 	"\x14ChooseActionResponse\x127\n" +
 	"\aresults\x18\x01 \x03(\v2\x1d.scry.scoring.v1.ActionChoiceR\aresults\x12\x12\n" +
 	"\x04seed\x18\x02 \x01(\x04R\x04seed\"\xe7\x02\n" +
