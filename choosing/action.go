@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -213,7 +214,7 @@ func (c *chooser) choose(ctx context.Context, out *scoringv1.ActionChoice, row f
 		c.ranked = append(c.ranked, i)
 	}
 	if c.thompson != nil {
-		if err := c.thompson.draw(ctx, c, uint64(out.GetIndex()), values); err != nil {
+		if err := c.thompson.draw(ctx, c, generator(c.thompson.seed, out.GetId(), out.GetIndex()), values); err != nil {
 			return err
 		}
 	}
@@ -300,6 +301,15 @@ func (r *actionRow) Bool(int) (value, ok bool)    { return false, false }
 func (r *actionRow) Timestamp(int) (int64, bool)  { return 0, false }
 func (r *actionRow) Strings(int) ([]string, bool) { return nil, false }
 
-// generator is the source of one customer's draws: the same for the same seed
-// and place in the request.
-func generator(seed, index uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, index)) }
+// generator is the source of one customer's draws. They depend on nothing but the
+// seed and the customer's id (the place in the request where there is none), so
+// that it does not matter with whom a customer is asked for.
+func generator(seed uint64, id string, index int64) *rand.Rand {
+	key := uint64(index)
+	if id != "" {
+		h := fnv.New64a()
+		h.Write([]byte(id))
+		key = h.Sum64()
+	}
+	return rand.New(rand.NewPCG(seed, key))
+}

@@ -214,8 +214,9 @@ func TestPropensitiesMatchFrequencies(t *testing.T) {
 `)
 	const customers = 2000
 	var rows []*scoringv1.Instance
-	for range customers {
+	for i := range customers {
 		rows = append(rows, customer(t, map[string]any{"a": 0.3, "b": 0.35, "c": 0.25}))
+		rows[i].Id = fmt.Sprint(i)
 	}
 	seed := uint64(5)
 	opts := &scoringv1.ChooseActionOptions{Thompson: &scoringv1.ThompsonSampling{
@@ -308,8 +309,11 @@ func TestThompsonDegenerate(t *testing.T) {
 func TestSeed(t *testing.T) {
 	m := shop(t, "  - {name: offer, head: buy, value: 10, creatives: [{name: red}, {name: blue}]}\n  - {name: gift, constant: 0.5, value: 10}\n")
 	var rows []*scoringv1.Instance
-	for range 20 {
+	for i := range 20 {
 		rows = append(rows, customer(t, map[string]any{}))
+		if rows[i].Id = ""; i >= 10 {
+			rows[i].Id = fmt.Sprint(i)
+		}
 	}
 	ask := func(seed *uint64) (string, uint64) {
 		resp := act(t, m, &scoringv1.ChooseActionOptions{Count: 2, Thompson: &scoringv1.ThompsonSampling{Seed: seed, Draws: 50}}, rows...)
@@ -333,8 +337,21 @@ func TestSeed(t *testing.T) {
 	if again, _ := ask(&seed); again != drawn {
 		t.Error("the answered seed has another answer")
 	}
-	if lines := strings.Split(first, "\n"); lines[0] == lines[2] && lines[2] == lines[4] {
-		t.Error("all customers share their draws")
+	lines := strings.Split(strings.TrimSpace(first), "\n")
+	if len(lines) != 40 {
+		t.Fatalf("%d actions", len(lines))
+	}
+	seen := map[string]bool{}
+	for _, l := range lines {
+		if seen[l] {
+			t.Errorf("two customers share their draws: %s", l)
+		}
+		seen[l] = true
+	}
+	// One with an id gets the same, with whomever it is asked for.
+	rows = rows[15:]
+	if alone, _ := ask(&one); alone != strings.Join(lines[30:], "\n")+"\n" {
+		t.Errorf("asked for with fewer:\n%s\nwant\n%s", alone, strings.Join(lines[30:], "\n"))
 	}
 }
 
@@ -432,7 +449,7 @@ func TestCancelledDraws(t *testing.T) {
 	}
 	cancel()
 	c.ranked = []int{0}
-	if err := c.thompson.draw(ctx, c, 0, nil); !errors.Is(err, context.Canceled) {
+	if err := c.thompson.draw(ctx, c, generator(0, "", 0), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -127,8 +127,7 @@ func (s *sampler) admit(customers int) error {
 
 // draw ranks one customer's actions by rates drawn, and counts how often each
 // comes first. The first draw is the one that counts.
-func (s *sampler) draw(ctx context.Context, c *chooser, index uint64, values []float64) error {
-	r := generator(s.seed, index)
+func (s *sampler) draw(ctx context.Context, c *chooser, r *rand.Rand, values []float64) error {
 	s.rates = s.rates[:0]
 	for _, i := range c.ranked {
 		k, arm := &c.candidates[i], &s.arms[i]

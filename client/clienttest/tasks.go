@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
@@ -111,6 +112,65 @@ func score(index int64, instance *scoringv1.Instance, options *scoringv1.ScoreOp
 	result.PredictionId = fmt.Sprintf("p%d", index)
 	result.ServedBy = []*servingv1.ServedBy{served}
 	return result
+}
+
+// ChooseAction chooses "call", with a tenth of the row's first number as its
+// probability, for those whose probability is above zero. With Thompson sampling it
+// draws the seed as a thousandth.
+func (s *scoring) ChooseAction(_ context.Context, r *scoringv1.ChooseActionRequest) (*scoringv1.ChooseActionResponse, error) {
+	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("ChooseAction", len(r.GetInstances()))
+	t := r.GetOptions().GetThompson()
+	resp := &scoringv1.ChooseActionResponse{Seed: t.GetSeed()}
+	for i, instance := range r.GetInstances() {
+		scored := score(int64(i), instance, nil, served)
+		c := &scoringv1.ActionChoice{Id: scored.GetId(), Index: scored.GetIndex(), Error: scored.GetError(), Warnings: scored.GetWarnings()}
+		resp.Results = append(resp.Results, c)
+		if c.GetError() != nil {
+			continue
+		}
+		c.PredictionId, c.ServedBy = scored.GetPredictionId(), scored.GetServedBy()
+		p := instance.GetFeatures().GetFields()["tenure"].GetNumberValue() / 10
+		if p <= 0 {
+			c.Excluded = []*scoringv1.ExcludedAction{{Name: "call", Reason: scoringv1.ExclusionReason_EXCLUSION_REASON_UNPROFITABLE}}
+			continue
+		}
+		a := &scoringv1.ChosenAction{Name: "call", Title: "A call", Probability: p, ExpectedProfit: 10*p - 1, Value: 10, Cost: 1}
+		if t != nil {
+			a.SampledProbability, a.Propensity = proto.Float64(float64(t.GetSeed())/1000), proto.Float64(float64(len(t.GetPosteriors()))/2)
+			a.Creative = "evening"
+		}
+		c.Actions = []*scoringv1.ChosenAction{a}
+	}
+	return resp, nil
+}
+
+// ChooseSendTime chooses the earliest time, at a rate of a tenth for each message,
+// and fails for those on Mars.
+func (s *scoring) ChooseSendTime(_ context.Context, r *scoringv1.ChooseSendTimeRequest) (*scoringv1.ChooseSendTimeResponse, error) {
+	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("ChooseSendTime", len(r.GetRecipients()))
+	resp := &scoringv1.ChooseSendTimeResponse{}
+	for i, to := range r.GetRecipients() {
+		c := &scoringv1.SendTimeChoice{Id: to.GetId(), Index: int64(i)}
+		resp.Results = append(resp.Results, c)
+		if to.GetTimeZone() == "Mars" {
+			c.Error = status.Convert(Error(codes.InvalidArgument, "TIME_ZONE_UNKNOWN", fmt.Sprintf("recipients[%d].time_zone: is no IANA time zone", i))).Proto()
+			continue
+		}
+		n := float64(len(to.GetHistory()))
+		c.PredictionId, c.ServedBy = fmt.Sprint("p", i), []*servingv1.ServedBy{{Model: served.GetModel(), Version: served.GetVersion()}}
+		c.Times = []*scoringv1.SendTime{{
+			Time: r.GetOptions().GetEarliest(), Slot: int32(len(r.GetOptions().GetQuietHours())), Rate: n / 10, PriorRate: 0.05, Observations: n,
+		}}
+	}
+	return resp, nil
 }
 
 // Explain gives each number of a row a hundredth of itself as its contribution

@@ -251,7 +251,7 @@ func errLine(line int, err error) error { return fmt.Errorf("line %d: %w", line,
 
 // itemPath is the part of a field's path that numbers the item. The server
 // counts inside one message of a stream, which is no place in the input.
-var itemPath = regexp.MustCompile(`^(?:instances|texts|images|subjects)\[\d+\](?:\.|: |$)`)
+var itemPath = regexp.MustCompile(`^(?:instances|recipients|subjects|texts|images)\[\d+\](?:\.|: |$)`)
 
 // errText is an item's error as one cell, beside the item's name; "" for none.
 func errText(err error) string {

@@ -45,6 +45,8 @@ type cli struct {
 	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file (-o json writes one object a line)."`
 	Recommend recommendCmd `cmd:"" group:"Ask" help:"Rank items for customers, or beside an item."`
 	Explain   explainCmd   `cmd:"" group:"Ask" help:"Tell how each feature moved the scores of rows."`
+	Choose    chooseCmd    `cmd:"" group:"Ask" help:"Choose the next best action for customers, from a model's catalogue."`
+	SendTime  sendTimeCmd  `cmd:"" name:"sendtime" group:"Ask" help:"Choose when to send to customers, by what they answered before."`
 	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
 	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`
 	PerfData  perfDataCmd  `cmd:"" name:"perf-data" group:"Ask" help:"Make valid requests up for Triton's perf_analyzer, and print its command line."`

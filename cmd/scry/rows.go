@@ -164,7 +164,7 @@ func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
 	if r.id != "" && id < 0 {
 		return nil, 0, wrongUse("there is no column %q", r.id)
 	}
-	if len(found) == 0 {
+	if len(found) == 0 && len(r.features) > 0 {
 		return nil, 0, fmt.Errorf("no column is a feature of the model, which takes %s", shorten(strings.Join(r.names(), ", "), 200))
 	}
 	if id >= 0 && r.id == "" {

@@ -101,6 +101,9 @@ func rowModel(ctx context.Context, server *client.Client, ref modelRef) (*models
 	}
 	version := r.GetVersion()
 	row := version.GetManifest().GetRow()
+	if row == nil && len(version.GetManifest().GetGraphs()) == 0 {
+		return version, &bundlev1.Row{}, nil // actions of constants: rows are ids
+	}
 	if row == nil {
 		return nil, nil, fmt.Errorf("%s takes %s, not rows", modelRefText(version.GetModel(), version.GetVersion()), takes(version.GetManifest()))
 	}

@@ -124,11 +124,16 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version, graphs []*serverv1.L
 		line("runs", planText(g))
 	}
 	line("takes", takes(m))
-	for _, text := range batchingTexts(graphs) {
-		line("batching", text)
+	if len(m.GetGraphs()) > 0 {
+		for _, text := range batchingTexts(graphs) {
+			line("batching", text)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeads())) {
 		line("answers", name+": "+headText(m.GetHeads()[name]))
+	}
+	for _, text := range catalogueTexts(m.GetCatalogue()) {
+		line("chooses", text)
 	}
 	line("trained", timeText(m.GetLineage().GetTrainedAt().AsTime()))
 	line("code", m.GetLineage().GetCode())
@@ -185,8 +190,32 @@ func takes(m *bundlev1.Manifest) string {
 		return fmt.Sprintf("pictures, resized to %d×%d", r.GetWidth(), max(r.GetHeight(), r.GetWidth()))
 	case m.GetRow() != nil:
 		return "rows of " + counted(len(m.GetRow().GetFeatures()), "features")
+	case len(m.GetGraphs()) == 0:
+		return "customers, of whom nothing is computed"
 	}
 	return "tensors"
+}
+
+// catalogueTexts say what a model chooses from.
+func catalogueTexts(c *bundlev1.Catalogue) []string {
+	var out []string
+	if n := len(c.GetActions()); n > 0 {
+		names := make([]string, n)
+		for i, a := range c.GetActions() {
+			names[i] = a.GetName()
+		}
+		out = append(out, shorten("actions "+strings.Join(names, ", "), 120))
+	}
+	if s := c.GetSendTimes(); s != nil {
+		best := 0
+		for i, rate := range s.GetRates() {
+			if rate > s.GetRates()[best] {
+				best = i
+			}
+		}
+		out = append(out, fmt.Sprintf("send times: at best %.3f, %s", s.GetRates()[best], slotText(int32(best))))
+	}
+	return out
 }
 
 // headText says what a head answers.

@@ -1020,7 +1020,8 @@ func (x *ChooseActionOptions) GetIncludeUnprofitable() bool {
 // probability for the customer and w model_weight; then of the chosen action's
 // creatives. Of a treatment the outcome is drawn, and the outcome without treatment
 // is taken off; where the head gives no such probabilities, its effect counts as it
-// is. The same seed and request have the same answer.
+// is. Draws depend on the seed and the customer's id alone (on the place in the
+// request where there is none).
 type ThompsonSampling struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was counted. An action or creative that is not named has its prior: a

@@ -1,0 +1,73 @@
+package client_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/scry-ml/scry/client"
+	"github.com/scry-ml/scry/client/clienttest"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// TestChooseActionSplits: all parts draw from one seed, also where none was given.
+func TestChooseActionSplits(t *testing.T) {
+	s := clienttest.New()
+	s.Info.Limits.MaxInstances = 10
+	c := s.Dial(t)
+	withModels(t, c)
+	rows := instances(t, 25)
+	rows[17].Features.Fields["fail"] = nil
+	req := &scoringv1.ChooseActionRequest{Instances: rows, Options: &scoringv1.ChooseActionOptions{Thompson: &scoringv1.ThompsonSampling{}}}
+	resp, err := c.ChooseAction(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := s.Sizes("ChooseAction")
+	slices.Sort(sizes)
+	if want := []int{5, 10, 10}; !slices.Equal(sizes, want) {
+		t.Errorf("calls of %v instances, want %v", sizes, want)
+	}
+	if req.GetOptions().GetThompson().Seed != nil {
+		t.Error("the caller's request was changed")
+	}
+	for i, r := range resp.GetResults() {
+		if r.GetId() != rows[i].GetId() || r.GetIndex() != int64(i) || (i == 17) != (client.ItemError(r) != nil) {
+			t.Errorf("result %d: %v", i, r)
+		}
+		for _, a := range r.GetActions() {
+			if a.GetSampledProbability() != float64(resp.GetSeed())/1000 {
+				t.Errorf("result %d was drawn from another seed than %d", i, resp.GetSeed())
+			}
+		}
+	}
+	if none, err := c.ChooseAction(t.Context(), &scoringv1.ChooseActionRequest{Instances: rows}); err != nil || none.GetSeed() != 0 {
+		t.Errorf("without draws: seed %d, %v", none.GetSeed(), err)
+	}
+}
+
+// TestChooseSendTimeSplits: "now" is the same for all parts.
+func TestChooseSendTimeSplits(t *testing.T) {
+	s := clienttest.New()
+	s.Info.Limits.MaxInstances = 10
+	c := s.Dial(t)
+	withModels(t, c)
+	var to []*scoringv1.Recipient
+	for i := range 25 {
+		to = append(to, &scoringv1.Recipient{Id: fmt.Sprint("c", i)})
+	}
+	to[11].TimeZone = "Mars"
+	resp, err := c.ChooseSendTime(t.Context(), &scoringv1.ChooseSendTimeRequest{Recipients: to})
+	if err != nil || len(s.Sizes("ChooseSendTime")) != 3 {
+		t.Fatal(err, s.Sizes("ChooseSendTime"))
+	}
+	first := resp.GetResults()[0].GetTimes()[0].GetTime().AsTime()
+	for i, r := range resp.GetResults() {
+		if r.GetId() != to[i].GetId() || r.GetIndex() != int64(i) || (i == 11) != (client.ItemError(r) != nil) {
+			t.Errorf("result %d: %v", i, r)
+		}
+		if i != 11 && (first.IsZero() || !r.GetTimes()[0].GetTime().AsTime().Equal(first)) {
+			t.Errorf("result %d: now is %v, not %v", i, r.GetTimes()[0].GetTime().AsTime(), first)
+		}
+	}
+}

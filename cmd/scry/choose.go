@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// chooseCmd chooses the next best action.
+type chooseCmd struct {
+	Model        modelRef   `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the actions."`
+	File         string     `arg:"" optional:"" help:"Customers as rows: a CSV or JSON Lines file, or one as JSON; \"-\" or nothing for standard input."`
+	Format       string     `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	ID           string     `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
+	Actions      []string   `help:"Actions to choose from (default: all of the model)."`
+	Filter       string     `help:"Choose from actions that this admits, such as 'attributes.channel = \"email\"'."`
+	Count        int        `short:"n" help:"Actions for each customer, the best first (default: 1)."`
+	Time         *time.Time `placeholder:"TIME" help:"Reckon beginning and expiry of actions from this time, such as 2026-03-01T00:00:00Z (default: now)."`
+	Language     string     `help:"Language of the titles, such as ru."`
+	Unprofitable bool       `help:"Answer actions of which no profit is expected too."`
+	Thompson     bool       `help:"Choose by a draw from what was counted (Thompson sampling), and answer propensities."`
+	Counts       string     `placeholder:"FILE" help:"A CSV file of what was counted: action, creative (may be empty), successes, failures. Implies --thompson."`
+	Weight       float64    `help:"Observations that the model's probability weighs beside the counts (default: 10)."`
+	Seed         *uint64    `help:"Seed of the draws (default: one that is drawn, and told)."`
+	Draws        int        `help:"Draws for each propensity (default: 1000)."`
+	servedFlag
+}
+
+// choosePart is how many items one call of choose or sendtime takes.
+const choosePart = 500
+
+func (c *chooseCmd) Run(ctx context.Context, app *app) error {
+	options := &scoringv1.ChooseActionOptions{
+		Actions: c.Actions, Filter: c.Filter, Count: int32(c.Count), Language: c.Language, IncludeUnprofitable: c.Unprofitable,
+		Time: timestamppb.Now(), // the same for all
+	}
+	if c.Time != nil {
+		options.Time = timestamppb.New(*c.Time)
+	}
+	if err := c.thompson(options, app.output); err != nil {
+		return err
+	}
+	server, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	version, row, err := rowModel(ctx, server, c.Model)
+	if err != nil {
+		return err
+	}
+	in, format, err := app.output.open(ctx, c.File, c.Format)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	input, err := jsonInput(c.File, in)
+	if err != nil {
+		return err
+	}
+	reader := newRowReader(row, c.ID, app.output.remark)
+	results := inParts(reader.instances(input, format), func(part []*scoringv1.Instance, from int64) ([]*scoringv1.ActionChoice, error) {
+		resp, err := server.ChooseAction(ctx, &scoringv1.ChooseActionRequest{
+			Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()), Instances: part, Options: options,
+		})
+		for _, r := range resp.GetResults() {
+			r.Index += from
+		}
+		return resp.GetResults(), err
+	})
+	write, flush, err := c.printer(app.output)
+	if err != nil {
+		return err
+	}
+	t, left := &tally{items: "customers"}, map[string]int{}
+	err = each(in, results, t, func(r *scoringv1.ActionChoice, failed error) error {
+		for _, e := range r.GetExcluded() {
+			left[e.GetName()+": "+exclusionText(e.GetReason())]++
+		}
+		return write(r, failed)
+	})
+	t.absent = reader.absent
+	err = t.finish(app.output, err, reader.err, flush)
+	for i, what := range slices.SortedFunc(maps.Keys(left), func(a, b string) int {
+		if left[a] != left[b] {
+			return left[b] - left[a]
+		}
+		return strings.Compare(a, b)
+	}) {
+		if i == mostWarnings {
+			app.output.remark("and %d more reasons", len(left)-i)
+			break
+		}
+		app.output.remark("not chosen from: %s: %d of %s", what, left[what], counted(t.answered, "customers"))
+	}
+	return err
+}
+
+// thompson reads the options of the draws.
+func (c *chooseCmd) thompson(options *scoringv1.ChooseActionOptions, o *output) error {
+	if !c.Thompson && c.Counts == "" {
+		if c.Seed != nil || c.Draws != 0 || c.Weight != 0 {
+			return wrongUse("--seed, --draws and --weight are for --thompson")
+		}
+		return nil
+	}
+	t := &scoringv1.ThompsonSampling{ModelWeight: c.Weight, Seed: c.Seed, Draws: int32(c.Draws)}
+	if t.Seed == nil {
+		t.Seed = new(rand.Uint64())
+		o.remark("seed %d", t.GetSeed())
+	}
+	options.Thompson = t
+	if c.Counts == "" {
+		return nil
+	}
+	f, err := os.Open(c.Counts)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if t.Posteriors, err = readCounts(f); err != nil {
+		return fmt.Errorf("%s: %w", c.Counts, err)
+	}
+	return nil
+}
+
+// readCounts reads a CSV table with the columns action, successes, failures and,
+// if there is one, creative.
+func readCounts(in io.Reader) ([]*scoringv1.Posterior, error) {
+	records := csv.NewReader(in)
+	header, err := records.Read()
+	if err != nil {
+		return nil, fmt.Errorf("no line with the columns' names: %w", err)
+	}
+	column := map[string]int{}
+	for i, name := range header {
+		column[strings.TrimSpace(strings.TrimPrefix(name, string(bom)))] = i
+	}
+	for _, name := range []string{"action", "successes", "failures"} {
+		if _, ok := column[name]; !ok {
+			return nil, fmt.Errorf("there is no column %q", name)
+		}
+	}
+	var out []*scoringv1.Posterior
+	for {
+		record, err := records.Read()
+		if err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return nil, err
+		}
+		p := &scoringv1.Posterior{Action: record[column["action"]]}
+		if i, ok := column["creative"]; ok {
+			p.Creative = record[i]
+		}
+		for name, into := range map[string]*float64{"successes": &p.Successes, "failures": &p.Failures} {
+			if *into, err = strconv.ParseFloat(strings.TrimSpace(record[column[name]]), 64); err != nil {
+				line, _ := records.FieldPos(0)
+				return nil, errLine(line, fmt.Errorf("%s is no number", name))
+			}
+		}
+		out = append(out, p)
+	}
+}
+
+// inParts asks for items in calls of some each, one after the other. call is told
+// the place of its first item.
+func inParts[I, R any](items iter.Seq[I], call func(part []I, from int64) ([]R, error)) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		var part []I
+		from := int64(0)
+		send := func() bool {
+			results, err := call(part, from)
+			if err == nil && len(results) != len(part) {
+				err = fmt.Errorf("the server gave %d answers to %d items", len(results), len(part))
+			}
+			if err != nil {
+				var none R
+				yield(none, err)
+				return false
+			}
+			for _, r := range results {
+				if !yield(r, nil) {
+					return false
+				}
+			}
+			from += int64(len(part))
+			part = nil
+			return true
+		}
+		for item := range items {
+			if part = append(part, item); len(part) == choosePart && !send() {
+				return
+			}
+		}
+		if len(part) > 0 {
+			send()
+		}
+	}
+}
+
+// exclusionText is why an action was left out, in words.
+func exclusionText(r scoringv1.ExclusionReason) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(r.String(), "EXCLUSION_REASON_"), "_", " "))
+}
+
+// printer returns what writes the choice for one customer, and what ends the
+// writing.
+func (c *chooseCmd) printer(o *output) (func(*scoringv1.ActionChoice, error) error, func() error, error) {
+	drawn := c.Thompson || c.Counts != ""
+	switch {
+	case o.json():
+		return jsonPrinter[*scoringv1.ActionChoice](o), func() error { return nil }, nil
+	case o.format == "csv":
+		w, err := o.csv(c.titles(o, "id", "rank", "action", "creative", "probability", "expected_profit", "value", "cost", "sampled_probability", "propensity", "prediction_id", "error")...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(r *scoringv1.ActionChoice, failed error) error {
+			served := c.cells(r.GetServedBy())
+			if failed != nil || len(r.GetActions()) == 0 {
+				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", "", "", "", r.GetPredictionId(), errText(failed)}, served...)...)
+			}
+			for i, a := range r.GetActions() {
+				row := []string{
+					r.GetId(), strconv.Itoa(i + 1), a.GetName(), a.GetCreative(), inFull(&a.Probability), inFull(&a.ExpectedProfit), inFull(&a.Value), inFull(&a.Cost),
+					inFull(a.SampledProbability), inFull(a.Propensity), r.GetPredictionId(), "",
+				}
+				if err := w.row(append(row, served...)...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, w.flush, nil
+	}
+	titles := []string{"ID", "ACTION", "PROBABILITY", "EXPECTED PROFIT"}
+	if drawn {
+		titles = append(titles, "DRAWN", "PROPENSITY")
+	}
+	t := o.table(c.titles(o, append(titles, "TITLE")...)...)
+	return func(r *scoringv1.ActionChoice, failed error) error {
+		if failed != nil {
+			t.line(r.GetId(), cell{errText(failed), o.bad})
+			return t.err
+		}
+		if len(r.GetActions()) == 0 {
+			t.line(r.GetId(), cell{"nothing", o.faint})
+		}
+		for i, a := range r.GetActions() {
+			id := r.GetId()
+			if i > 0 {
+				id = ""
+			}
+			name := a.GetName()
+			if a.GetCreative() != "" {
+				name += "/" + a.GetCreative()
+			}
+			row := []any{id, name, fmt.Sprintf("%.4f", a.GetProbability()), fmt.Sprintf("%.2f", a.GetExpectedProfit())}
+			if drawn {
+				row = append(row, fmt.Sprintf("%.4f", a.GetSampledProbability()), fmt.Sprintf("%.3f", a.GetPropensity()))
+			}
+			t.row(append(append(row, a.GetTitle()), values(c.cells(r.GetServedBy()))...)...)
+		}
+		return t.err
+	}, t.flush, nil
+}
+
+// jsonPrinter writes results as one JSON object a line.
+func jsonPrinter[R proto.Message](o *output) func(R, error) error {
+	return func(r R, _ error) error {
+		raw, err := marshal(r)
+		if err != nil {
+			return err
+		}
+		return o.writeRaw(raw, false)
+	}
+}
+
+// inFull writes a number for programs; "" where there is none.
+func inFull(x *float64) string {
+	if x == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*x, 'g', -1, 64)
+}

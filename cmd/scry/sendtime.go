@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
+	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
+)
+
+// sendTimeCmd chooses when to send.
+type sendTimeCmd struct {
+	Model    modelRef      `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the general rates."`
+	File     string        `arg:"" optional:"" help:"Who got what: CSV with the columns id, time_zone, sent and answered, one message a line, or JSON Lines of {\"id\", \"time_zone\", \"history\"}; \"-\" or nothing for standard input."`
+	Format   string        `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	Earliest *time.Time    `placeholder:"TIME" help:"The earliest time, such as 2026-03-01T00:00:00Z (default: now)."`
+	Latest   *time.Time    `placeholder:"TIME" help:"The latest time (default: a week later)."`
+	Quiet    string        `name:"quiet-hours" placeholder:"HOURS" help:"Hours of the customers' clocks at which nothing is sent, such as 22-7 or 0,1,2."`
+	Count    int           `short:"n" help:"Times for each customer, the best first (default: 1)."`
+	HalfLife time.Duration `help:"A message counts half after this time, such as 2160h (default: the same for ever)."`
+	servedFlag
+}
+
+func (c *sendTimeCmd) Run(ctx context.Context, app *app) error {
+	options := &scoringv1.ChooseSendTimeOptions{Count: int32(c.Count), Earliest: timestamppb.Now()}
+	if c.Earliest != nil {
+		options.Earliest = timestamppb.New(*c.Earliest)
+	}
+	if c.Latest != nil {
+		options.Latest = timestamppb.New(*c.Latest)
+	}
+	if c.HalfLife != 0 {
+		options.HalfLife = durationpb.New(c.HalfLife)
+	}
+	var err error
+	if options.QuietHours, err = hoursOfDay(c.Quiet); err != nil {
+		return err
+	}
+	server, err := app.dial(ctx)
+	if err != nil {
+		return err
+	}
+	// The version is pinned, so that one file is answered by one version.
+	found, err := server.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version})
+	if err != nil {
+		return err
+	}
+	in, format, err := app.output.open(ctx, c.File, c.Format)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	input, err := jsonInput(c.File, in)
+	if err != nil {
+		return err
+	}
+	reader := &recipientReader{}
+	results := inParts(reader.recipients(input, format), func(part []*scoringv1.Recipient, from int64) ([]*scoringv1.SendTimeChoice, error) {
+		resp, err := server.ChooseSendTime(ctx, &scoringv1.ChooseSendTimeRequest{
+			Model: found.GetVersion().GetModel(), Version: fmt.Sprint(found.GetVersion().GetVersion()), Recipients: part, Options: options,
+		})
+		for _, r := range resp.GetResults() {
+			r.Index += from
+		}
+		return resp.GetResults(), err
+	})
+	write, flush, err := c.printer(app.output)
+	if err != nil {
+		return err
+	}
+	t := &tally{items: "customers"}
+	err = each(in, results, t, write)
+	return t.finish(app.output, err, reader.err, flush)
+}
+
+// hoursOfDay reads hours such as "0,1,2" or "22-7", which goes over midnight.
+func hoursOfDay(text string) ([]int32, error) {
+	var out []int32
+	for part := range strings.SplitSeq(text, ",") {
+		if part == "" {
+			continue
+		}
+		from, to, ranged := strings.Cut(part, "-")
+		if !ranged {
+			to = from
+		}
+		first, err := strconv.Atoi(strings.TrimSpace(from))
+		last, err2 := strconv.Atoi(strings.TrimSpace(to))
+		if err != nil || err2 != nil || first < 0 || last < 0 || first > 23 || last > 23 {
+			return nil, wrongUse("--quiet-hours %s: want hours from 0 to 23, such as 22-7 or 0,1,2", text)
+		}
+		for h := first; ; h = (h + 1) % 24 {
+			if !slices.Contains(out, int32(h)) {
+				out = append(out, int32(h))
+			}
+			if h == last {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// recipientReader reads customers with their messages.
+type recipientReader struct {
+	err error // why reading ended early
+}
+
+// recipients reads until the input or the loop ends; r.err tells then whether the
+// input was wrong.
+func (r *recipientReader) recipients(in io.Reader, format string) iter.Seq[*scoringv1.Recipient] {
+	return func(yield func(*scoringv1.Recipient) bool) {
+		buffered := bufio.NewReaderSize(in, 64<<10)
+		if format == "" {
+			format = sniffFormat(buffered)
+		}
+		if format == "jsonl" {
+			r.err = r.readJSON(buffered, yield)
+		} else {
+			r.err = r.readCSV(buffered, yield)
+		}
+	}
+}
+
+func (r *recipientReader) readJSON(in *bufio.Reader, yield func(*scoringv1.Recipient) bool) error {
+	for line := 1; ; line++ {
+		text, err := in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
+		last := err == io.EOF
+		if text = bytes.TrimSpace(bytes.TrimPrefix(text, bom)); len(text) > 0 {
+			out := &scoringv1.Recipient{}
+			if err := protojson.Unmarshal(text, out); err != nil {
+				return errLine(line, errors.New("want {\"id\": …, \"time_zone\": …, \"history\": [{\"sent\": …, \"answered\": …}]}"))
+			}
+			if !yield(out) {
+				return nil
+			}
+		}
+		if last {
+			return nil
+		}
+	}
+}
+
+// readCSV joins the lines of one customer, which stand together. A line without a
+// time is a customer without messages.
+func (r *recipientReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Recipient) bool) error {
+	if start, _ := in.Peek(len(bom)); bytes.Equal(start, bom) {
+		if _, err := in.Discard(len(bom)); err != nil {
+			return err
+		}
+	}
+	records := csv.NewReader(in)
+	records.Comma = sniffComma(in)
+	records.ReuseRecord = true
+	header, err := records.Read()
+	if err != nil {
+		return fmt.Errorf("no line with the columns' names: %w", err)
+	}
+	column := map[string]int{}
+	for i, name := range header {
+		column[strings.TrimSpace(name)] = i
+	}
+	for _, name := range []string{"id", "sent", "answered"} {
+		if _, ok := column[name]; !ok {
+			return fmt.Errorf("there is no column %q; want id, time_zone, sent, answered", name)
+		}
+	}
+	done := map[string]bool{}
+	var open *scoringv1.Recipient
+	for {
+		record, err := records.Read()
+		if err == io.EOF {
+			if open != nil {
+				yield(open)
+			}
+			return nil
+		} else if err != nil {
+			return err
+		}
+		line, _ := records.FieldPos(0)
+		id, zone := record[column["id"]], ""
+		if i, ok := column["time_zone"]; ok {
+			zone = strings.TrimSpace(record[i])
+		}
+		if open == nil || id != open.GetId() {
+			if open != nil && !yield(open) {
+				return nil
+			}
+			open = &scoringv1.Recipient{Id: strings.Clone(id), TimeZone: strings.Clone(zone)}
+			if done[open.GetId()] {
+				return errLine(line, errors.New("the lines of one customer must stand together; sort the file by id"))
+			}
+			done[open.GetId()] = true
+		} else if zone != open.GetTimeZone() {
+			return errLine(line, errors.New("the customer has two time zones"))
+		}
+		sent := strings.TrimSpace(record[column["sent"]])
+		if sent == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, sent)
+		if err != nil {
+			return errLine(line, errors.New("sent is not a time in RFC 3339, such as 2026-01-31T12:00:00Z"))
+		}
+		answered, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(record[column["answered"]])))
+		if err != nil {
+			return errLine(line, errors.New("answered is neither true nor false"))
+		}
+		open.History = append(open.History, &scoringv1.SentMessage{Sent: timestamppb.New(t), Answered: answered})
+	}
+}
+
+// slotText is an hour of the week in words.
+func slotText(slot int32) string {
+	days := []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+	return fmt.Sprintf("%s %02d h", days[slot/24%7], slot%24)
+}
+
+// printer returns what writes one customer's times, and what ends the writing.
+func (c *sendTimeCmd) printer(o *output) (func(*scoringv1.SendTimeChoice, error) error, func() error, error) {
+	switch {
+	case o.json():
+		return jsonPrinter[*scoringv1.SendTimeChoice](o), func() error { return nil }, nil
+	case o.format == "csv":
+		w, err := o.csv(c.titles(o, "id", "rank", "time", "slot", "rate", "prior_rate", "observations", "prediction_id", "error")...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(r *scoringv1.SendTimeChoice, failed error) error {
+			served := c.cells(r.GetServedBy())
+			if failed != nil {
+				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", "", errText(failed)}, served...)...)
+			}
+			for i, s := range r.GetTimes() {
+				row := []string{
+					r.GetId(), strconv.Itoa(i + 1), s.GetTime().AsTime().Format(time.RFC3339Nano), strconv.Itoa(int(s.GetSlot())),
+					inFull(&s.Rate), inFull(&s.PriorRate), inFull(&s.Observations), r.GetPredictionId(), "",
+				}
+				if err := w.row(append(row, served...)...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, w.flush, nil
+	}
+	t := o.table(c.titles(o, "ID", "TIME", "THERE", "RATE", "IN GENERAL", "MESSAGES")...)
+	return func(r *scoringv1.SendTimeChoice, failed error) error {
+		if failed != nil {
+			t.line(r.GetId(), cell{errText(failed), o.bad})
+			return t.err
+		}
+		for i, s := range r.GetTimes() {
+			id := r.GetId()
+			if i > 0 {
+				id = ""
+			}
+			row := []any{
+				id, s.GetTime().AsTime().Format("2006-01-02 15:04 MST"), slotText(s.GetSlot()),
+				fmt.Sprintf("%.3f", s.GetRate()), fmt.Sprintf("%.3f", s.GetPriorRate()), fmt.Sprintf("%.3g", s.GetObservations()),
+			}
+			t.row(append(row, values(c.cells(r.GetServedBy()))...)...)
+		}
+		return t.err
+	}, t.flush, nil
+}
