@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"tensor":        {},
 	"batch":         {},
 	"cache":         {},
+	"evaluate":      {},
 	"explain":       {},
 	"filter":        {},
 	"tokenizer":     {},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"imageanalysis": {"bundle", "pipeline", "pixel"},
 	"server":        {"batch", "bundle", "choosing", "gpu", "imageanalysis", "modelstore", "pipeline", "recommend", "scoring", "sentiment", "serving", "tensor"},
 	"client":        {},
-	"cmd/scry":      {"bundle", "client", "pipeline", "pixel", "tensor", "tokenizer"},
+	"cmd/scry":      {"bundle", "client", "evaluate", "pipeline", "pixel", "tensor", "tokenizer"},
 	"cmd/scryd":     {"bundle", "gpu", "modelstore", "pipeline", "pixel", "server", "serving"},
 }
 
