@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch", "explain", "personal"}
+var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal"}
 
 type goPackage struct {
 	ImportPath string

@@ -24,6 +24,9 @@ type PushOptions struct {
 	Model string
 	// Files are the paths to send; empty = every file of the file system.
 	Files []string
+	// Stored are further files of the new version, which the store has from another
+	// one: only their digests are sent.
+	Stored []*modelstorev1.File
 	// Wait makes Push wait until the version is loaded and checked.
 	Wait bool
 	// Activate routes the model's calls to the version once it is loaded.
@@ -93,6 +96,7 @@ func (c *Client) Push(ctx context.Context, fsys fs.FS, o PushOptions) (*PushResu
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, o.Stored...)
 	upload, err := c.begin(ctx, files, &o)
 	if err != nil {
 		return nil, err

@@ -90,6 +90,29 @@ func TestPush(t *testing.T) {
 	}
 }
 
+// A new version of files that the store has sends what is new, and reads nothing
+// of the rest.
+func TestPushStored(t *testing.T) {
+	s := clienttest.New()
+	c := s.Dial(t)
+	first, err := c.Push(t.Context(), files{"model.onnx": large(1 << 20), "notes": "old"}.fs(), client.PushOptions{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := slices.DeleteFunc(slices.Clone(first.Version.GetFiles()), func(f *modelstorev1.File) bool { return f.GetPath() == "notes" })
+	second, err := c.Push(t.Context(), files{"notes": "new!"}.fs(), client.PushOptions{Model: "m", Stored: stored})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Sent != 4 || !second.Created || second.Version.GetVersion() != 2 || len(second.Version.GetFiles()) != 2 {
+		t.Errorf("sent %d bytes for %v", second.Sent, second.Version)
+	}
+	stored[0].Sha256 = strings.Repeat("0", 64)
+	if _, err := c.Push(t.Context(), files{"notes": "newer"}.fs(), client.PushOptions{Model: "m", Stored: stored}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that the store lacks: %v", err)
+	}
+}
+
 func TestPushResumes(t *testing.T) {
 	s := clienttest.New()
 	c := s.Dial(t)

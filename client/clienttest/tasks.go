@@ -234,14 +234,29 @@ func (s *scoring) RecommendItems(_ context.Context, r *scoringv1.RecommendItemsR
 	return resp, nil
 }
 
-// scoreTable gives a row the first column's number as its probability.
+// scoreTable gives a row the first column's number as its probability and, times
+// ten, as its raw score. A row with a text in a column "fail" fails.
 func scoreTable(t *scoringv1.Table, served *servingv1.ServedBy) *scoringv1.TableResult {
-	return &scoringv1.TableResult{
-		Rows: t.GetRows(), Ids: t.GetIds(), PredictionId: "t", ServedBy: []*servingv1.ServedBy{served},
-		Heads: map[string]*scoringv1.HeadColumns{"churn": {Kind: &scoringv1.HeadColumns_Probability{Probability: &scoringv1.ProbabilityColumns{
-			Event: "churn", Threshold: 0.5, Probability: t.GetColumns()[0].GetDoubles().GetValues(),
-		}}}},
+	p := &scoringv1.ProbabilityColumns{Event: "churn", Threshold: 0.5, Probability: t.GetColumns()[0].GetDoubles().GetValues()}
+	for _, x := range p.GetProbability() {
+		p.RawScore = append(p.RawScore, 10*x)
 	}
+	result := &scoringv1.TableResult{
+		Rows: t.GetRows(), Ids: t.GetIds(), PredictionId: "t", ServedBy: []*servingv1.ServedBy{served},
+		Heads: map[string]*scoringv1.HeadColumns{"churn": {Kind: &scoringv1.HeadColumns_Probability{Probability: p}}},
+	}
+	for _, c := range t.GetColumns() {
+		if c.GetName() != "fail" {
+			continue
+		}
+		for row := range c.GetStrings().GetIndices() {
+			if valid := c.GetValidity(); len(valid) == 0 || valid[row/8]>>(row%8)&1 == 1 {
+				result.Errors = append(result.Errors, &scoringv1.RowError{Row: int64(row), Error: status.Convert(Error(codes.InvalidArgument, "FEATURE_INVALID",
+					fmt.Sprintf(`table.columns["fail"]: row %d: not a number`, row))).Proto()})
+			}
+		}
+	}
+	return result
 }
 
 // sentiment finds a text with "good" or "хорош" positive, with "bad" or "плох"

@@ -47,6 +47,8 @@ type cli struct {
 	Explain   explainCmd   `cmd:"" group:"Ask" help:"Tell how each feature moved the scores of rows."`
 	Choose    chooseCmd    `cmd:"" group:"Ask" help:"Choose the next best action for customers, from a model's catalogue."`
 	SendTime  sendTimeCmd  `cmd:"" name:"sendtime" group:"Ask" help:"Choose when to send to customers, by what they answered before."`
+	Calibrate calibrateCmd `cmd:"" group:"Models" help:"Make a version with new calibration and percentiles, from rows of which it is known what came to pass."`
+	Eval      evalCmd      `cmd:"" group:"Ask" help:"Measure a version on rows of which it is known what came to pass, beside the routed one."`
 	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
 	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`
 	PerfData  perfDataCmd  `cmd:"" name:"perf-data" group:"Ask" help:"Make valid requests up for Triton's perf_analyzer, and print its command line."`

@@ -77,7 +77,7 @@ func (o *output) json() bool { return o.format == "json" || o.format == "jsonl" 
 // noCSV refuses -o csv for what is not rows.
 func (o *output) noCSV() error {
 	if o.format == "csv" {
-		return wrongUse("-o csv is for score, explain, choose, sendtime, sentiment and image")
+		return wrongUse("-o csv is for score, explain, choose, sendtime, sentiment, image and eval")
 	}
 	return nil
 }

@@ -27,8 +27,10 @@ import (
 type rowReader struct {
 	features map[string]*bundlev1.Feature // by name and alias
 	id       string                       // the column that names the rows; "" = the one that looks like it
+	also     []string                     // columns that are wanted beside the features, which they may be too
 	remark   func(format string, args ...any)
 
+	cells   []string // those of also in the row that was yielded last; "" where there is none
 	skipped []string // names that were left out
 	absent  []string // features without a column
 	rows    int
@@ -91,7 +93,12 @@ func (r *rowReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Instance) bo
 	} else if err != nil {
 		return err
 	}
-	columns, id, err := r.columns(slices.Clone(header))
+	header = slices.Clone(header)
+	columns, id, err := r.columns(header)
+	if err != nil {
+		return err
+	}
+	also, err := r.places(header)
 	if err != nil {
 		return err
 	}
@@ -111,6 +118,9 @@ func (r *rowReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Instance) bo
 		if id >= 0 {
 			instance.Id = strings.Clone(record[id])
 		}
+		for i, at := range also {
+			r.cells[i] = strings.TrimSpace(strings.Clone(record[at]))
+		}
 		r.rows++
 		if instance.Id == "" {
 			instance.Id = strconv.Itoa(r.rows)
@@ -119,6 +129,19 @@ func (r *rowReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Instance) bo
 			return nil
 		}
 	}
+}
+
+// places finds the columns that are wanted beside the features.
+func (r *rowReader) places(header []string) ([]int, error) {
+	r.cells = make([]string, len(r.also))
+	places := make([]int, len(r.also))
+	for i, name := range r.also {
+		places[i] = slices.IndexFunc(header, func(h string) bool { return strings.TrimSpace(h) == name })
+		if places[i] < 0 {
+			return nil, wrongUse("there is no column %q; there are %s", name, shorten(strings.Join(header, ", "), 200))
+		}
+	}
+	return places, nil
 }
 
 // sniffComma finds what separates the columns: the most frequent of the usual
@@ -149,6 +172,7 @@ func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
 			columns[i] = f // it may be both
 		case f == nil && r.id == "" && id < 0 && looksLikeID.MatchString(name):
 			id = i
+		case f == nil && slices.Contains(r.also, name):
 		case f == nil:
 			r.skipped = append(r.skipped, name)
 		default:
@@ -271,6 +295,10 @@ func (r *rowReader) jsonRow(text []byte) (*scoringv1.Instance, error) {
 		id = jsonText(row["id"])
 		row = nested
 	}
+	r.cells = make([]string, len(r.also))
+	for i, name := range r.also {
+		r.cells[i] = jsonCell(row[name])
+	}
 	for name, value := range row {
 		f := r.features[name]
 		switch {
@@ -281,7 +309,7 @@ func (r *rowReader) jsonRow(text []byte) (*scoringv1.Instance, error) {
 			}
 		case f == nil:
 			delete(row, name)
-			if !slices.Contains(r.skipped, name) {
+			if !slices.Contains(r.also, name) && !slices.Contains(r.skipped, name) {
 				r.skipped = append(r.skipped, name)
 				r.remark("skipped, the model has no such feature: %s", name)
 			}
@@ -292,6 +320,23 @@ func (r *rowReader) jsonRow(text []byte) (*scoringv1.Instance, error) {
 		id = strconv.Itoa(r.rows)
 	}
 	return client.Instance(id, row)
+}
+
+// jsonCell gives a JSON value as the text of a cell; "" for null.
+func jsonCell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case bool:
+		return strconv.FormatBool(v)
+	case []any, map[string]any:
+		text, err := json.Marshal(v)
+		if err != nil {
+			return ""
+		}
+		return string(text)
+	}
+	return strings.TrimSpace(jsonText(v))
 }
 
 // jsonText gives a JSON string or number as text.
