@@ -64,6 +64,9 @@ void scry_call_reset(scry_call *c) {
 }
 
 void scry_call_free(scry_call *c) {
+  for (size_t i = 0; c->inputs && i < c->n_inputs; i++)
+    if (c->inputs[i].kept) api->ReleaseValue(c->inputs[i].kept);
+  free(c->pointers);
   free(c->inputs);
   free(c->outputs);
   free(c->in_values);
@@ -71,12 +74,55 @@ void scry_call_free(scry_call *c) {
   free(c);
 }
 
-static OrtStatus *make_value(scry_tensor *t) {
+// make_coded makes a string tensor by a dictionary, all elements in one call. The
+// value of the run before is filled again where it has the same shape: making
+// and freeing strings took more time than the run of a small graph.
+static OrtStatus *make_coded(scry_call *c, scry_tensor *t) {
+  size_t want = t->entries + t->elements;
+  if (c->n_pointers < want) {
+    const char **grown = realloc(c->pointers, want * sizeof *grown);
+    if (!grown) return api->CreateStatus(ORT_FAIL, "no memory for the strings of an input");
+    c->pointers = grown;
+    c->n_pointers = want;
+  }
+  const char **entries = c->pointers, **elements = c->pointers + t->entries;
+  const char *at = (const char *)t->memory;
+  const size_t *lengths = (const size_t *)t->lengths;
+  for (size_t i = 0; i < t->entries; at += lengths[i++]) entries[i] = at;
+  const uint32_t *codes = (const uint32_t *)t->codes;
+  for (size_t i = 0; i < t->elements; i++) elements[i] = entries[codes[i]];
+
+  OrtStatus *s = NULL;
+  if (t->kept && t->kept_rank == t->rank && !memcmp(t->kept_shape, t->shape, (size_t)t->rank * sizeof *t->shape)) {
+    t->value = t->kept;
+    t->kept = NULL;
+  } else {
+    s = api->CreateTensorAsOrtValue(allocator, t->shape, (size_t)t->rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &t->value);
+  }
+  return s ? s : api->FillStringTensor(t->value, elements, t->elements);
+}
+
+// drop_input frees an input's value after a run, or keeps it for the next.
+static void drop_input(scry_tensor *t) {
+  if (!t->value) return;
+  if (t->codes && t->keep) {
+    if (t->kept) api->ReleaseValue(t->kept);
+    t->kept = t->value;
+    t->kept_rank = t->rank;
+    memcpy(t->kept_shape, t->shape, sizeof t->shape);
+  } else {
+    api->ReleaseValue(t->value);
+  }
+  t->value = NULL;
+}
+
+static OrtStatus *make_value(scry_call *c, scry_tensor *t) {
   static int64_t nothing;  // what an empty tensor points to
   OrtStatus *s;
   if (t->type != ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING)
     return api->CreateTensorWithDataAsOrtValue(cpu, t->bytes ? (void *)t->memory : &nothing, t->bytes, t->shape, (size_t)t->rank,
                                                (ONNXTensorElementDataType)t->type, &t->value);
+  if (t->codes) return make_coded(c, t);
   s = api->CreateTensorAsOrtValue(allocator, t->shape, (size_t)t->rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &t->value);
   const char *from = (const char *)t->memory;
   const size_t *lengths = (const size_t *)t->lengths;
@@ -119,21 +165,18 @@ static OrtStatus *describe_output(OrtValue *v, scry_tensor *t) {
 OrtStatus *scry_call_run(scry_call *c, OrtSession *session, const OrtRunOptions *options) {
   OrtStatus *s = NULL;
   for (size_t i = 0; !s && i < c->n_inputs; i++) {
-    s = make_value(&c->inputs[i]);
+    s = make_value(c, &c->inputs[i]);
     c->in_values[i] = c->inputs[i].value;
   }
   for (size_t i = 0; !s && i < c->n_outputs; i++) {
     if (!c->outputs[i].bound) continue;
-    s = make_value(&c->outputs[i]);
+    s = make_value(c, &c->outputs[i]);
     c->out_values[i] = c->outputs[i].value;
   }
   if (!s)
     s = api->Run(session, options, c->input_names, c->in_values, c->n_inputs, c->output_names, c->n_outputs,
                  c->out_values);
-  for (size_t i = 0; i < c->n_inputs; i++) {
-    if (c->inputs[i].value) api->ReleaseValue(c->inputs[i].value);
-    c->inputs[i].value = NULL;
-  }
+  for (size_t i = 0; i < c->n_inputs; i++) drop_input(&c->inputs[i]);
   for (size_t i = 0; i < c->n_outputs; i++) {
     if (c->outputs[i].bound && c->out_values[i]) {
       api->ReleaseValue(c->out_values[i]);

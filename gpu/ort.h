@@ -17,13 +17,19 @@ typedef struct {
   int32_t type;  // ONNXTensorElementDataType; -1 for an output that is no tensor
   int32_t rank;
   int64_t shape[SCRY_MAX_RANK];
-  uintptr_t memory;   // Go's: elements; for strings the joined bytes of all elements
-  uintptr_t lengths;  // Go's: string inputs: bytes of each element, a size_t
+  uintptr_t memory;   // Go's: elements; for strings the joined bytes of all elements, of a dictionary each with a 0 after it
+  uintptr_t lengths;  // Go's: string inputs: bytes of each element, a size_t; of a dictionary with the 0
+  uintptr_t codes;    // Go's: string inputs by dictionary: places in it, a uint32_t each; else 0
+  size_t entries;     // of the dictionary
   void *data;         // elements of outputs that are not bound, in value
   size_t bytes;       // of memory or data
   size_t elements;    // strings: number of elements
   int32_t bound;      // outputs: the run writes into memory, of this type and shape
+  int32_t keep;       // inputs by dictionary: keep the value for the next run of this shape
   OrtValue *value;
+  OrtValue *kept;  // NULL without one
+  int64_t kept_shape[SCRY_MAX_RANK];
+  int32_t kept_rank;
 } scry_tensor;
 
 // scry_call is all that one run needs, made once and used again.
@@ -31,6 +37,8 @@ typedef struct {
   size_t n_inputs, n_outputs;
   const char **input_names, **output_names;  // shared by all calls of a session
   scry_tensor *inputs, *outputs;
+  const char **pointers;  // scratch: of a dictionary's entries, then of the elements
+  size_t n_pointers;
   const OrtValue **in_values;
   OrtValue **out_values;
   int32_t held;  // the last run left outputs that scry_call_reset frees

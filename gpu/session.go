@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -82,6 +83,7 @@ func (s *session) Run(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor,
 		return nil, err
 	}
 	defer s.give(c)
+	in = uncoded(in)
 	c.setInputs(in)
 	out := make([]tensor.Tensor, len(c.outputs))
 	bound := s.bind(c, in, out)
@@ -127,7 +129,7 @@ func (c *call) setInputs(in []tensor.Tensor) {
 	for i := range in {
 		texts += len(in[i].Strings)
 		for _, s := range in[i].Strings {
-			bytes += len(s)
+			bytes += len(s) + 1
 		}
 	}
 	if cap(c.text) < bytes {
@@ -152,18 +154,7 @@ func (c *call) setInputs(in []tensor.Tensor) {
 			to.shape[axis] = C.int64_t(d)
 		}
 		if from.DType == tensor.String {
-			textAt, lengthAt := len(c.text), len(c.lengths)
-			for _, s := range from.Strings {
-				c.text = append(c.text, s...)
-				c.lengths = append(c.lengths, C.size_t(len(s)))
-			}
-			data := c.text[textAt:]
-			to.elements = C.size_t(len(from.Strings))
-			if to.elements > 0 {
-				to.lengths = C.uintptr_t(uintptr(unsafe.Pointer(&c.lengths[lengthAt])))
-			}
-			to.bytes = C.size_t(len(data))
-			to.memory = C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+			c.setStrings(to, from)
 			continue
 		}
 		data := from.Data
@@ -177,6 +168,72 @@ func (c *call) setInputs(in []tensor.Tensor) {
 			to.memory = C.uintptr_t(uintptr(p))
 		}
 	}
+}
+
+// setStrings describes a string input.
+func (c *call) setStrings(to *C.scry_tensor, from *tensor.Tensor) {
+	textAt, lengthAt, longest := len(c.text), len(c.lengths), 0
+	to.elements, to.entries, to.codes = C.size_t(len(from.Strings)), 0, 0
+	byDictionary := len(from.Codes) > 0
+	for _, s := range from.Strings {
+		c.text = append(c.text, s...)
+		n := len(s)
+		if byDictionary {
+			c.text = append(c.text, 0)
+			n++
+		}
+		c.lengths = append(c.lengths, C.size_t(n))
+		longest = max(longest, n)
+	}
+	if byDictionary {
+		to.entries, to.elements = to.elements, C.size_t(len(from.Codes))
+		codes := unsafe.Pointer(unsafe.SliceData(from.Codes))
+		c.pin.Pin(codes)
+		to.codes = C.uintptr_t(uintptr(codes))
+		to.keep = 0
+		if len(from.Codes) <= keptElements && longest <= keptLength {
+			to.keep = 1
+		}
+	}
+	data := c.text[textAt:]
+	if len(from.Strings) > 0 {
+		to.lengths = C.uintptr_t(uintptr(unsafe.Pointer(&c.lengths[lengthAt])))
+	}
+	to.bytes = C.size_t(len(data))
+	to.memory = C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+}
+
+// A string tensor of so many elements, the longest of so many bytes, is kept
+// between runs: at most half a MiB for each string input of each run side by side.
+const keptElements, keptLength = 4096, 64
+
+// uncoded writes dictionaries out that are not handed over as such.
+func uncoded(in []tensor.Tensor) []tensor.Tensor {
+	own := false
+	for i := range in {
+		if in[i].Codes == nil || coded(&in[i]) {
+			continue
+		}
+		if !own {
+			in, own = slices.Clone(in), true
+		}
+		in[i] = in[i].Plain()
+	}
+	return in
+}
+
+// coded tells whether a dictionary is worth handing over as one. C's strings end
+// at a 0, so none may lie within.
+func coded(t *tensor.Tensor) bool {
+	if len(t.Strings) > len(t.Codes) {
+		return false
+	}
+	for _, s := range t.Strings {
+		if strings.IndexByte(s, 0) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // alignedCopy moves bytes that start at an odd address, such as a slice out of

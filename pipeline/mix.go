@@ -132,6 +132,9 @@ func (p *Pipeline) Mixer(item Item, row int) (*Mixer, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range one.Inputs {
+		one.Inputs[i] = one.Inputs[i].Plain()
+	}
 	m := &Mixer{Players: p.row.players, plan: p.row}
 	length := max(one.Length, p.background.Length)
 	if m.row, err = p.row.widen(one, length); err != nil {
@@ -146,7 +149,7 @@ func (p *rowPlan) widen(item Item, length int) (Item, error) {
 	if item.Length == length {
 		return item, nil
 	}
-	out, into, err := p.empty(item.Rows, length)
+	out, into, err := p.empty(item.Rows, length, nil)
 	if err != nil {
 		return Item{}, err
 	}
@@ -202,7 +205,7 @@ func (m *Mixer) Others() int { return m.others.Rows }
 
 // Room returns an item for so many mixed rows.
 func (m *Mixer) Room(rows int) (Item, error) {
-	item, _, err := m.plan.empty(rows, m.row.Length)
+	item, _, err := m.plan.empty(rows, m.row.Length, nil)
 	return item, err
 }
 

@@ -222,7 +222,7 @@ func (p *Pipeline) Rows(rows []*structpb.Struct) (Item, []RowReport, error) {
 	for _, row := range rows {
 		events = max(events, p.row.eventsOf(row))
 	}
-	item, into, err := p.row.empty(len(rows), events)
+	item, into, err := p.row.empty(len(rows), events, nil)
 	if err != nil {
 		return Item{}, nil, err
 	}
@@ -245,8 +245,9 @@ func (p *Pipeline) Row(row *structpb.Struct) (Item, []*Warning, error) {
 	return item, reports[0].Warnings, reports[0].Err
 }
 
-// empty makes zeroed inputs; events is the extent of the sequence axis.
-func (p *rowPlan) empty(rows, events int) (Item, []cells, error) {
+// empty makes zeroed inputs; events is the extent of the sequence axis. Inputs
+// that are given are taken as they are.
+func (p *rowPlan) empty(rows, events int, given []tensor.Tensor) (Item, []cells, error) {
 	item := Item{Inputs: make([]tensor.Tensor, len(p.inputs)), Rows: rows}
 	into := make([]cells, len(p.inputs))
 	shapes := make([]int64, 0, 2*len(p.inputs)) // of all inputs, one after the other
@@ -263,6 +264,11 @@ func (p *rowPlan) empty(rows, events int) (Item, []cells, error) {
 			shapes = append(shapes, int64(axes.columns))
 		}
 		shape := shapes[from:len(shapes):len(shapes)]
+		if i < len(given) && given[i].DType != tensor.Invalid {
+			item.Inputs[i] = given[i]
+			item.Inputs[i].Shape = shape
+			continue
+		}
 		var err error
 		if item.Inputs[i], err = tensor.New(v.DType, shape...); err != nil {
 			return Item{}, nil, err

@@ -71,7 +71,7 @@ func show(p *pipeline.Pipeline, item pipeline.Item, name string) string {
 	t := item.Inputs[i]
 	switch t.DType {
 	case tensor.String:
-		return fmt.Sprint(t.Strings)
+		return fmt.Sprint(t.Plain().Strings)
 	case tensor.Int64:
 		return fmt.Sprint(tensor.View[int64](t))
 	}

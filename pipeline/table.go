@@ -8,6 +8,7 @@ import (
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
+	"github.com/scry-ml/scry/tensor"
 )
 
 // Table is a table that has been checked against itself and the model: every
@@ -274,7 +275,7 @@ func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
 	for row := wave.From; row < wave.To; row++ {
 		events = max(events, t.eventsOf(row))
 	}
-	item, into, err := t.plan.empty(wave.To-wave.From, events)
+	item, into, err := t.plan.empty(wave.To-wave.From, events, t.coded(wave))
 	if err != nil {
 		return Item{}, nil, err
 	}
@@ -286,6 +287,10 @@ func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
 			continue
 		}
 		out := &into[f.input]
+		if t.isCoded(k) {
+			w.coded(f, c)
+			continue
+		}
 		if w.plain(f, c, out) {
 			continue
 		}
@@ -302,6 +307,26 @@ func (t *Table) Item(wave Wave) (Item, *TableReport, error) {
 	}
 	item.Prepared = time.Since(start)
 	return item, w.report, nil
+}
+
+// isCoded tells whether a feature's column goes to its input as it came: strings
+// by dictionary, one for every row.
+func (t *Table) isCoded(k int) bool {
+	f, c := &t.plan.features[k], &t.columns[k]
+	return c.indices != nil && c.micros == nil && len(c.validity) == 0 && f.dtype == tensor.String && f.width == 1
+}
+
+// coded returns the inputs that a wave's columns are as they came, by their
+// places; zero tensors for the others.
+func (t *Table) coded(wave Wave) []tensor.Tensor {
+	out := make([]tensor.Tensor, len(t.plan.inputs))
+	for k := range t.columns {
+		if t.isCoded(k) {
+			c := &t.columns[k]
+			out[t.plan.features[k].input] = tensor.Tensor{DType: tensor.String, Strings: c.dictionary, Codes: c.indices[wave.From:wave.To]}
+		}
+	}
+	return out
 }
 
 // coldness tells whether nothing is known of a row.
@@ -347,6 +372,31 @@ func (w *tableWriter) plain(f *feature, c *column, out *cells) bool {
 	return false
 }
 
+// coded remarks on the strings of a column that is an input as it came.
+func (w *tableWriter) coded(f *feature, c *column) {
+	if c.entries == nil {
+		return
+	}
+	for row := w.wave.From; row < w.wave.To; row++ {
+		e := &c.entries[c.indices[row]]
+		if e.seen && !e.rare {
+			continue
+		}
+		note, err := f.remarkOn(e.category, e.seen)
+		w.tell(f, c, row, note, err)
+	}
+}
+
+// tell reports what was found at a value.
+func (w *tableWriter) tell(f *feature, c *column, row int, note remark, err *InputError) {
+	if err != nil {
+		w.report.fail(row, c.path, err)
+	}
+	if note.code != 0 {
+		w.report.warn(f.slot, row, c.path, note)
+	}
+}
+
 // cell writes value i of a column, which belongs to a row of the table, to a
 // flat place of the input.
 func (w *tableWriter) cell(f *feature, c *column, out *cells, i, row, at int) {
@@ -380,12 +430,7 @@ func (w *tableWriter) cell(f *feature, c *column, out *cells, i, row, at int) {
 		f.writeString(out, at, c.dictionary[k], e.number)
 		note, err = f.remarkOn(e.category, e.seen)
 	}
-	if err != nil {
-		w.report.fail(row, c.path, err)
-	}
-	if note.code != 0 {
-		w.report.warn(f.slot, row, c.path, note)
-	}
+	w.tell(f, c, row, note, err)
 }
 
 // sequences writes the events of every row.

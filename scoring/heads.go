@@ -3,7 +3,6 @@ package scoring
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/scry-ml/scry/bundle"
@@ -350,7 +349,7 @@ func (b *boundHead) estimate(row int, spec *bundlev1.Probability) (e estimate, e
 
 // interpolate is piecewise linear, constant outside the points.
 func interpolate(xs, ys []float64, x float64) float64 {
-	i := sort.SearchFloat64s(xs, x)
+	i := search(xs, x)
 	switch {
 	case i == 0:
 		return ys[0]
@@ -363,11 +362,27 @@ func interpolate(xs, ys []float64, x float64) float64 {
 	return ys[i-1] + part*(ys[i]-ys[i-1])
 }
 
+// search is sort.SearchFloat64s without a branch that cannot be foretold.
+func search(xs []float64, x float64) int {
+	at, n := 0, len(xs)
+	for n > 1 {
+		half := n / 2
+		if xs[at+half-1] < x {
+			at += half
+		}
+		n -= half
+	}
+	if n == 1 && xs[at] < x {
+		at++
+	}
+	return at
+}
+
 // percentile is the share of the training population with a probability lower
 // than p, 0 to 100, by linear interpolation in its quantiles.
 func percentile(quantiles []float64, p float64) float64 {
 	n := len(quantiles)
-	i := sort.SearchFloat64s(quantiles, p)
+	i := search(quantiles, p)
 	switch i {
 	case 0:
 		return 0

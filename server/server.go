@@ -170,7 +170,12 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Logger, validator: validator, metrics: newMetrics(cfg.Registry, cfg.Manager),
 		health: health.NewServer(), started: time.Now(), closing: make(chan struct{}),
 	}
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
 	options := append(s.interceptors(),
+		grpc.ForceServerCodecV2(codec),
 		grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes),
 		grpc.MaxSendMsgSize(cfg.Limits.MessageBytes),
 		grpc.WaitForHandlers(true), // Stop joins them

@@ -141,7 +141,7 @@ func (g *graph) keyOf(tenant string, inputs []tensor.Tensor) (k cache.Key) {
 		}
 		number(int64(len(t.Data)))
 		_, _ = h.Write(t.Data)
-		for _, s := range t.Strings { // as many as the shape says
+		for _, s := range t.Plain().Strings { // as many as the shape says
 			text(s)
 		}
 	}

@@ -72,7 +72,7 @@ func join(parts []tensor.Tensor, port axes, rows, length int) (tensor.Tensor, er
 	// between item and batch, so outer counts what lies before it.
 	at := 0
 	for _, p := range parts {
-		n, err := copyRows(out, at, p, port)
+		n, err := copyRows(out, at, p.Plain(), port)
 		if err != nil {
 			return tensor.Tensor{}, err
 		}

@@ -118,11 +118,16 @@ func (s Shape) String() string {
 // little-endian (scry runs on little-endian machines only), aligned to 8
 // bytes; String elements lie in Strings and Data is nil. A Tensor holds no
 // reference to a device, so it can cross a process boundary.
+//
+// A column of a table has few strings that come again and again. Such inputs
+// are dictionaries: where Codes is not nil, element i is Strings[Codes[i]].
+// What a graph gives never is one.
 type Tensor struct {
 	DType   DType
 	Shape   Shape
 	Data    []byte
 	Strings []string
+	Codes   []uint32
 }
 
 // New returns a zeroed tensor. It returns an error wrapping ErrShape when the
@@ -198,6 +203,30 @@ func FromStrings(values []string, shape ...int64) (Tensor, error) {
 	return Tensor{DType: String, Shape: shape, Strings: values}, nil
 }
 
+// FromDictionary wraps a dictionary and one place in it for each element (not
+// copied) as a String tensor.
+func FromDictionary(dictionary []string, codes []uint32, shape ...int64) (Tensor, error) {
+	if codes == nil {
+		codes = []uint32{}
+	}
+	t := Tensor{DType: String, Shape: shape, Strings: dictionary, Codes: codes}
+	return t, t.Validate()
+}
+
+// Plain returns a String tensor's elements written out, one string each; other
+// tensors as they are.
+func (t Tensor) Plain() Tensor {
+	if t.Codes == nil {
+		return t
+	}
+	out := make([]string, len(t.Codes))
+	for i, k := range t.Codes {
+		out[i] = t.Strings[k]
+	}
+	t.Strings, t.Codes = out, nil
+	return t
+}
+
 // View returns the tensor's elements as a Go slice that shares its memory, or
 // nil when T does not fit the element type. Float16 and BFloat16 are viewed as
 // uint16. Data that came from elsewhere and is not aligned is copied first.
@@ -256,10 +285,7 @@ func (t Tensor) Validate() error {
 		return err
 	}
 	if t.DType == String {
-		if len(t.Strings) != n {
-			return fmt.Errorf("%w: %d strings for shape %v", ErrShape, len(t.Strings), t.Shape)
-		}
-		return nil
+		return t.validateStrings(n)
 	}
 	if t.DType.Size() == 0 {
 		return fmt.Errorf("%w: no element type %v", ErrShape, t.DType)
@@ -275,6 +301,34 @@ func (t Tensor) Validate() error {
 		}
 	}
 	return nil
+}
+
+// validateStrings checks that there are n strings.
+func (t Tensor) validateStrings(n int) error {
+	have := len(t.Strings)
+	if t.Codes != nil {
+		have = len(t.Codes)
+	}
+	if have != n {
+		return fmt.Errorf("%w: %d strings for shape %v", ErrShape, have, t.Shape)
+	}
+	if most := greatest(t.Codes); len(t.Codes) > 0 && int64(most) >= int64(len(t.Strings)) {
+		return fmt.Errorf("%w: place %d in a dictionary of %d", ErrShape, most, len(t.Strings))
+	}
+	return nil
+}
+
+// greatest returns the largest of codes, four at a time: each run checks them.
+func greatest(codes []uint32) uint32 {
+	var a, b, c, d uint32
+	for len(codes) >= 4 {
+		a, b, c, d = max(a, codes[0]), max(b, codes[1]), max(c, codes[2]), max(d, codes[3])
+		codes = codes[4:]
+	}
+	for _, k := range codes {
+		a = max(a, k)
+	}
+	return max(a, b, c, d)
 }
 
 // Rows returns the extent of axis 0, or 1 for a scalar.
@@ -296,7 +350,11 @@ func (t Tensor) Slice(from, to int64) (Tensor, error) {
 		row *= int(d)
 	}
 	out := Tensor{DType: t.DType, Shape: shape}
-	if t.DType == String {
+	switch {
+	case t.Codes != nil:
+		out.Strings, out.Codes = t.Strings, t.Codes[int(from)*row:int(to)*row]
+		return out, nil
+	case t.DType == String:
 		out.Strings = t.Strings[int(from)*row : int(to)*row]
 		return out, nil
 	}
@@ -332,7 +390,7 @@ func Concat(parts ...Tensor) (Tensor, error) {
 	at := 0
 	for _, p := range parts {
 		if first.DType == String {
-			at += copy(out.Strings[at:], p.Strings)
+			at += copy(out.Strings[at:], p.Plain().Strings)
 		} else {
 			at += copy(out.Data[at:], p.Data)
 		}

@@ -3,6 +3,7 @@ package tensor
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -59,6 +60,45 @@ func TestSliceAndConcat(t *testing.T) {
 	}
 	if View[int64](a) != nil {
 		t.Error("an int32 tensor was viewed as int64")
+	}
+}
+
+// TestDictionary wants a dictionary to be cut and joined as what it stands for.
+func TestDictionary(t *testing.T) {
+	x, err := FromDictionary([]string{"a", "b"}, []uint32{1, 0, 1, 1, 0}, 5, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := x.Slice(1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := FromStrings([]string{"c", "d"}, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined, err := Concat(cut, plain, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(joined.Plain().Strings, ""); got != "abcdbabba" || joined.Validate() != nil || cut.Validate() != nil {
+		t.Errorf("%s %v %v", got, joined.Validate(), cut.Validate())
+	}
+	if p := x.Plain(); p.Codes != nil || p.Validate() != nil || len(x.Codes) != 5 {
+		t.Errorf("%+v of %+v", p, x)
+	}
+	for at := range 6 { // wherever the bad place lies
+		codes := make([]uint32, 6)
+		codes[at] = 2
+		if _, err := FromDictionary([]string{"a", "b"}, codes, 6); !errors.Is(err, ErrShape) {
+			t.Errorf("place 2 of 2 at %d: %v", at, err)
+		}
+	}
+	if _, err := FromDictionary([]string{"a"}, []uint32{0}, 2); !errors.Is(err, ErrShape) {
+		t.Errorf("one place for two: %v", err)
+	}
+	if _, err := FromDictionary(nil, nil, 0, 1); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -368,8 +368,9 @@ func labelEncoder(n node, in []tensor.Tensor) (tensor.Tensor, error) {
 	if in[0].DType != tensor.String || len(keys) != len(values) {
 		return tensor.Tensor{}, fmt.Errorf("%w: the fake encodes strings to integers", gpu.ErrRun)
 	}
-	out := make([]int64, len(in[0].Strings))
-	for i, s := range in[0].Strings {
+	texts := in[0].Plain().Strings
+	out := make([]int64, len(texts))
+	for i, s := range texts {
 		out[i] = n.attrs["default_int64"].i
 		if at := slices.Index(keys, s); at >= 0 {
 			out[i] = values[at]

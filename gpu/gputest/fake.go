@@ -170,6 +170,7 @@ func terminated(ctx context.Context) error {
 }
 
 func clone(t tensor.Tensor) tensor.Tensor {
+	t = t.Plain()
 	t.Shape = slices.Clone(t.Shape)
 	t.Strings = slices.Clone(t.Strings)
 	if t.Data != nil {

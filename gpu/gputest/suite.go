@@ -80,6 +80,7 @@ func Run(t *testing.T, target Target) {
 		{"DynamicBatch", s.dynamicBatch},
 		{"ZeroRows", s.zeroRows},
 		{"Strings", s.strings},
+		{"Dictionaries", s.dictionaries},
 		{"EveryType", s.everyType},
 		{"Scalars", s.scalars},
 		{"Float16", func(t *testing.T) { s.halves(t, "float16", tensor.Float16, tensor.Float32ToFloat16) }},
@@ -340,6 +341,42 @@ func (s suite) strings(t *testing.T) {
 
 	empty := []string{"", ""}
 	same(t, "echo", run(t, session, texts(t, empty, 2, 1))[1], texts(t, empty, 2, 1))
+}
+
+// dictionaries runs one session on dictionaries of many kinds, one after the
+// other: none may see the strings of another.
+func (s suite) dictionaries(t *testing.T) {
+	session := s.load(t, "labels")
+	long := strings.Repeat("long ", 10_000)
+	for _, c := range []struct {
+		dictionary []string
+		codes      []uint32
+	}{
+		{[]string{"yes", "no", "ещё"}, []uint32{0, 1, 2, 2, 1, 0}},
+		{[]string{"no", "yes"}, []uint32{0, 1, 0, 1, 1, 1}},           // the same shape
+		{[]string{"", "a category of many bytes"}, []uint32{1, 0, 1}}, // another
+		{[]string{"", "yes"}, []uint32{0, 0, 1}},
+		{[]string{"yes", long}, []uint32{0, 1, 0}},
+		{[]string{"yes\x00", "yes"}, []uint32{0, 1, 0}},
+		{[]string{"never", "no", "used", "so", "many"}, []uint32{1}},
+		{[]string{"yes", "no"}, []uint32{}},
+	} {
+		x, err := tensor.FromDictionary(c.dictionary, c.codes, int64(len(c.codes)), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := run(t, session, x.Plain())
+		for i, got := range run(t, session, x) {
+			same(t, fmt.Sprintf("%.40q output %d", c.dictionary, i), got, want[i])
+		}
+		if x.Codes == nil {
+			t.Error("the caller's tensor was changed")
+		}
+	}
+	bad := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{2, 1}, Strings: []string{"yes"}, Codes: []uint32{0, 1}}
+	if _, err := session.Run(t.Context(), []tensor.Tensor{bad}); !errors.Is(err, gpu.ErrInput) {
+		t.Errorf("a place beyond the dictionary: %v", err)
+	}
 }
 
 func bits(t testing.TB, dtype tensor.DType, values []uint16, shape ...int64) tensor.Tensor {

@@ -28,6 +28,7 @@ type daemon struct {
 	address string
 	admin   string
 	client  *client.Client
+	raw     conns // for requests that are encoded already
 }
 
 var serving = regexp.MustCompile(`msg=serving grpc=(\S+)(?:.* admin=(\S+))?`)
@@ -74,7 +75,10 @@ func startDaemon(ctx context.Context, cfg *config, models string) (_ *daemon, er
 		for lines.Scan() { //nolint:revive // the pipe must be drained
 		}
 	}()
-	d.client, err = client.Dial(ctx, d.address)
+	if d.client, err = client.Dial(ctx, d.address); err != nil {
+		return nil, err
+	}
+	d.raw, err = dial(d.address, cfg.conns)
 	return d, err
 }
 
@@ -134,6 +138,7 @@ func (d *daemon) stop() {
 	if d.client != nil {
 		_ = d.client.Close()
 	}
+	d.raw.close()
 	if d.cmd != nil && d.cmd.Process != nil {
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 		var exit *exec.ExitError

@@ -42,14 +42,14 @@ func (w workload) measure(ctx context.Context, d *daemon, cfg *config) (line, er
 		times         []time.Duration
 	)
 	// One round that does not count: caches fill, queues learn their costs.
-	if _, _, err := w.serve(ctx, d.client, w.callers, cfg.round/2); err != nil {
+	if _, _, err := w.serve(ctx, d, w.callers, cfg.round/2); err != nil {
 		return line{}, err
 	}
 	if _, err := bare.round(ctx, cfg.round/2); err != nil {
 		return line{}, err
 	}
 	for range cfg.rounds {
-		rate, took, err := w.serve(ctx, d.client, w.callers, cfg.round)
+		rate, took, err := w.serve(ctx, d, w.callers, cfg.round)
 		if err != nil {
 			return line{}, err
 		}
@@ -60,7 +60,7 @@ func (w workload) measure(ctx context.Context, d *daemon, cfg *config) (line, er
 		served, alone, r = append(served, rate), append(alone, limit), append(r, rate/limit)
 		times = append(times, took...)
 	}
-	_, single, err := w.serve(ctx, d.client, 1, cfg.round)
+	_, single, err := w.serve(ctx, d, 1, cfg.round)
 	if err != nil {
 		return line{}, err
 	}

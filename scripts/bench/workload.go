@@ -15,9 +15,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/scry-ml/scry/client"
 	"github.com/scry-ml/scry/pipeline"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
@@ -32,7 +32,7 @@ type workload struct {
 	// batches that the bare session tries: its best one counts.
 	batches []int
 	// call makes one request with fresh items and returns their number.
-	call func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error)
+	call func(ctx context.Context, d *daemon, rng *rand.Rand) (int, error)
 	// prepare makes one fresh item as the bare session takes it, with the same
 	// preprocessing as the daemon's.
 	prepare func(ctx context.Context, p *pipeline.Pipeline, rng *rand.Rand) (pipeline.Item, error)
@@ -51,12 +51,12 @@ func workloads() []workload {
 	return []workload{
 		{
 			name: fmt.Sprintf("churn, %d rows a call, 16 callers", rowsPerCall), model: "churn", callers: 16, batches: []int{rowsPerCall, 1000},
-			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
+			call: func(ctx context.Context, d *daemon, rng *rand.Rand) (int, error) {
 				req := &scoringv1.ScoreRequest{Model: "churn", Instances: make([]*scoringv1.Instance, rowsPerCall)}
 				for i := range req.Instances {
 					req.Instances[i] = &scoringv1.Instance{Features: pooledRow(rng)}
 				}
-				resp, err := c.Score(ctx, req)
+				resp, err := d.client.Score(ctx, req)
 				if err != nil {
 					return 0, err
 				}
@@ -68,20 +68,22 @@ func workloads() []workload {
 			},
 		},
 		{
-			name: fmt.Sprintf("churn, a table of %d rows a call, 16 callers", rowsPerTable), model: "churn", callers: 16, batches: []int{rowsPerCall, rowsPerTable},
-			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
-				tables, err := c.ScoreTable(ctx, &scoringv1.ScoreRequest{Model: "churn", Table: pooledTable(rng)})
-				if err != nil {
+			name: fmt.Sprintf("churn, a table of %d rows a call, 16 callers", rowsPerTable), model: "churn", callers: 16, batches: []int{rowsPerCall, rowsPerTable}, bound: 0.8,
+			call: func(ctx context.Context, d *daemon, rng *rand.Rand) (int, error) {
+				pool := tablePool()
+				var body []byte
+				if err := d.raw[rng.IntN(len(d.raw))].Invoke(ctx, scoringv1.ScoringService_Score_FullMethodName, &pool[rng.IntN(len(pool))], &body, callOptions...); err != nil {
 					return 0, err
 				}
-				n := 0
-				for _, t := range tables {
-					if len(t.GetErrors()) > 0 {
-						return 0, errors.New("a row failed")
-					}
-					n += int(t.GetRows())
+				answer := &scoringv1.ScoreResponse{}
+				if err := proto.Unmarshal(body, answer); err != nil {
+					return 0, err
 				}
-				return n, nil
+				t := answer.GetTable()
+				if len(t.GetErrors()) > 0 || len(t.GetHeads()["churn"].GetProbability().GetProbability()) != rowsPerTable {
+					return 0, errors.New("a row failed")
+				}
+				return rowsPerTable, nil
 			},
 			prepare: func(_ context.Context, p *pipeline.Pipeline, rng *rand.Rand) (pipeline.Item, error) {
 				item, _, err := p.Row(row(rng))
@@ -90,8 +92,8 @@ func workloads() []workload {
 		},
 		{
 			name: "sentiment, one text a call, 16 callers", model: "sentiment", callers: 16, batches: []int{1, 8, 16, 32},
-			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
-				resp, err := c.AnalyzeText(ctx, &sentimentv1.AnalyzeTextRequest{Texts: []*sentimentv1.TextItem{{Content: &sentimentv1.TextItem_Text{Text: text(rng)}}}})
+			call: func(ctx context.Context, d *daemon, rng *rand.Rand) (int, error) {
+				resp, err := d.client.AnalyzeText(ctx, &sentimentv1.AnalyzeTextRequest{Texts: []*sentimentv1.TextItem{{Content: &sentimentv1.TextItem_Text{Text: text(rng)}}}})
 				if err != nil {
 					return 0, err
 				}
@@ -104,8 +106,8 @@ func workloads() []workload {
 		},
 		{
 			name: "products, one JPEG 640×480 a call, 16 callers", model: "products", callers: 16, batches: []int{1, 8, 16}, decoded: true, bound: 0.85,
-			call: func(ctx context.Context, c *client.Client, rng *rand.Rand) (int, error) {
-				resp, err := c.AnalyzeImages(ctx, &imageanalysisv1.AnalyzeImagesRequest{Images: []*imageanalysisv1.ImageItem{{Content: picture(rng)}}})
+			call: func(ctx context.Context, d *daemon, rng *rand.Rand) (int, error) {
+				resp, err := d.client.AnalyzeImages(ctx, &imageanalysisv1.AnalyzeImagesRequest{Images: []*imageanalysisv1.ImageItem{{Content: picture(rng)}}})
 				if err != nil {
 					return 0, err
 				}
@@ -132,7 +134,7 @@ func check[R interface{ GetPredictionId() string }](results []R) (int, error) {
 
 // serve loads the daemon with a closed loop of callers and returns items per
 // second and the time of every call.
-func (w workload) serve(ctx context.Context, c *client.Client, callers int, length time.Duration) (float64, []time.Duration, error) {
+func (w workload) serve(ctx context.Context, d *daemon, callers int, length time.Duration) (float64, []time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -150,7 +152,7 @@ func (w workload) serve(ctx context.Context, c *client.Client, callers int, leng
 			var mine []time.Duration
 			for time.Now().Before(finish) {
 				begin := time.Now()
-				n, err := w.call(ctx, c, rng)
+				n, err := w.call(ctx, d, rng)
 				if err != nil {
 					mu.Lock()
 					if first == nil {
@@ -208,20 +210,16 @@ func pooledRow(rng *rand.Rand) *structpb.Struct {
 	return pool[rng.IntN(len(pool))]
 }
 
-// tablePool holds tables of rows; a call takes one of them.
-var tablePool = sync.OnceValue(func() []*scoringv1.Table {
+// tablePool holds encoded requests with a table each; a call takes one of them.
+var tablePool = sync.OnceValue(func() [][]byte {
 	rng := rand.New(rand.NewPCG(17, 19))
-	pool := make([]*scoringv1.Table, 64)
+	pool := make([][]byte, 64)
 	for i := range pool {
-		pool[i] = table(rng)
+		// A message of strings and numbers always encodes.
+		pool[i], _ = proto.Marshal(&scoringv1.ScoreRequest{Model: "churn", Table: table(rng)})
 	}
 	return pool
 })
-
-func pooledTable(rng *rand.Rand) *scoringv1.Table {
-	pool := tablePool()
-	return pool[rng.IntN(len(pool))]
-}
 
 // table lays rows out as columns.
 func table(rng *rand.Rand) *scoringv1.Table {
