@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/scry-ml/scry/batch"
 	"github.com/scry-ml/scry/proto/inference"
@@ -210,7 +212,7 @@ func (s *Server) authorize(ctx context.Context) (context.Context, error) {
 func (s *Server) unaryPrepare(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	m := s.methods[info.FullMethod]
 	if msg, ok := req.(proto.Message); ok && m.rules {
-		if err := s.validator.Validate(msg); err != nil {
+		if err := s.validator.Validate(msg, rules); err != nil {
 			return nil, asValidation(err)
 		}
 	}
@@ -284,12 +286,21 @@ func (p *preparedStream) RecvMsg(m any) error {
 	}
 	p.method.metrics.received.Inc()
 	if msg, ok := m.(proto.Message); ok && p.method.rules {
-		if err := p.validator.Validate(msg); err != nil {
+		if err := p.validator.Validate(msg, rules); err != nil {
 			return asValidation(err)
 		}
 	}
 	return nil
 }
+
+// rules leaves rows out, for which the contract has none: protovalidate would look
+// at every value of theirs, which took a fifth of a call with 100 rows.
+var rules = protovalidate.WithFilter(protovalidate.FilterFunc(func(_ protoreflect.Message, d protoreflect.Descriptor) bool {
+	field, ok := d.(protoreflect.FieldDescriptor)
+	return !ok || field.Message() != rowType
+}))
+
+var rowType = (*structpb.Struct)(nil).ProtoReflect().Descriptor()
 
 // asValidation keeps findings about the request and hides failures of the
 // rules themselves, which are ours.

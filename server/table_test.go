@@ -122,6 +122,24 @@ func BenchmarkTable(b *testing.B) {
 	}
 }
 
+// BenchmarkRows is what a call of 100 rows as people write them costs.
+func BenchmarkRows(b *testing.B) {
+	s := newLiveServer(b, gputest.OpenRuntime(b), Config{Trusted: true})
+	s.serveBundle("churn")
+	req := churnRow(b)
+	for range 99 {
+		req.Instances = append(req.GetInstances(), req.GetInstances()[0])
+	}
+	service := &scoringService{server: s.server}
+	call := direct(b, s, scoringv1.ScoringService_Score_FullMethodName, req, service.Score)
+	b.ReportAllocs()
+	from := processTime(b)
+	for b.Loop() {
+		call()
+	}
+	b.ReportMetric(float64((processTime(b)-from)/time.Microsecond)/float64(b.N), "cpu-µs/op")
+}
+
 // TestCodec wants messages of every size to come back, whatever a buffer held
 // before.
 func TestCodec(t *testing.T) {
