@@ -1,5 +1,7 @@
 """Writes bundle.yaml files, the same bytes for the same content."""
 
+import math
+
 import yaml
 
 
@@ -12,6 +14,17 @@ class Dumper(yaml.SafeDumper):
 
 
 Dumper.add_representer(list, Dumper.represent_list)
+
+
+def outward(low, high):
+    """A range rounded outwards to one digit, so that its ends are no customer's own numbers."""
+    def rounded(value, to):
+        if value == 0:
+            return 0.0
+        unit = 10.0 ** math.floor(math.log10(abs(value)))
+        return float(f"{to(round(value / unit, 9)) * unit:.12g}")
+
+    return rounded(float(low), math.floor), rounded(float(high), math.ceil)
 
 
 def write(path, content, script):
