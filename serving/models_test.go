@@ -15,7 +15,7 @@ import (
 // placed, checked against its golden samples, and warmed.
 func TestStarterBundles(t *testing.T) {
 	runtime := gputest.OpenRuntime(t)
-	for _, name := range []string{"churn", "ltv", "sentiment", "products"} {
+	for _, name := range []string{"churn", "ltv", "segments", "sentiment", "products"} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("..", "models", name)
 			if _, err := os.Stat(filepath.Join(dir, "bundle.yaml")); err != nil {
