@@ -12,7 +12,6 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
@@ -42,11 +41,15 @@ def command(*arguments):
 
 command("push", "malignancy", "--wait")
 
-# %% Evaluate that version, by its number, on rows that training has not seen.
+# %% Evaluate that version on rows that training has not seen, with intervals and curves. Once another version answers calls,
+# this one is measured beside it, and `--slice "mean radius"` would look for those it serves badly.
+X_test.assign(malignancy=y_test).to_csv("unseen.csv", index=False)
+command("eval", "malignancy@latest", "unseen.csv", "--target", "malignancy", "--positive", "malignant", "--plot", "malignancy.svg")
+
+# %% What it answers is a DataFrame, for whatever else is to be looked at: how many of each band were malignant?
 client = scry.connect(os.environ.get("SCRY_SERVER", "localhost:8001"))
 client.wait_ready()
 answers = client.score("malignancy", X_test, version="latest")
-print(f"AUC {roc_auc_score(y_test == 'malignant', answers.malignancy.astype(float)):.3f} on {len(X_test)} unseen rows")
 print(answers.groupby("malignancy_band", observed=False).apply(lambda part: (y_test[part.index] == "malignant").mean()))
 
 # %% Activate: from now on it answers calls that name no version. `scry rollback malignancy` would go back.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 from tests import daemon
 
@@ -17,9 +18,13 @@ class Programs(unittest.TestCase):
     def test_train_and_serve(self):
         with tempfile.TemporaryDirectory() as folder:
             done = self.run_python(str(daemon.ROOT / "client/python/examples/train_and_serve.py"), cwd=folder)
-        self.assertEqual(done.returncode, 0, done.stdout)
-        for words in ("the probability of malignant", "stored as malignancy@1", "AUC 0.9", "malignancy_band", "is a string, want a number"):
+            self.assertEqual(done.returncode, 0, done.stdout)
+            plot = (Path(folder) / "malignancy.svg").read_text()
+        for words in ("the probability of malignant", "stored as malignancy@1", "malignancy@1: malignancy, probability of malignancy, on 114 of 114 rows",
+                      "calibration error", "malignancy_band", "is a string, want a number"):
             self.assertIn(words, done.stdout)
+        self.assertRegex(done.stdout, r"AUC +0\.9\d+ \(0\.9\d+ to ")
+        self.assertIn("malignancy@1 on 114 rows", plot)
 
     def test_without_numpy_and_pandas(self):
         script = """
