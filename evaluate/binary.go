@@ -104,15 +104,17 @@ func (b *Binary) ROC(points int) []Point {
 	curve := []Point{{}}
 	hits, misses := 0.0, 0.0
 	others := float64(len(b.rows) - b.events)
-	step := max(1, len(b.rows)/max(points, 1))
+	step := len(b.rows) / max(points, 1)
+	drawn := len(b.rows) // rows below the last point
 	for i := len(b.rows) - 1; i >= 0; i-- {
 		if b.y[i] {
 			hits++
 		} else {
 			misses++
 		}
-		if i == 0 || b.p[i] != b.p[i-1] && (len(b.rows)-i)/step > (len(b.rows)-i-1)/step {
+		if i == 0 || b.p[i] != b.p[i-1] && drawn-i >= step {
 			curve = append(curve, Point{misses / others, hits / float64(b.events)})
+			drawn = i
 		}
 	}
 	return curve

@@ -226,6 +226,39 @@ func TestGiniOfEvents(t *testing.T) {
 	near(t, "gini", []float64{gini}, []float64{2*NewBinary(All(len(p)), p, y).Measure(nil)[0] - 1}, 1e-12)
 }
 
+// The areas under the curves are the numbers, also where many rows are equal, and
+// thinning out moves them little.
+func TestCurves(t *testing.T) {
+	under := func(curve []Point) (area float64) {
+		for i := 1; i < len(curve); i++ {
+			area += (curve[i].X - curve[i-1].X) * (curve[i].Y + curve[i-1].Y) / 2
+		}
+		return area
+	}
+	for _, levels := range []float64{8, 30, 1e9} {
+		p, y := made(3000, levels, 6)
+		truth := make([]float64, len(p))
+		for i := range y {
+			if y[i] {
+				truth[i] = 3 * p[i]
+			}
+		}
+		b, v := NewBinary(All(len(p)), p, y), NewValues(All(len(p)), p, truth, nil)
+		for _, points := range []int{100, 10_000} {
+			tolerance := 1e-12
+			if points < len(p) {
+				tolerance = 2e-3
+			}
+			auc, gains := b.ROC(points), v.Gains(points)
+			near(t, "area", []float64{under(auc)}, b.Measure(nil)[:1], tolerance)
+			near(t, "gains", []float64{2*under(gains) - 1}, []float64{v.gini(v.ranked, p, nil)}, tolerance)
+			if len(auc) > points+2 || len(gains) > points+2 || auc[len(auc)-1] != (Point{1, 1}) {
+				t.Errorf("%d and %d points, want %d", len(auc), len(gains), points)
+			}
+		}
+	}
+}
+
 func TestPart(t *testing.T) {
 	p, y := made(200, 50, 4)
 	var rows []int32

@@ -95,18 +95,22 @@ func (v *Values) gini(order []int32, keys, weights []float64) float64 {
 }
 
 // Gains is the curve of the truths' sum (Y) over the rows (X), both as shares,
-// from the highest prediction down, in so many steps.
+// from the highest prediction down, thinned out to so many points. Equal
+// predictions are a straight piece.
 func (v *Values) Gains(points int) []Point {
 	_, mean := v.Means()
 	total := mean * float64(len(v.ranked))
 	curve := []Point{{}}
 	sum := 0.0
 	n := len(v.ranked)
-	step := max(1, n/max(points, 1))
+	step := n / max(points, 1)
+	drawn := n // rows below the last point
 	for i := n - 1; i >= 0; i-- {
-		sum += v.truth[v.ranked[i]]
-		if i == 0 || (n-i)%step == 0 {
+		row := v.ranked[i]
+		sum += v.truth[row]
+		if i == 0 || v.predicted[row] != v.predicted[v.ranked[i-1]] && drawn-i >= step {
 			curve = append(curve, Point{float64(n-i) / float64(n), ratio(sum, total)})
+			drawn = i
 		}
 	}
 	return curve
