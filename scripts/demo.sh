@@ -30,7 +30,7 @@ for _ in $(seq 1800); do
     cat "$work/log" >&2
     exit 1
   fi
-  grep -o 'msg=imported model=[a-z]*' "$work/log" | sed 's/.*model=/  imported /' >"$work/imported" || true
+  grep -o 'msg=imported model=[a-z_]*' "$work/log" | sed 's/.*model=/  imported /' >"$work/imported" || true
   if ! cmp -s "$work/imported" "$work/shown"; then
     comm -13 "$work/shown" "$work/imported" 2>/dev/null >&2 || cat "$work/imported" >&2
     cp "$work/imported" "$work/shown"

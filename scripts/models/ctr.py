@@ -256,7 +256,7 @@ def manifest(model, columns, quantiles, rate, metrics):
             entry["description"] = f.description
         features.append(entry)
     return {
-        "description": "Probability that a visitor of a fashion shop clicks on an item shown to him, with reasons.",
+        "description": "Probability that a visitor of a fashion shop clicks on an item that is shown, with reasons.",
         "license": "Apache-2.0",
         "graphs": {"model": {"file": "model.onnx", "execution": {"devices": ["cpu"], "threads": 1}}},
         "heads": {"click": {
