@@ -30,7 +30,8 @@ type WarningCode int32
 const (
 	// Not used.
 	WarningCode_WARNING_CODE_UNSPECIFIED WarningCode = 0
-	// A missing feature was filled with a default.
+	// A missing feature was filled with a default, or fewer steps to come were
+	// told than the model forecasts.
 	WarningCode_WARNING_CODE_FEATURE_IMPUTED WarningCode = 1
 	// A number lies outside the range seen in training.
 	WarningCode_WARNING_CODE_OUT_OF_RANGE WarningCode = 2
@@ -39,7 +40,7 @@ const (
 	// The model does not know this feature; it was ignored.
 	WarningCode_WARNING_CODE_UNKNOWN_FEATURE WarningCode = 4
 	// A text was longer than the model takes and its end was not read, or a
-	// sequence was and its oldest events were not.
+	// sequence was and its oldest events, of steps to come the furthest, were not.
 	WarningCode_WARNING_CODE_TRUNCATED WarningCode = 5
 	// Invalid UTF-8 was replaced by U+FFFD.
 	WarningCode_WARNING_CODE_TEXT_REPAIRED WarningCode = 6
