@@ -86,6 +86,10 @@ fuzz: ## Every fuzz target for a minute
 soak: setup build ## Kill the server 500 times during uploads, commits and activations
 	SCRY_KILLS=500 $(GO) test -run Kill -timeout 60m ./modelstore ./cmd/scryd
 
+.PHONY: million
+million: ## Score a million rows by `scry score`, killed and resumed, at constant memory
+	SCRY_ROWS=1000000 $(GO) test -run TestResume -v -timeout 20m ./cmd/scry
+
 .PHONY: tritonclient
 tritonclient: setup ## Test the tensor protocol with Triton's own Python client
 	scripts/inference/tritonclient.sh

@@ -236,6 +236,11 @@ type csvWriter struct{ w *csv.Writer }
 
 func (o *output) csv(titles ...string) (*csvWriter, error) {
 	w := &csvWriter{csv.NewWriter(o.out)}
+	if o.target != nil && o.target.resume {
+		if begun, err := o.target.readCSV(titles); begun || err != nil {
+			return w, err
+		}
+	}
 	return w, w.w.Write(titles)
 }
 

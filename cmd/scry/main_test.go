@@ -31,7 +31,13 @@ import (
 	"github.com/scry-ml/scry/client/clienttest"
 )
 
+// asProgram in the environment makes the test binary the program.
+const asProgram = "SCRY_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"scry": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})

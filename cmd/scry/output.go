@@ -20,7 +20,8 @@ import (
 type output struct {
 	in       io.Reader
 	out, err io.Writer
-	format   string // table, json, jsonl, csv
+	target   *target // the file that out is, nil without one
+	format   string  // table, json, jsonl, csv
 	quiet    bool
 	terminal bool // err is a terminal that a person watches
 

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -27,10 +27,15 @@ type scoreCmd struct {
 	Horizon    int       `help:"Points of each forecast (default: all that the model gives)."`
 	Quantiles  []float64 `help:"Levels of the forecasts' quantiles, such as 0.1,0.5,0.9 (default: the model's)."`
 	Treatments []string  `placeholder:"NAME[=COST]" help:"Treatments to compare, with what they cost (default: all of the model)."`
+	To         string    `placeholder:"FILE" help:"Write the answers to a new file, as CSV or, with -o json, JSON Lines."`
+	Resume     bool      `help:"With --to: go on with a file that was interrupted. Its whole rows are kept, the input's others scored."`
 	servedFlag
 }
 
-func (c *scoreCmd) Run(ctx context.Context, app *app) error {
+func (c *scoreCmd) Run(ctx context.Context, app *app) (err error) {
+	if c.Resume && c.To == "" {
+		return wrongUse("--resume needs --to, the file to go on with")
+	}
 	server, err := app.dial(ctx)
 	if err != nil {
 		return err
@@ -48,6 +53,12 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
+	if c.To != "" {
+		if err := app.output.into(c.To, c.Resume); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, app.output.target.close()) }()
+	}
 	reader := newRowReader(row, c.ID, app.output.remark)
 	req := &scoringv1.ScoreRequest{
 		// The version is pinned, so that one file is scored by one version.
@@ -57,12 +68,13 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) error {
 			Horizon: int32(c.Horizon), Quantiles: c.Quantiles, Treatments: treatments,
 		},
 	}
-	input, err := jsonInput(c.File, in)
+	metered := newMeter(in)
+	input, err := jsonInput(c.File, metered)
 	if err != nil {
 		return err
 	}
-	results := server.StreamScore(ctx, req, reader.instances(input, format))
-	return c.print(app.output, version, in, req.GetOptions(), results, reader)
+	results := server.StreamScore(ctx, req, app.output.target.rest(reader.instances(input, format)))
+	return c.print(app.output, version, metered, req.GetOptions(), results, reader)
 }
 
 // treatmentOptions reads NAME or NAME=COST.
@@ -111,22 +123,36 @@ func rowModel(ctx context.Context, server *client.Client, ref modelRef) (*models
 }
 
 // print writes the answers to the reader's rows as they come.
-func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in io.Closer, opts *scoringv1.ScoreOptions, results iter.Seq2[*scoringv1.ScoreResult, error], reader *rowReader) error {
+func (c *scoreCmd) print(o *output, version *modelstorev1.Version, in *meter, opts *scoringv1.ScoreOptions, results iter.Seq2[*scoringv1.ScoreResult, error], reader *rowReader) error {
 	write, flush, err := scorePrinter(o, version.GetManifest(), opts, c.servedFlag)
 	if err != nil {
 		return err
 	}
+	before, err := o.target.begin(o, version)
+	if err != nil {
+		return err
+	}
 	bar := o.progress("scoring", "rows")
-	bar.start(0, 0)
+	bar.start(before, 0)
 	watched := !isTerminal(o.out) // a table on the same terminal is progress enough
 	t := &tally{items: "rows"}
 	err = each(in, results, t, func(r *scoringv1.ScoreResult, failed error) error {
+		r.Index += before // among all rows of the input
 		if watched {
+			bar.total = in.total(r.GetIndex() + 1)
 			bar.set(r.GetIndex() + 1)
 		}
 		return write(r, failed)
 	})
 	bar.end()
 	t.absent = reader.absent
-	return t.finish(o, err, reader.err, flush)
+	input := reader.err
+	if o.target != nil && o.target.err != nil {
+		input = o.target.err
+	}
+	err = t.finish(o, err, input, flush)
+	if err != nil && !errors.Is(err, errSomeFailed) && o.target != nil && o.target.err == nil {
+		o.hint("%s keeps what was answered; the same command with --resume goes on with it", c.To)
+	}
+	return err
 }
