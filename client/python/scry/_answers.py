@@ -156,6 +156,41 @@ _HEADS: dict[str, Any] = {"probability": _probability, "value": _value, "classes
                           "segment": _segment, "uplift": _uplift, "forecast": _forecast}
 
 
+def explanations(results: Sequence[pb.Explanation], index: pd.Index) -> pd.DataFrame:
+    """Explanations as a DataFrame: a column for each feature or group, in the order in which they first come."""
+    names = list(dict.fromkeys(c.feature for r in results for c in r.contributions))
+    place = {name: i for i, name in enumerate(names)}
+    moved = np.full((len(results), len(names)), np.nan)
+    unsure = np.full((len(results), len(names)), np.nan)
+    for i, r in enumerate(results):
+        for c in r.contributions:
+            moved[i, place[c.feature]] = c.contribution
+            unsure[i, place[c.feature]] = c.standard_error
+    good = [not r.error.code for r in results]
+
+    def numbers(field: str) -> np.ndarray:
+        return np.array([getattr(r, field) if ok else np.nan for r, ok in zip(results, good)], dtype=float)
+
+    columns: dict[str, Any] = {"value": numbers("value"), "base_value": numbers("base_value")}
+    if any(r.target for r in results):
+        columns["target"] = pd.Series([r.target or None for r in results], dtype=object)
+    columns.update({f"contribution_{name}": moved[:, i] for i, name in enumerate(names)})
+    if any(ok and not r.exact for r, ok in zip(results, good)):
+        columns.update({f"standard_error_{name}": unsure[:, i] for i, name in enumerate(names)})
+        columns["additivity_error"] = numbers("additivity_error")
+    columns["prediction_id"] = pd.Series([r.prediction_id or None for r in results], dtype=object)
+    columns["error"] = pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
+    out = pd.DataFrame(columns, index=range(len(results)))
+    out.index = index
+    out.attrs["head"] = next((r.head for r in results if r.head), "")
+    out.attrs["scale"] = next((pb.Scale.Name(r.scale).removeprefix("SCALE_").lower() for r in results if r.scale), "")
+    out.attrs["exact"] = all(r.exact for r, ok in zip(results, good) if ok)
+    out.attrs["texts"] = {c.feature: c.text for r in results for c in r.contributions}
+    out.attrs["members"] = {c.feature: list(c.members) for r in results for c in r.contributions if c.members}
+    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    return out
+
+
 def texts(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
     """Text results as a DataFrame: a column for each part that some text was answered with."""
     from .sentiment.v1 import sentiment_pb2

@@ -20,6 +20,9 @@ from .server.v1 import server_pb2
 MAX_MESSAGE = 64 << 20
 _SLACK = 64 << 10  # of a message, for what is not counted
 _TABLE_ROWS = 20_000  # of one message: enough to make its cost small, few enough to answer soon and to run several at once
+_EXPLAINED = 20  # rows of one message that are explained: each asks the model for thousands
+_SCALES: dict[str, scoring_pb2.Scale] = {"": scoring_pb2.SCALE_UNSPECIFIED, "raw_score": scoring_pb2.SCALE_RAW_SCORE,
+                                         "probability": scoring_pb2.SCALE_PROBABILITY, "log_odds": scoring_pb2.SCALE_LOG_ODDS}
 
 T = TypeVar("T")
 
@@ -86,6 +89,44 @@ def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reason
     return Call(scoring_pb2_grpc.ScoringServiceStub, "Score",
                 (request(instances=part) for part in _parts(instances, lim.max_instances, room)),
                 lambda responses: _items(responses, errors))
+
+
+def explain(model: str, data: Any, lim: server_pb2.Limits, *, version: str, head: str, target: str, scale: str, max_evaluations: int,
+            seed: int | None, language: str, actionable_only: bool, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    check_errors(errors)
+    if scale not in _SCALES:
+        raise ValueError(f"scale is {scale!r}, want {', '.join(map(repr, _SCALES))}")
+    envelope = scoring_pb2.ExplainRequest(model=model, version=str(version), options=scoring_pb2.ExplainOptions(
+        head=head, target=target, scale=_SCALES[scale], max_evaluations=max_evaluations, seed=seed, language=language,
+        actionable_only=actionable_only))
+    framed = is_pandas(data, "DataFrame")
+    if framed:
+        if ids is not None:
+            raise TypeError("a DataFrame's rows are named by its index; ids are for rows of mappings")
+        rows = data.to_dict("records")
+    elif isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable):
+        raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
+    else:
+        rows = list(data)
+    names = _names(ids, len(rows))
+    instances = (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
+
+    def request(part: list[Any]) -> scoring_pb2.ExplainRequest:
+        out = scoring_pb2.ExplainRequest(instances=part)
+        out.MergeFrom(envelope)
+        return out
+
+    def join(responses: list[Any]) -> Any:
+        if not framed:
+            return _items(responses, errors)
+        from . import _answers
+
+        results = _items(responses, "return")
+        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
+        return _settled(_answers.explanations(results, data.index), failed, len(results), errors)
+
+    return Call(scoring_pb2_grpc.ScoringServiceStub, "Explain",
+                (request(part) for part in _parts(instances, _EXPLAINED, lim.max_message_bytes - _SLACK - envelope.ByteSize())), join)
 
 
 def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str,

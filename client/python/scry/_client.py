@@ -165,6 +165,38 @@ class Client:
         return self._run(call, timeout)
 
     @overload
+    def explain(self, model: str, data: pd.DataFrame, *, version: str | int = ..., head: str = ..., target: str = ..., scale: str = ...,
+                max_evaluations: int = ..., seed: int | None = ..., language: str = ..., actionable_only: bool = ...,
+                ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
+    @overload
+    def explain(self, model: str, data: Sequence[Any], *, version: str | int = ..., head: str = ..., target: str = ..., scale: str = ...,
+                max_evaluations: int = ..., seed: int | None = ..., language: str = ..., actionable_only: bool = ...,
+                ids: Sequence[str] | None = ..., errors: str = ...,
+                timeout: float | None = ...) -> list[scoring_pb2.Explanation]: ...
+
+    def explain(self, model: str, data: Any, *, version: str | int = "", head: str = "", target: str = "", scale: str = "",
+                max_evaluations: int = 0, seed: int | None = None, language: str = "", actionable_only: bool = False,
+                ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """Tells how each feature moved one number of each row's answer: Shapley values against the bundle's typical rows.
+
+        data is as for score. head "" = the model's only one; target names a class, a segment or a treatment ("" = the row's
+        own); scale of a probability is "raw_score" (the default), "probability" or "log_odds". max_evaluations 0 = 4,096 rows
+        that the model is asked for, for each row; where that is enough for all coalitions the answer is exact, else sampled
+        by seed (None = one made of the row).
+
+        A DataFrame is answered by one with the same index and the columns value, base_value, target (of heads with several
+        numbers), contribution_FEATURE … and, where something was sampled, standard_error_FEATURE … and additivity_error;
+        then prediction_id and error. value is base_value plus the contributions plus additivity_error. attrs["head"],
+        ["scale"], ["exact"], ["texts"] (by feature), ["members"] (of groups) and ["served_by"] hold the rest. With
+        actionable_only the other features have no column, but count. A sequence is answered by a list of
+        scoring_pb2.Explanation. errors is as for score.
+        """
+        call = _calls.explain(model, data, self._limits(), version=str(version), head=head, target=target, scale=scale,
+                              max_evaluations=max_evaluations, seed=seed, language=language, actionable_only=actionable_only,
+                              ids=ids, errors=errors)
+        return self._run(call, timeout)
+
+    @overload
     def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
                      ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
     @overload

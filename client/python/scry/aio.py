@@ -86,6 +86,15 @@ class Client:
                             actionable_only=actionable_only, options=options, ids=ids, errors=errors)
         return await self._run(call, timeout)
 
+    async def explain(self, model: str, data: Any, *, version: str | int = "", head: str = "", target: str = "", scale: str = "",
+                      max_evaluations: int = 0, seed: int | None = None, language: str = "", actionable_only: bool = False,
+                      ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.explain."""
+        call = _calls.explain(model, data, await self._limits(), version=str(version), head=head, target=target, scale=scale,
+                              max_evaluations=max_evaluations, seed=seed, language=language, actionable_only=actionable_only,
+                              ids=ids, errors=errors)
+        return await self._run(call, timeout)
+
     async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
         """As scry.Client.analyze_text."""
