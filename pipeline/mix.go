@@ -93,6 +93,8 @@ func (p *Pipeline) newBackground() (*Item, error) {
 			return nil, fmt.Errorf("%w: %s: row %d: %v", bundle.ErrInvalid, name, i+1, r.Err)
 		}
 	}
+	typical := coded(item)
+	p.typical = &typical
 	return &item, nil
 }
 
@@ -135,13 +137,59 @@ func (p *Pipeline) Mixer(item Item, row int) (*Mixer, error) {
 	for i := range one.Inputs {
 		one.Inputs[i] = one.Inputs[i].Plain()
 	}
-	m := &Mixer{Players: p.row.players, plan: p.row}
+	m := &Mixer{Players: p.row.players, plan: p.row, others: *p.typical}
 	length := max(one.Length, p.background.Length)
 	if m.row, err = p.row.widen(one, length); err != nil {
 		return nil, err
 	}
-	m.others, err = p.row.widen(*p.background, length)
-	return m, err
+	if length > p.background.Length {
+		if m.others, err = p.row.widen(*p.background, length); err != nil {
+			return nil, err
+		}
+		m.others = coded(m.others)
+	}
+	m.row.Inputs = slices.Clone(m.row.Inputs)
+	for i, t := range m.row.Inputs {
+		if t.DType == tensor.String {
+			m.row.Inputs[i] = beside(m.others.Inputs[i].Strings, t)
+		}
+	}
+	return m, nil
+}
+
+// coded returns an item whose strings are dictionaries: rows are mixed by
+// copying places in them, and handed over faster.
+func coded(item Item) Item {
+	item.Inputs = slices.Clone(item.Inputs)
+	for i, t := range item.Inputs {
+		if t.DType != tensor.String {
+			continue
+		}
+		at := map[string]uint32{}
+		var dictionary []string
+		codes := make([]uint32, len(t.Strings))
+		for k, s := range t.Strings {
+			place, have := at[s]
+			if !have {
+				place = uint32(len(dictionary))
+				at[s] = place
+				dictionary = append(dictionary, s)
+			}
+			codes[k] = place
+		}
+		item.Inputs[i].Strings, item.Inputs[i].Codes = dictionary, codes
+	}
+	return item
+}
+
+// beside returns a tensor whose strings stand behind those of a dictionary.
+func beside(dictionary []string, t tensor.Tensor) tensor.Tensor {
+	t.Codes = make([]uint32, len(t.Strings))
+	for k := range t.Codes {
+		t.Codes[k] = uint32(len(dictionary) + k)
+	}
+	t.Strings = slices.Concat(dictionary, t.Strings)
+	return t
 }
 
 // widen pads the sequence axis of an item to a length.
@@ -173,7 +221,11 @@ func (p *rowPlan) widen(item Item, length int) (Item, error) {
 
 // copyCells copies n elements between tensors of one type, by flat places.
 func copyCells(dst tensor.Tensor, to int, src tensor.Tensor, from, n int) {
-	if dst.DType == tensor.String {
+	switch {
+	case dst.Codes != nil:
+		copy(dst.Codes[to:to+n], src.Codes[from:from+n])
+		return
+	case dst.DType == tensor.String:
 		copy(dst.Strings[to:to+n], src.Strings[from:from+n])
 		return
 	}
@@ -186,7 +238,7 @@ func (m *Mixer) Sum() uint64 {
 	h := fnv.New64a()
 	for _, t := range m.row.Inputs {
 		h.Write(t.Data)
-		for _, s := range t.Strings {
+		for _, s := range t.Plain().Strings {
 			h.Write([]byte(s))
 			h.Write([]byte{0})
 		}
@@ -205,7 +257,13 @@ func (m *Mixer) Others() int { return m.others.Rows }
 
 // Room returns an item for so many mixed rows.
 func (m *Mixer) Room(rows int) (Item, error) {
-	item, _, err := m.plan.empty(rows, m.row.Length, nil)
+	given := make([]tensor.Tensor, len(m.row.Inputs))
+	for i, t := range m.row.Inputs {
+		if t.DType == tensor.String {
+			given[i] = tensor.Tensor{DType: t.DType, Strings: t.Strings, Codes: make([]uint32, rows*m.width(i))}
+		}
+	}
+	item, _, err := m.plan.empty(rows, m.row.Length, given)
 	return item, err
 }
 

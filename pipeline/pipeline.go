@@ -35,6 +35,7 @@ type Pipeline struct {
 	row    *rowPlan
 	// The rows that explanations compare with; nil when there are none.
 	background *Item
+	typical    *Item // the background with its strings as dictionaries
 	// The items of the catalogue; nil when there are none.
 	items *bundle.Items
 	text  *textPlan

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/bundle"
@@ -138,6 +141,74 @@ func BenchmarkRows(b *testing.B) {
 		call()
 	}
 	b.ReportMetric(float64((processTime(b)-from)/time.Microsecond)/float64(b.N), "cpu-µs/op")
+}
+
+// serveSampled routes "sampled" to churn without the contributions that its graph
+// computes, so that reasons are found by asking the model, with typical rows
+// made up from the manifest's categories and ranges.
+func (s *liveServer) serveSampled(parsed *bundle.Bundle) {
+	s.t.Helper()
+	graph, err := os.ReadFile("../models/churn/model.onnx")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := proto.CloneOf(parsed.Manifest)
+	m.GetHeads()["churn"].GetProbability().GetReasons().Contributions = ""
+	m.GetRow().Background, m.Goldens = "typical.jsonl", nil
+	manifest, err := protojson.Marshal(m) // JSON is YAML
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	files := map[string]string{"model.onnx": string(graph), "bundle.yaml": string(manifest)}
+	rng := rand.New(rand.NewPCG(3, 5))
+	var rows strings.Builder
+	for range 100 {
+		row := map[string]any{}
+		for _, f := range m.GetRow().GetFeatures() {
+			switch {
+			case len(f.GetCategories()) > 0:
+				row[f.GetName()] = f.GetCategories()[rng.IntN(len(f.GetCategories()))]
+			default:
+				row[f.GetName()] = math.Trunc(f.GetMin() + rng.Float64()*(f.GetMax()-f.GetMin()))
+			}
+		}
+		line, err := json.Marshal(row)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		rows.Write(append(line, '\n'))
+	}
+	files["typical.jsonl"] = rows.String()
+	s.route("sampled", s.push("sampled", files))
+}
+
+// BenchmarkReasons is a row's score beside the same with reasons: those that the
+// graph computes, and those that are sampled.
+func BenchmarkReasons(b *testing.B) {
+	s := newLiveServer(b, gputest.OpenRuntime(b), Config{Trusted: true})
+	s.serveBundle("churn")
+	parsed, err := bundle.Open(os.DirFS("../models/churn"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.serveSampled(parsed)
+	service := &scoringService{server: s.server}
+	for _, c := range []struct {
+		name, model string
+		reasons     int32
+	}{{"none", "churn", 0}, {"of the graph", "churn", 3}, {"sampled", "sampled", 3}} {
+		b.Run(c.name, func(b *testing.B) {
+			req := churnRow(b)
+			req.Model, req.Options = c.model, &scoringv1.ScoreOptions{Reasons: c.reasons}
+			call := direct(b, s, scoringv1.ScoringService_Score_FullMethodName, req, service.Score)
+			b.ReportAllocs()
+			from := processTime(b)
+			for b.Loop() {
+				call()
+			}
+			b.ReportMetric(float64((processTime(b)-from)/time.Microsecond)/float64(b.N), "cpu-µs/op")
+		})
+	}
 }
 
 // TestCodec wants messages of every size to come back, whatever a buffer held

@@ -163,6 +163,8 @@ const page = "# Measurements\n\n" +
 	"  dictionary, which costs it less than it costs the bare session.\n" +
 	"- **items**: RecommendItems over made-up vectors, one caller; a subject's query is the mean of three items. Beside it MatMul and\n" +
 	"  TopK alone by ONNX Runtime on all processors, the vectors laid out for it beforehand. The ratio is of times: 1 is as fast.\n" +
+	"- **reasons**: a row with three of them beside the same without, one caller. *Sampled* is churn without the contributions that\n" +
+	"  its graph computes: the server asks it for 512 rows mixed with typical ones.\n" +
 	"- **crossed answers**: rows and short texts at the same time, each answer compared with a bare session's answer to that\n" +
 	"  item alone.\n"
 

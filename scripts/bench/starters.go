@@ -24,6 +24,9 @@ func starters(ctx context.Context, cfg *config, out *report) error {
 		}
 		out.add(l)
 	}
+	if err := reasons(ctx, d, cfg, out); err != nil {
+		return fmt.Errorf("reasons: %w", err)
+	}
 	now, most := d.memory()
 	out.note("the daemon with the starter models held %d MiB, %d at most", now>>20, most>>20)
 	return d.uncached(ctx)
