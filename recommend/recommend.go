@@ -258,11 +258,15 @@ func (c *call) prepare(i int) error {
 	feature := c.spec.GetHistoryFeature()
 	history, path := in.GetHistory(), "history"
 	features := in.GetFeatures().GetFields()
+	malformed := false // the pipeline tells how
 	if given := features[feature]; feature != "" && given.GetListValue() != nil {
 		if len(history) > 0 {
 			return invalid("history", "FEATURE_TWICE", "the history is given in features[%q] too", feature)
 		}
 		history, path = c.itemsOf(given.GetListValue()), fmt.Sprintf("features[%q]", feature)
+		malformed = len(history) < len(given.GetListValue().GetValues())
+	} else if _, null := given.GetKind().(*structpb.Value_NullValue); feature != "" && given != nil && !null {
+		malformed = true
 	}
 	if anchor := in.GetAnchorItem(); anchor != "" {
 		if len(in.GetHistory()) > 0 || len(features) > 0 {
@@ -289,7 +293,7 @@ func (c *call) prepare(i int) error {
 	}
 	queried := c.spec.GetQueryHead() != ""
 	switch {
-	case queried && (others > 0 || len(s.history) > 0 && feature != ""):
+	case queried && (malformed || others > 0 || len(s.history) > 0 && feature != ""):
 		s.row = in.GetFeatures()
 		if path != "history" && path != "anchor_item" {
 			return nil // as it was given, with types and times
@@ -315,8 +319,7 @@ func (c *call) prepare(i int) error {
 	return nil
 }
 
-// itemsOf reads the items of a history that is given as events. What is wrong with
-// it, the pipeline tells.
+// itemsOf reads the items of a history that is given as events.
 func (c *call) itemsOf(events *structpb.ListValue) []string {
 	var ids []string
 	for _, e := range events.GetValues() {

@@ -244,10 +244,11 @@ func TestSubjectsFailAlone(t *testing.T) {
 		{Id: "4", Features: features(t, map[string]any{"luck": 13})},
 		{Id: "5", History: []string{"a"}, Features: features(t, map[string]any{"history": []any{}})},
 		{Id: "6", Features: features(t, map[string]any{"history": []any{"a"}, "luck": 1})},
-		{Id: "7", History: []string{"b"}},
+		{Id: "7", Features: features(t, map[string]any{"history": "a"})},
+		{Id: "8", Features: features(t, map[string]any{"history": nil}), History: []string{"b"}},
 	}})
 	for i, want := range []string{"", "ITEM_UNKNOWN anchor_item", "FIELD_INVALID anchor_item", `FEATURE_TYPE features["luck"]`, "unlucky",
-		"FEATURE_TWICE history", `FEATURE_TYPE features["history"][0]`, ""} {
+		"FEATURE_TWICE history", `FEATURE_TYPE features["history"][0]`, `FEATURE_TYPE features["history"]`, ""} {
 		got := ""
 		if in, ok := errors.AsType[*pipeline.InputError](errs[i]); ok {
 			got = in.Reason + " " + in.Field
