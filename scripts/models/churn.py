@@ -19,7 +19,6 @@ total as the months at the monthly charge. The graph holds all of it:
 import argparse
 import csv
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,39 +29,23 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import background
 from manifest import write
+from tabular import (FLOAT, FOLDS, INT, SEEDS, STRING, Feature, best_threshold, calibration_error, chance_error, cross_validate,
+                     print_bands, print_slices)
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = range(5)
-FOLDS = 5
 KNOTS = 3  # bends of a number's line, at equal shares of the customers
 PENALTY = 1.0  # sklearn's C of the squared coefficients
 # How wide a number's range is made, 1 if not here: the wider, the less its line is penalised. The monthly charge stays
 # narrow: it is nearly the sum of the prices of the services, and a freer line takes back with a wrong sign what it lends to them.
 WIDTHS = {"tenure": 10.0, "TotalCharges": 10.0}
-STRING, INT, FLOAT = "STRING", "INT", "FLOAT"
 # What a service answers when the service it belongs to is lacking. That is said by InternetService and PhoneService
 # alone, or the same fact would be spread over seven reasons.
 ABSENT = ("No internet service", "No phone service")
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A column of the CSV: its type and what people read of it."""
-
-    name: str
-    type: str
-    code: str
-    en: str
-    ru: str
-    actionable: bool = False
-    description: str = ""
 
 
 FEATURES = (
@@ -136,10 +119,6 @@ def read(path):
         else:
             columns[feature.name] = np.array([float(text or "nan") for text in texts])
     return columns, np.array([row["Churn"] == "Yes" for row in rows], dtype=int)
-
-
-def take(columns, index):
-    return {name: values[index] for name, values in columns.items()}
 
 
 def impute(columns, monthly):
@@ -230,33 +209,6 @@ def boosting():
     # Shallow and slow, by trial the best of its kind here; with its defaults it reaches 0.833.
     return Baseline(HistGradientBoostingClassifier(learning_rate=0.05, max_iter=200, max_depth=2, min_samples_leaf=40,
                                                    random_state=0), "passthrough", OrdinalEncoder())
-
-
-def cross_validate(make, columns, labels):
-    """Repeated stratified folds. Returns the folds' mean AUC and the out-of-fold probabilities [repeats, N]."""
-    areas, predictions = [], np.empty((len(SEEDS), len(labels)))
-    for seed in SEEDS:
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels[:, None], labels)
-        for train, test in folds:
-            model = make().fit(take(columns, train), labels[train])
-            predictions[seed, test] = model.predict(take(columns, test))
-            areas.append(roc_auc_score(labels[test], predictions[seed, test]))
-    return float(np.mean(areas)), predictions
-
-
-def calibration_error(predictions, labels, bins=10):
-    """Expected calibration error of the pooled repeats [repeats, N], over bins of equal mass."""
-    p, y = predictions.ravel(), np.tile(labels, len(predictions))
-    groups = np.array_split(np.argsort(p, kind="stable"), bins)
-    return sum(abs(p[group].mean() - y[group].mean()) * len(group) for group in groups) / len(p)
-
-
-def chance_error(predictions, draws=200):
-    """What a perfectly calibrated model of the same predictions would show: mean and 95th percentile."""
-    rng = np.random.default_rng(0)
-    truth = predictions.mean(axis=0)
-    errors = [calibration_error(predictions, rng.random(len(truth)) < truth) for _ in range(draws)]
-    return float(np.mean(errors)), float(np.quantile(errors, 0.95))
 
 
 def export(model):
@@ -393,35 +345,13 @@ def manifest(model, columns, quantiles, threshold, metrics):
     }
 
 
-def best_threshold(predictions, labels):
-    """Where the F1 score of the pooled out-of-fold predictions is highest, to two digits."""
-    p, y = predictions.ravel(), np.tile(labels, len(predictions))
-
-    def f1(threshold):
-        hit = ((p >= threshold) & (y == 1)).sum()
-        return 2 * hit / ((p >= threshold).sum() + y.sum())
-
-    return float(max(np.round(np.arange(0.1, 0.9, 0.01), 2), key=f1))
-
-
-def print_slices(columns, labels, predictions):
-    """How the out-of-fold predictions do for groups of customers."""
-    mean = predictions.mean(axis=0)
-    groups = {"all": np.ones(len(labels), bool)}
+def slices(columns):
+    groups = {}
     for name in ("gender", "Contract", "InternetService"):
         groups |= {f"{name} = {text}": columns[name] == text for text in np.unique(columns[name])}
     groups |= {f"SeniorCitizen = {value}": columns["SeniorCitizen"] == value for value in (0, 1)}
     months = columns["tenure"]
-    groups |= {"tenure 0-12": months <= 12, "tenure 13-48": (months > 12) & (months <= 48), "tenure over 48": months > 48}
-    print(f"\n{'slice':<34}{'rows':>6}{'left':>8}{'predicted':>11}{'AUC':>8}")
-    for name, rows in groups.items():
-        area = np.mean([roc_auc_score(labels[rows], p[rows]) for p in predictions])
-        print(f"{name:<34}{rows.sum():>6}{labels[rows].mean():>8.3f}{mean[rows].mean():>11.3f}{area:>8.3f}")
-    print(f"\n{'band':<34}{'share':>6}{'left':>8}")
-    limits = [minimum for _, minimum in BANDS] + [1.01]
-    for (name, low), high in zip(BANDS, limits[1:]):
-        rows = (predictions >= low) & (predictions < high)
-        print(f"{name:<34}{rows.mean():>6.2f}{np.broadcast_to(labels, rows.shape)[rows].mean():>8.3f}")
+    return groups | {"tenure 0-12": months <= 12, "tenure 13-48": (months > 12) & (months <= 48), "tenure over 48": months > 48}
 
 
 def main():
@@ -435,14 +365,16 @@ def main():
     print(f"\n{'model':<12}{'AUC':>8}{'ECE':>8}")
     results = {}
     for name, make in (("additive", Additive), ("logistic", logistic), ("boosting", boosting)):
-        area, predictions = cross_validate(make, columns, labels)
+        areas, predictions = cross_validate(make, columns, labels)
+        area = areas.mean()
         error = calibration_error(predictions, labels)
         results[name] = area, error, predictions
         print(f"{name:<12}{area:>8.4f}{error:>8.4f}", flush=True)
     area, error, predictions = results["additive"]
     chance, chance_high = chance_error(predictions)
     print(f"a perfectly calibrated model's ECE by chance: {chance:.4f}, in 1 of 20 draws over {chance_high:.4f}")
-    print_slices(columns, labels, predictions)
+    print_slices(slices(columns), labels, predictions, "left")
+    print_bands(BANDS, labels, predictions, "left")
     best = max(results["logistic"][0], results["boosting"][0])
     if area < best - 0.003 or error > 0.02:
         raise SystemExit(f"not exported: AUC {area:.4f} against {best:.4f}, ECE {error:.4f}")
