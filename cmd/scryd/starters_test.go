@@ -14,7 +14,7 @@ import (
 // explains the first.
 func TestStarterClassifiers(t *testing.T) {
 	d := start(t)
-	for _, name := range []string{"response"} {
+	for _, name := range []string{"purchase", "response"} {
 		t.Run(name, func(t *testing.T) {
 			dir := "../../models/" + name
 			f := readFiles(t, dir)
