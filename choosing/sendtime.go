@@ -31,15 +31,9 @@ type SendTimeModel interface {
 // to recipients[i]; a result whose error is set holds id and index only. err is
 // set when the call as a whole cannot be answered.
 //
-// With y = 1 for an answered message and 0 for another, w its weight by age, and
-// k the kernel, the rate of slot s is
-//
-//	prior[s] + Σ w k(s-slot) (y - prior[slot]) / (strength + Σ w k(s-slot))
-//
-// within [0, 1]. For the message's own slot alone that is the mean of a Beta
-// posterior of which the prior counts as strength messages; with a kernel,
-// neighbours are moved by how a recipient differs from the prior, so that one who
-// does not keeps the prior.
+// The rate of a slot is the mean of a Beta posterior: the prior counts as strength
+// messages, each message of the recipient's own as its weight, by its age and by
+// how far its hour is from the slot.
 func ChooseSendTime(ctx context.Context, m SendTimeModel, recipients []*scoringv1.Recipient, opts *scoringv1.ChooseSendTimeOptions, now time.Time) (results []*scoringv1.SendTimeChoice, errs []error, err error) {
 	spec := m.Bundle().Manifest.GetCatalogue().GetSendTimes()
 	if spec == nil {
@@ -80,11 +74,11 @@ type planner struct {
 	quiet            [24]bool
 	count            int
 	halfLife         time.Duration
-	kernel           []float64
+	kernel           []lag
 	zones            map[string]*zone
 
-	weights, surplus [weekHours]float64 // of one recipient, by slot
-	rates            []float64          // of one recipient, by hour of the zone
+	sent, answered [weekHours]float64 // of one recipient, by slot
+	rates          []float64          // of one recipient, by hour of the zone
 }
 
 // zone is what recipients of one time zone share.
@@ -97,7 +91,7 @@ type zone struct {
 func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions, now time.Time) (*planner, error) {
 	p := &planner{
 		spec: spec, count: max(int(opts.GetCount()), 1), halfLife: opts.GetHalfLife().AsDuration(),
-		kernel: kernel(spec.GetBandwidth().AsDuration()), zones: map[string]*zone{},
+		kernel: kernel(spec.GetBandwidth().AsDuration(), spec.GetOtherDays()), zones: map[string]*zone{},
 	}
 	for _, h := range opts.GetQuietHours() {
 		p.quiet[h] = true
@@ -154,9 +148,8 @@ func (p *planner) choose(r *scoringv1.Recipient) ([]*scoringv1.SendTime, error) 
 	if err != nil {
 		return nil, err
 	}
-	clear(p.weights[:])
-	clear(p.surplus[:])
-	prior := p.spec.GetRates()
+	clear(p.sent[:])
+	clear(p.answered[:])
 	for i, message := range r.GetHistory() {
 		field := fmt.Sprintf("history[%d].sent", i)
 		if message.GetSent() == nil {
@@ -166,26 +159,26 @@ func (p *planner) choose(r *scoringv1.Recipient) ([]*scoringv1.SendTime, error) 
 		if err != nil {
 			return nil, err
 		}
-		slot, weight, answered := slotOf(sent.In(z.location)), p.weight(sent), 0.0
+		slot, weight := slotOf(sent.In(z.location)), p.weight(sent)
+		p.sent[slot] += weight
 		if message.GetAnswered() {
-			answered = 1
+			p.answered[slot] += weight
 		}
-		p.weights[slot] += weight
-		p.surplus[slot] += weight * (answered - prior[slot])
 	}
+	prior, strength := p.spec.GetRates(), p.spec.GetPriorStrength()
 	p.rates = p.rates[:0]
 	for _, h := range z.hours {
-		observed, surplus := p.around(h.slot)
-		rate := prior[h.slot] + surplus/(p.spec.GetPriorStrength()+observed)
-		p.rates = append(p.rates, min(max(rate, 0), 1))
+		sent, answered := p.around(h.slot)
+		// (strength × prior + answered) / (strength + sent), exact without messages.
+		p.rates = append(p.rates, prior[h.slot]+(answered-sent*prior[h.slot])/(strength+sent))
 	}
 	best := pipeline.Top(p.rates, p.count, 0) // of equal rates the earlier
 	times := make([]*scoringv1.SendTime, len(best))
 	for k, i := range best {
 		h := z.hours[i]
-		observed, _ := p.around(h.slot)
+		sent, _ := p.around(h.slot)
 		times[k] = &scoringv1.SendTime{
-			Time: timestamppb.New(h.begins), Slot: int32(h.slot), Rate: p.rates[i], PriorRate: prior[h.slot], Observations: observed,
+			Time: timestamppb.New(h.begins), Slot: int32(h.slot), Rate: p.rates[i], PriorRate: prior[h.slot], Observations: sent,
 		}
 	}
 	return times, nil
@@ -200,13 +193,12 @@ func (p *planner) weight(sent time.Time) float64 {
 	return math.Exp2(-float64(age) / float64(p.halfLife))
 }
 
-// around sums what speaks for a slot.
-func (p *planner) around(slot int) (observed, surplus float64) {
-	observed, surplus = p.weights[slot], p.surplus[slot]
-	for d, k := range p.kernel[1:] {
-		after, before := (slot+d+1)%weekHours, (slot-d-1+weekHours)%weekHours
-		observed += k * (p.weights[after] + p.weights[before])
-		surplus += k * (p.surplus[after] + p.surplus[before])
+// around sums the messages that speak for a slot.
+func (p *planner) around(slot int) (sent, answered float64) {
+	for _, l := range p.kernel { // which is as wide to both sides
+		from := (slot + l.hours) % weekHours
+		sent += l.weight * p.sent[from]
+		answered += l.weight * p.answered[from]
 	}
-	return observed, surplus
+	return sent, answered
 }

@@ -137,26 +137,27 @@ func TestKernel(t *testing.T) {
 			t.Errorf("slot %d: %v of %v, want %v of %v", s.GetSlot(), s.GetRate(), s.GetObservations(), want, k)
 		}
 	}
+	// The same hour of other days counts a quarter, and so do those around it.
+	days := timer(t, 5, ", bandwidth: 7200s, other_days: 0.25", nil)
+	for _, s := range choose(t, days, &scoringv1.Recipient{History: sent(t, "2026-03-01T23:30:00Z+")}, &scoringv1.ChooseSendTimeOptions{Count: weekHours}).GetTimes() {
+		apart := (int(s.GetSlot()) + 1) % weekHours
+		d, day := float64(min(apart, weekHours-apart)), float64(min(apart%24, 24-apart%24))
+		k := max(math.Exp(-d*d/8), math.Exp(-day*day/8)/4)
+		if math.Abs(s.GetObservations()-k) > 1e-6 || math.Abs(s.GetRate()-(0.1+k*0.9/(5+k))) > 1e-6 {
+			t.Errorf("with other days, slot %d: %v of %v, want %v", s.GetSlot(), s.GetRate(), s.GetObservations(), k)
+		}
+	}
+	hours := timer(t, 5, ", other_days: 1", nil)
+	for _, s := range choose(t, hours, &scoringv1.Recipient{History: sent(t, "2026-03-01T23:30:00Z+")}, &scoringv1.ChooseSendTimeOptions{Count: weekHours}).GetTimes() {
+		if want := map[bool]float64{true: 1}[s.GetSlot()%24 == 23]; s.GetObservations() != want {
+			t.Errorf("the hour of all days, slot %d: %v", s.GetSlot(), s.GetObservations())
+		}
+	}
 	// A kernel as wide as the week counts every message once in every slot.
 	wide := timer(t, 5, ", bandwidth: 36000000s", nil)
 	for _, s := range choose(t, wide, &scoringv1.Recipient{History: sent(t, "2026-03-01T23:30:00Z+", "2026-02-25T10:00:00Z")}, &scoringv1.ChooseSendTimeOptions{Count: weekHours}).GetTimes() {
 		if math.Abs(s.GetObservations()-2) > 1e-4 || math.Abs(s.GetRate()-(0.1+0.8/7)) > 1e-4 {
 			t.Fatalf("%v", s)
-		}
-	}
-}
-
-// TestAsEverybody: who answers as the prior says keeps the prior, whatever the
-// kernel.
-func TestAsEverybody(t *testing.T) {
-	m := timer(t, 3, ", bandwidth: 10800s", map[int]float64{10: 0.5})
-	var history []*scoringv1.SentMessage
-	for i := range 10 {
-		history = append(history, &scoringv1.SentMessage{Sent: timestamppb.New(at(t, "2026-02-23T10:00:00Z")), Answered: i < 5})
-	}
-	for _, s := range choose(t, m, &scoringv1.Recipient{History: history}, &scoringv1.ChooseSendTimeOptions{Count: weekHours}).GetTimes() {
-		if math.Abs(s.GetRate()-s.GetPriorRate()) > 1e-12 {
-			t.Errorf("%v", s)
 		}
 	}
 }

@@ -48,24 +48,35 @@ func hoursBetween(from, to time.Time, zone *time.Location, quiet *[24]bool) []ho
 	return hours
 }
 
-// kernel is how much a message speaks for the hours around its own: k[i] for the
-// two hours that are i away, round the week. It is normal with the standard
-// deviation bandwidth, and 1 at its own hour.
-func kernel(bandwidth time.Duration) []float64 {
-	k := []float64{1}
-	if bandwidth <= 0 {
-		return k
-	}
-	for i := 1; i <= weekHours/2; i++ {
-		z := float64(i) / bandwidth.Hours()
-		w := math.Exp(-z * z / 2)
-		if w < 1e-6 { // changes nothing
-			break
+// lag is how much a message speaks for the hour so many hours later, round the
+// week.
+type lag struct {
+	hours  int
+	weight float64
+}
+
+// kernel returns the lags of which the weight is not 0, the message's own hour
+// among them. The weight is normal with the standard deviation bandwidth, and 1 at
+// the hour itself; the same hours of other days count otherDays of that.
+func kernel(bandwidth time.Duration, otherDays float64) []lag {
+	var lags []lag
+	for h := range weekHours {
+		w := max(normal(min(h, weekHours-h), bandwidth), otherDays*normal(min(h%24, 24-h%24), bandwidth))
+		if w > 1e-6 { // less changes nothing
+			lags = append(lags, lag{h, w})
 		}
-		if i == weekHours/2 {
-			w /= 2 // both are the same hour
-		}
-		k = append(k, w)
 	}
-	return k
+	return lags
+}
+
+// normal is the normal density of so many hours, 1 at 0.
+func normal(hours int, deviation time.Duration) float64 {
+	switch {
+	case hours == 0:
+		return 1
+	case deviation <= 0:
+		return 0
+	}
+	z := float64(hours) / deviation.Hours()
+	return math.Exp(-z * z / 2)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/proto/inference"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 	serverv1 "github.com/scry-ml/scry/proto/scry/server/v1"
@@ -71,6 +73,92 @@ func TestChooseSendTime(t *testing.T) {
 			_, err := d.scorer.ChooseSendTime(d.ctx(), c.req)
 			wantError(t, err, c.code, c.reason, c.field)
 		})
+	}
+}
+
+// TestStarterOffers chooses for the golden samples of models/offers, whose outputs
+// are known.
+func TestStarterOffers(t *testing.T) {
+	d := start(t)
+	f := readFiles(t, "../../models/offers")
+	d.deploy("offers", f)
+	manifest, err := bundle.ParseManifest(f["bundle.yaml"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &scoringv1.ChooseActionRequest{Model: "offers", Options: &scoringv1.ChooseActionOptions{Count: 10}}
+	samples := goldens(t, f)
+	for i, g := range samples {
+		req.Instances = append(req.Instances, &scoringv1.Instance{Id: fmt.Sprint(i), Features: g.GetFeatures()})
+	}
+	resp, err := d.scorer.ChooseAction(d.ctx(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := map[string]int{}
+	for i, r := range resp.GetResults() {
+		profits := map[string]float64{}
+		for name, head := range manifest.GetHeads() {
+			p := samples[i].GetOutputs()["model."+name].GetValues()
+			for _, treatment := range head.GetUplift().GetTreatments() {
+				profits[treatment.GetName()] = (p[treatment.GetColumn()]-p[0])*head.GetUplift().GetValue() - treatment.GetCost()
+			}
+		}
+		for _, e := range r.GetExcluded() {
+			if e.GetReason() == scoringv1.ExclusionReason_EXCLUSION_REASON_UNPROFITABLE && profits[e.GetName()] > 1e-3 {
+				t.Errorf("customer %d: %s would bring %v", i, e.GetName(), profits[e.GetName()])
+			}
+			delete(profits, e.GetName())
+		}
+		for k, a := range r.GetActions() {
+			if math.Abs(a.GetExpectedProfit()-profits[a.GetName()]) > 1e-3 || k > 0 && a.GetExpectedProfit() > r.GetActions()[k-1].GetExpectedProfit() {
+				t.Errorf("customer %d: %v, want a profit of %v", i, a, profits[a.GetName()])
+			}
+			delete(profits, a.GetName())
+		}
+		if len(profits) > 0 || r.GetError() != nil {
+			t.Errorf("customer %d: neither chosen nor excluded: %v, %v", i, profits, r.GetError())
+		}
+		if len(r.GetActions()) > 0 {
+			chosen[r.GetActions()[0].GetName()]++
+		}
+	}
+	if len(chosen) < 2 {
+		t.Errorf("all customers get the same: %v", chosen)
+	}
+}
+
+// TestStarterSendTime asks models/sendtime for customers with and without history.
+func TestStarterSendTime(t *testing.T) {
+	d := start(t)
+	d.deploy("sendtime", readFiles(t, "../../models/sendtime"))
+	monday := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	lark := &scoringv1.Recipient{Id: "lark", TimeZone: "Asia/Tokyo"}
+	for i := range 40 { // 8 o'clock in Tokyo is 23 o'clock of the day before
+		lark.History = append(lark.History, &scoringv1.SentMessage{Sent: timestamppb.New(monday.AddDate(0, 0, -i).Add(-time.Hour)), Answered: true})
+	}
+	resp, err := d.scorer.ChooseSendTime(d.ctx(), &scoringv1.ChooseSendTimeRequest{
+		Model: "sendtime", Recipients: []*scoringv1.Recipient{{Id: "new", TimeZone: "Asia/Tokyo"}, lark},
+		Options: &scoringv1.ChooseSendTimeOptions{Earliest: timestamppb.New(monday), QuietHours: []int32{22, 23, 0, 1, 2, 3, 4, 5, 6}, Count: 168},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, times := range [][]*scoringv1.SendTime{resp.GetResults()[0].GetTimes(), resp.GetResults()[1].GetTimes()} {
+		if len(times) != 7*15 {
+			t.Errorf("%d times", len(times))
+		}
+		for k, s := range times {
+			if k > 0 && s.GetRate() > times[k-1].GetRate() {
+				t.Fatalf("not the best first: %v", times)
+			}
+			if i == 0 && s.GetRate() != s.GetPriorRate() {
+				t.Errorf("a new customer: %v", s)
+			}
+		}
+	}
+	if s := resp.GetResults()[1].GetTimes()[0]; s.GetSlot()%24 != 8 || s.GetRate() < 0.8 || s.GetTime().AsTime().Hour() != 23 {
+		t.Errorf("a lark: %v", s)
 	}
 }
 

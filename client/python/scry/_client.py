@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -18,7 +19,7 @@ from ._errors import Error, from_rpc
 from ._retry import Retries
 from .imageanalysis.v1 import imageanalysis_pb2
 from .modelstore.v1 import modelstore_pb2
-from .scoring.v1 import scoring_pb2
+from .scoring.v1 import choosing_pb2, scoring_pb2
 from .sentiment.v1 import sentiment_pb2
 from .server.v1 import server_pb2, server_pb2_grpc
 
@@ -195,6 +196,55 @@ class Client:
                               max_evaluations=max_evaluations, seed=seed, language=language, actionable_only=actionable_only,
                               ids=ids, errors=errors)
         return self._run(call, timeout)
+
+    @overload
+    def choose_action(self, model: str, data: pd.DataFrame, *, version: str | int = ..., actions: Sequence[str] = ..., filter: str = ...,
+                      count: int = ..., language: str = ..., options: choosing_pb2.ChooseActionOptions | None = ...,
+                      ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
+    @overload
+    def choose_action(self, model: str, data: Sequence[Any], *, version: str | int = ..., actions: Sequence[str] = ...,
+                      filter: str = ..., count: int = ..., language: str = ...,
+                      options: choosing_pb2.ChooseActionOptions | None = ..., ids: Sequence[str] | None = ..., errors: str = ...,
+                      timeout: float | None = ...) -> list[choosing_pb2.ActionChoice]: ...
+
+    def choose_action(self, model: str, data: Any, *, version: str | int = "", actions: Sequence[str] = (), filter: str = "",
+                      count: int = 0, language: str = "", options: choosing_pb2.ChooseActionOptions | None = None,
+                      ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """Chooses the next best action for customers from a model's catalogue; data is as for score.
+
+        A DataFrame is answered by one with a row for each action, the best first, under the customer's index: rank, action,
+        creative, title, probability, expected_profit, value, cost, sampled_probability, propensity, prediction_id, error. A
+        customer for whom nothing is best has one row without action. attrs["excluded"] tells, by customer, which actions were
+        not chosen from and why, attrs["seed"] what was drawn with. A sequence is answered by a list of
+        choosing_pb2.ActionChoice.
+
+        actions and filter restrict the choice, count 0 = 1. options are added to those that have a name here, such as
+        ChooseActionOptions(thompson=ThompsonSampling(posteriors=[Posterior(action="call", successes=3, failures=40)])). errors
+        is as for score.
+        """
+        from . import _choose
+
+        return self._run(_choose.choose_action(model, data, self._limits(), version=str(version), actions=actions, filter=filter,
+                                               count=count, language=language, options=options, ids=ids, errors=errors), timeout)
+
+    def choose_send_time(self, model: str, data: Any, *, version: str | int = "", earliest: dt.datetime | None = None,
+                         latest: dt.datetime | None = None, quiet_hours: Iterable[int] = (), count: int = 0,
+                         half_life: dt.timedelta | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """Chooses when to send to customers, by what they answered before.
+
+        data is a DataFrame of messages with the columns id, time_zone (IANA; without one UTC), sent (a customer without
+        messages has a row without a time) and answered; or a sequence of choosing_pb2.Recipient. A DataFrame is answered by
+        one with a row for each time, the best first, under the customers' ids: rank, time (UTC), slot (hour of the week
+        there, Monday 0 o'clock = 0), rate, prior_rate, observations, prediction_id, error; a sequence by a list of
+        choosing_pb2.SendTimeChoice.
+
+        earliest is now unless given, latest a week later; times without a zone are UTC. quiet_hours are hours of the
+        customers' clocks. errors is as for score.
+        """
+        from . import _choose
+
+        return self._run(_choose.choose_send_time(model, data, self._limits(), version=str(version), earliest=earliest, latest=latest,
+                                                  quiet_hours=quiet_hours, count=count, half_life=half_life, errors=errors), timeout)
 
     @overload
     def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,

@@ -7,8 +7,9 @@ hand those to a scry.Client by asyncio.to_thread.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -17,7 +18,7 @@ from . import _calls, _connection
 from ._client import AT_ONCE, INFO_AGE
 from ._errors import Error, from_rpc
 from ._retry import Retries
-from .scoring.v1 import scoring_pb2
+from .scoring.v1 import choosing_pb2, scoring_pb2
 from .server.v1 import server_pb2, server_pb2_grpc
 
 T = TypeVar("T")
@@ -94,6 +95,26 @@ class Client:
                               max_evaluations=max_evaluations, seed=seed, language=language, actionable_only=actionable_only,
                               ids=ids, errors=errors)
         return await self._run(call, timeout)
+
+    async def choose_action(self, model: str, data: Any, *, version: str | int = "", actions: Sequence[str] = (), filter: str = "",
+                            count: int = 0, language: str = "", options: choosing_pb2.ChooseActionOptions | None = None,
+                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.choose_action."""
+        from . import _choose
+
+        return await self._run(_choose.choose_action(model, data, await self._limits(), version=str(version), actions=actions,
+                                                     filter=filter, count=count, language=language, options=options, ids=ids,
+                                                     errors=errors), timeout)
+
+    async def choose_send_time(self, model: str, data: Any, *, version: str | int = "", earliest: dt.datetime | None = None,
+                               latest: dt.datetime | None = None, quiet_hours: Iterable[int] = (), count: int = 0,
+                               half_life: dt.timedelta | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.choose_send_time."""
+        from . import _choose
+
+        return await self._run(_choose.choose_send_time(model, data, await self._limits(), version=str(version), earliest=earliest,
+                                                        latest=latest, quiet_hours=quiet_hours, count=count, half_life=half_life,
+                                                        errors=errors), timeout)
 
     async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:

@@ -667,13 +667,16 @@ type SendTimes struct {
 	// o'clock first.
 	Rates []float64 `protobuf:"fixed64,1,rep,packed,name=rates,proto3" json:"rates,omitempty"`
 	// How many messages of a customer's own weigh as much as the prior, in each
-	// slot: a rate is the prior's, plus the sum of what each message was more than
-	// the prior of its own hour, divided by this plus their number.
+	// slot.
 	PriorStrength float64 `protobuf:"fixed64,2,opt,name=prior_strength,json=priorStrength,proto3" json:"prior_strength,omitempty"`
 	// How far an answer speaks for the hours beside its own: the standard deviation
 	// of a normal kernel, 1 at its own hour, over the hours of the week; unset = for
 	// its own hour alone.
-	Bandwidth     *durationpb.Duration `protobuf:"bytes,3,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	Bandwidth *durationpb.Duration `protobuf:"bytes,3,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	// How much a message speaks for the same hour of the other days, and by the
+	// kernel for the hours beside it, as a share of what it speaks for its own; 0 =
+	// not at all.
+	OtherDays     float64 `protobuf:"fixed64,4,opt,name=other_days,json=otherDays,proto3" json:"other_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -727,6 +730,13 @@ func (x *SendTimes) GetBandwidth() *durationpb.Duration {
 		return x.Bandwidth
 	}
 	return nil
+}
+
+func (x *SendTimes) GetOtherDays() float64 {
+	if x != nil {
+		return x.OtherDays
+	}
+	return 0
 }
 
 var File_scry_bundle_v1_catalogue_proto protoreflect.FileDescriptor
@@ -794,11 +804,13 @@ const file_scry_bundle_v1_catalogue_proto_rawDesc = "" +
 	"\x05prior\x18\x02 \x01(\v2\x14.scry.bundle.v1.BetaR\x05prior\"b\n" +
 	"\x04Beta\x12-\n" +
 	"\x05alpha\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x8d\xed\xb5\xa0\xf7ư>R\x05alpha\x12+\n" +
-	"\x04beta\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x8d\xed\xb5\xa0\xf7ư>R\x04beta\"\xc1\x01\n" +
+	"\x04beta\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x8d\xed\xb5\xa0\xf7ư>R\x04beta\"\xf9\x01\n" +
 	"\tSendTimes\x128\n" +
 	"\x05rates\x18\x01 \x03(\x01B\"\xbaH\x1f\x92\x01\x1c\b\xa8\x01\x10\xa8\x01\"\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05rates\x127\n" +
 	"\x0eprior_strength\x18\x02 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\rpriorStrength\x12A\n" +
-	"\tbandwidth\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\tbandwidth*\xb8\x01\n" +
+	"\tbandwidth\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\tbandwidth\x126\n" +
+	"\n" +
+	"other_days\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\totherDays*\xb8\x01\n" +
 	"\rAttributeType\x12\x1e\n" +
 	"\x1aATTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ATTRIBUTE_TYPE_STRING\x10\x01\x12\x19\n" +

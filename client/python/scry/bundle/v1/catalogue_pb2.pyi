@@ -125,11 +125,13 @@ class Beta(_message.Message):
     def __init__(self, alpha: _Optional[float] = ..., beta: _Optional[float] = ...) -> None: ...
 
 class SendTimes(_message.Message):
-    __slots__ = ("rates", "prior_strength", "bandwidth")
+    __slots__ = ("rates", "prior_strength", "bandwidth", "other_days")
     RATES_FIELD_NUMBER: _ClassVar[int]
     PRIOR_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     BANDWIDTH_FIELD_NUMBER: _ClassVar[int]
+    OTHER_DAYS_FIELD_NUMBER: _ClassVar[int]
     rates: _containers.RepeatedScalarFieldContainer[float]
     prior_strength: float
     bandwidth: _duration_pb2.Duration
-    def __init__(self, rates: _Optional[_Iterable[float]] = ..., prior_strength: _Optional[float] = ..., bandwidth: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    other_days: float
+    def __init__(self, rates: _Optional[_Iterable[float]] = ..., prior_strength: _Optional[float] = ..., bandwidth: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., other_days: _Optional[float] = ...) -> None: ...
