@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escry/bundle/v1/catalogue.proto\x12\x0escry.bundle.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa6\x01\n\tCatalogue\x12+\n\x05items\x18\x01 \x01(\x0b\x32\x15.scry.bundle.v1.ItemsR\x05items\x12\x32\n\x07\x61\x63tions\x18\x02 \x03(\x0b\x32\x16.scry.bundle.v1.ActionB\x00R\x07\x61\x63tions\x12\x38\n\nsend_times\x18\x03 \x01(\x0b\x32\x19.scry.bundle.v1.SendTimesR\tsendTimes\"\xc8\x02\n\x05Items\x12\x14\n\x04\x66ile\x18\x01 \x01(\tB\x00R\x04\x66ile\x12;\n\nattributes\x18\x02 \x03(\x0b\x32\x19.scry.bundle.v1.AttributeB\x00R\nattributes\x12\x1a\n\x07vectors\x18\x03 \x01(\tB\x00R\x07vectors\x12\x18\n\x06\x62iases\x18\x04 \x01(\tB\x00R\x06\x62iases\x12\x1f\n\nquery_head\x18\x05 \x01(\tB\x00R\tqueryHead\x12)\n\x0fhistory_feature\x18\x06 \x01(\tB\x00R\x0ehistoryFeature\x12.\n\x12history_item_field\x18\x07 \x01(\tB\x00R\x10historyItemField\x12 \n\npopularity\x18\x08 \x01(\tB\x00R\npopularity\x12\x18\n\x06\x65xpiry\x18\t \x01(\tB\x00R\x06\x65xpiry\"V\n\tAttribute\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x33\n\x04type\x18\x02 \x01(\x0e\x32\x1d.scry.bundle.v1.AttributeTypeB\x00R\x04type\"\xd9\x04\n\x06\x41\x63tion\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x37\n\x05title\x18\x02 \x03(\x0b\x32!.scry.bundle.v1.Action.TitleEntryR\x05title\x12\x14\n\x04head\x18\x03 \x01(\tH\x00R\x04head\x12\x16\n\x05\x63lass\x18\x04 \x01(\tH\x00R\x05\x63lass\x12\x1e\n\ttreatment\x18\x05 \x01(\tH\x00R\ttreatment\x12\x1e\n\x08\x63onstant\x18\x06 \x01(\x01\x42\x00H\x00R\x08\x63onstant\x12\x16\n\x05value\x18\x07 \x01(\x01\x42\x00R\x05value\x12\x14\n\x04\x63ost\x18\x08 \x01(\x01\x42\x00R\x04\x63ost\x12\"\n\x0b\x65ligibility\x18\t \x01(\tB\x00R\x0b\x65ligibility\x12\x18\n\x06starts\x18\n \x01(\tB\x00R\x06starts\x12\x1a\n\x07\x65xpires\x18\x0b \x01(\tB\x00R\x07\x65xpires\x12\x38\n\tcreatives\x18\x0c \x03(\x0b\x32\x18.scry.bundle.v1.CreativeB\x00R\tcreatives\x12\x46\n\nattributes\x18\r \x03(\x0b\x32&.scry.bundle.v1.Action.AttributesEntryR\nattributes\x1a\x38\n\nTitleEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0f\n\x0bprobability\x12\x00\"L\n\x08\x43reative\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12*\n\x05prior\x18\x02 \x01(\x0b\x32\x14.scry.bundle.v1.BetaR\x05prior\"4\n\x04\x42\x65ta\x12\x16\n\x05\x61lpha\x18\x01 \x01(\x01\x42\x00R\x05\x61lpha\x12\x14\n\x04\x62\x65ta\x18\x02 \x01(\x01\x42\x00R\x04\x62\x65ta\"\xa8\x01\n\tSendTimes\x12\x16\n\x05rates\x18\x01 \x03(\x01\x42\x00R\x05rates\x12\'\n\x0eprior_strength\x18\x02 \x01(\x01\x42\x00R\rpriorStrength\x12\x39\n\tbandwidth\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x00R\tbandwidth\x12\x1f\n\nother_days\x18\x04 \x01(\x01\x42\x00R\totherDays*\xb8\x01\n\rAttributeType\x12\x1e\n\x1a\x41TTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTRIBUTE_TYPE_STRING\x10\x01\x12\x19\n\x15\x41TTRIBUTE_TYPE_NUMBER\x10\x02\x12\x17\n\x13\x41TTRIBUTE_TYPE_BOOL\x10\x03\x12\x1c\n\x18\x41TTRIBUTE_TYPE_TIMESTAMP\x10\x04\x12\x1a\n\x16\x41TTRIBUTE_TYPE_STRINGS\x10\x05\x42\x37Z5github.com/scry-ml/scry/proto/scry/bundle/v1;bundlev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escry/bundle/v1/catalogue.proto\x12\x0escry.bundle.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa6\x01\n\tCatalogue\x12+\n\x05items\x18\x01 \x01(\x0b\x32\x15.scry.bundle.v1.ItemsR\x05items\x12\x32\n\x07\x61\x63tions\x18\x02 \x03(\x0b\x32\x16.scry.bundle.v1.ActionB\x00R\x07\x61\x63tions\x12\x38\n\nsend_times\x18\x03 \x01(\x0b\x32\x19.scry.bundle.v1.SendTimesR\tsendTimes\"\xef\x02\n\x05Items\x12\x14\n\x04\x66ile\x18\x01 \x01(\tB\x00R\x04\x66ile\x12;\n\nattributes\x18\x02 \x03(\x0b\x32\x19.scry.bundle.v1.AttributeB\x00R\nattributes\x12\x1a\n\x07vectors\x18\x03 \x01(\tB\x00R\x07vectors\x12\x18\n\x06\x62iases\x18\x04 \x01(\tB\x00R\x06\x62iases\x12\x1f\n\nquery_head\x18\x05 \x01(\tB\x00R\tqueryHead\x12)\n\x0fhistory_feature\x18\x06 \x01(\tB\x00R\x0ehistoryFeature\x12.\n\x12history_item_field\x18\x07 \x01(\tB\x00R\x10historyItemField\x12 \n\npopularity\x18\x08 \x01(\tB\x00R\npopularity\x12\x18\n\x06\x65xpiry\x18\t \x01(\tB\x00R\x06\x65xpiry\x12%\n\rrepeat_weight\x18\n \x01(\x01\x42\x00R\x0crepeatWeight\"V\n\tAttribute\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x33\n\x04type\x18\x02 \x01(\x0e\x32\x1d.scry.bundle.v1.AttributeTypeB\x00R\x04type\"\xd9\x04\n\x06\x41\x63tion\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x37\n\x05title\x18\x02 \x03(\x0b\x32!.scry.bundle.v1.Action.TitleEntryR\x05title\x12\x14\n\x04head\x18\x03 \x01(\tH\x00R\x04head\x12\x16\n\x05\x63lass\x18\x04 \x01(\tH\x00R\x05\x63lass\x12\x1e\n\ttreatment\x18\x05 \x01(\tH\x00R\ttreatment\x12\x1e\n\x08\x63onstant\x18\x06 \x01(\x01\x42\x00H\x00R\x08\x63onstant\x12\x16\n\x05value\x18\x07 \x01(\x01\x42\x00R\x05value\x12\x14\n\x04\x63ost\x18\x08 \x01(\x01\x42\x00R\x04\x63ost\x12\"\n\x0b\x65ligibility\x18\t \x01(\tB\x00R\x0b\x65ligibility\x12\x18\n\x06starts\x18\n \x01(\tB\x00R\x06starts\x12\x1a\n\x07\x65xpires\x18\x0b \x01(\tB\x00R\x07\x65xpires\x12\x38\n\tcreatives\x18\x0c \x03(\x0b\x32\x18.scry.bundle.v1.CreativeB\x00R\tcreatives\x12\x46\n\nattributes\x18\r \x03(\x0b\x32&.scry.bundle.v1.Action.AttributesEntryR\nattributes\x1a\x38\n\nTitleEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0f\n\x0bprobability\x12\x00\"L\n\x08\x43reative\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12*\n\x05prior\x18\x02 \x01(\x0b\x32\x14.scry.bundle.v1.BetaR\x05prior\"4\n\x04\x42\x65ta\x12\x16\n\x05\x61lpha\x18\x01 \x01(\x01\x42\x00R\x05\x61lpha\x12\x14\n\x04\x62\x65ta\x18\x02 \x01(\x01\x42\x00R\x04\x62\x65ta\"\xa8\x01\n\tSendTimes\x12\x16\n\x05rates\x18\x01 \x03(\x01\x42\x00R\x05rates\x12\'\n\x0eprior_strength\x18\x02 \x01(\x01\x42\x00R\rpriorStrength\x12\x39\n\tbandwidth\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x00R\tbandwidth\x12\x1f\n\nother_days\x18\x04 \x01(\x01\x42\x00R\totherDays*\xb8\x01\n\rAttributeType\x12\x1e\n\x1a\x41TTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTRIBUTE_TYPE_STRING\x10\x01\x12\x19\n\x15\x41TTRIBUTE_TYPE_NUMBER\x10\x02\x12\x17\n\x13\x41TTRIBUTE_TYPE_BOOL\x10\x03\x12\x1c\n\x18\x41TTRIBUTE_TYPE_TIMESTAMP\x10\x04\x12\x1a\n\x16\x41TTRIBUTE_TYPE_STRINGS\x10\x05\x42\x37Z5github.com/scry-ml/scry/proto/scry/bundle/v1;bundlev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTION_TITLEENTRY']._serialized_options = b'8\001'
   _globals['_ACTION_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ACTION_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_ATTRIBUTETYPE']._serialized_start=1578
-  _globals['_ATTRIBUTETYPE']._serialized_end=1762
+  _globals['_ATTRIBUTETYPE']._serialized_start=1617
+  _globals['_ATTRIBUTETYPE']._serialized_end=1801
   _globals['_CATALOGUE']._serialized_start=83
   _globals['_CATALOGUE']._serialized_end=249
   _globals['_ITEMS']._serialized_start=252
-  _globals['_ITEMS']._serialized_end=580
-  _globals['_ATTRIBUTE']._serialized_start=582
-  _globals['_ATTRIBUTE']._serialized_end=668
-  _globals['_ACTION']._serialized_start=671
-  _globals['_ACTION']._serialized_end=1272
-  _globals['_ACTION_TITLEENTRY']._serialized_start=1136
-  _globals['_ACTION_TITLEENTRY']._serialized_end=1192
-  _globals['_ACTION_ATTRIBUTESENTRY']._serialized_start=1194
-  _globals['_ACTION_ATTRIBUTESENTRY']._serialized_end=1255
-  _globals['_CREATIVE']._serialized_start=1274
-  _globals['_CREATIVE']._serialized_end=1350
-  _globals['_BETA']._serialized_start=1352
-  _globals['_BETA']._serialized_end=1404
-  _globals['_SENDTIMES']._serialized_start=1407
-  _globals['_SENDTIMES']._serialized_end=1575
+  _globals['_ITEMS']._serialized_end=619
+  _globals['_ATTRIBUTE']._serialized_start=621
+  _globals['_ATTRIBUTE']._serialized_end=707
+  _globals['_ACTION']._serialized_start=710
+  _globals['_ACTION']._serialized_end=1311
+  _globals['_ACTION_TITLEENTRY']._serialized_start=1175
+  _globals['_ACTION_TITLEENTRY']._serialized_end=1231
+  _globals['_ACTION_ATTRIBUTESENTRY']._serialized_start=1233
+  _globals['_ACTION_ATTRIBUTESENTRY']._serialized_end=1294
+  _globals['_CREATIVE']._serialized_start=1313
+  _globals['_CREATIVE']._serialized_end=1389
+  _globals['_BETA']._serialized_start=1391
+  _globals['_BETA']._serialized_end=1443
+  _globals['_SENDTIMES']._serialized_start=1446
+  _globals['_SENDTIMES']._serialized_end=1614
 # @@protoc_insertion_point(module_scope)

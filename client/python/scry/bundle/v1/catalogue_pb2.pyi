@@ -36,7 +36,7 @@ class Catalogue(_message.Message):
     def __init__(self, items: _Optional[_Union[Items, _Mapping]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., send_times: _Optional[_Union[SendTimes, _Mapping]] = ...) -> None: ...
 
 class Items(_message.Message):
-    __slots__ = ("file", "attributes", "vectors", "biases", "query_head", "history_feature", "history_item_field", "popularity", "expiry")
+    __slots__ = ("file", "attributes", "vectors", "biases", "query_head", "history_feature", "history_item_field", "popularity", "expiry", "repeat_weight")
     FILE_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class Items(_message.Message):
     HISTORY_ITEM_FIELD_FIELD_NUMBER: _ClassVar[int]
     POPULARITY_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     file: str
     attributes: _containers.RepeatedCompositeFieldContainer[Attribute]
     vectors: str
@@ -55,7 +56,8 @@ class Items(_message.Message):
     history_item_field: str
     popularity: str
     expiry: str
-    def __init__(self, file: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., vectors: _Optional[str] = ..., biases: _Optional[str] = ..., query_head: _Optional[str] = ..., history_feature: _Optional[str] = ..., history_item_field: _Optional[str] = ..., popularity: _Optional[str] = ..., expiry: _Optional[str] = ...) -> None: ...
+    repeat_weight: float
+    def __init__(self, file: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., vectors: _Optional[str] = ..., biases: _Optional[str] = ..., query_head: _Optional[str] = ..., history_feature: _Optional[str] = ..., history_item_field: _Optional[str] = ..., popularity: _Optional[str] = ..., expiry: _Optional[str] = ..., repeat_weight: _Optional[float] = ...) -> None: ...
 
 class Attribute(_message.Message):
     __slots__ = ("name", "type")
