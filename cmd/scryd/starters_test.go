@@ -14,7 +14,7 @@ import (
 // explains the first.
 func TestStarterClassifiers(t *testing.T) {
 	d := start(t)
-	for _, name := range []string{"purchase", "response"} {
+	for _, name := range []string{"purchase", "response", "credit"} {
 		t.Run(name, func(t *testing.T) {
 			dir := "../../models/" + name
 			f := readFiles(t, dir)
