@@ -48,6 +48,9 @@ bin/scry status --wait 5m >/dev/null
 step "Three customers: how likely is each to leave, and why?"
 bin/scry score --reasons 3 --served scripts/demo/customers.jsonl
 
+step "What sets each apart from typical customers?"
+bin/scry explain churn --top 3 scripts/demo/customers.jsonl
+
 step "Four reviews: what do they think?"
 bin/scry sentiment --served --file scripts/demo/reviews.txt
 
