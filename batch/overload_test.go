@@ -403,7 +403,7 @@ func TestCheckAgreesWithDo(t *testing.T) {
 			n := textLength(rng)
 			items := slices.Repeat([]Item[int]{{Value: n, Length: n}}, 1+rng.IntN(3))
 			call := Call{Priority: rng.IntN(2)}
-			err := q.Check(ctx, call, items)
+			err := q.Check(ctx, call, items[0], len(items))
 			said[err == nil]++
 			wg.Go(func() {
 				defer cancel()

@@ -151,38 +151,30 @@ func (q *Queue[I, O]) Do(ctx context.Context, c Call, items []Item[I]) []Result[
 	return q.collect(k, results)
 }
 
-// Check reports the error with which Do would refuse a call of these items at
+// Check reports the error with which Do would refuse a call of n such items at
 // this moment, nil if it would not. It lets a caller who can estimate the size
-// of an item refuse it before preparing it: the values are not looked at.
-func (q *Queue[I, O]) Check(ctx context.Context, c Call, items []Item[I]) error {
+// of an item refuse it before preparing it: the value is not looked at.
+func (q *Queue[I, O]) Check(ctx context.Context, c Call, item Item[I], n int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	now := q.now()
 	d := q.demandOf(ctx, c, now)
-	fit, most := 0, int64(0)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range items {
-		rows, length, cost, ok := q.size(&items[i])
-		if !ok {
-			continue
-		}
-		fit++
-		d.rows += rows
-		d.cost += cost
-		d.alone = max(d.alone, q.sched.alone(rows, length))
-		most = max(most, cost)
-	}
+	rows, length, cost, ok := q.size(&item)
 	switch {
-	case fit == 0 && len(items) > 0:
+	case !ok:
 		return ErrTooLarge
 	case q.state != open:
 		return ErrClosed
 	}
-	d.rest = d.cost - most
+	d.rows += n * rows
+	d.cost += int64(n) * cost
+	d.alone = max(d.alone, q.sched.alone(rows, length))
+	d.rest = d.cost - cost
 	_, err := q.sched.admit(d, now, q.busyFor(now, d.alone))
-	q.countRefusal(err, fit)
+	q.countRefusal(err, n)
 	return err
 }
 

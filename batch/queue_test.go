@@ -180,14 +180,14 @@ func TestCheck(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for rows, want := range map[int]error{1: nil, 2: nil, 3: ErrFull, 5: ErrTooLarge} {
-		if err := q.Check(t.Context(), Call{}, []Item[int]{{Rows: rows}}); !errors.Is(err, want) {
+		if err := q.Check(t.Context(), Call{}, Item[int]{Rows: rows}, 1); !errors.Is(err, want) {
 			t.Errorf("%d rows: %v, want %v", rows, err, want)
 		}
 	}
 	close(hold)
 	wg.Wait()
 	q.Close()
-	if err := q.Check(t.Context(), Call{}, make([]Item[int], 1)); !errors.Is(err, ErrClosed) {
+	if err := q.Check(t.Context(), Call{}, Item[int]{}, 1); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 }

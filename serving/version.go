@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sort"
 	"time"
 
@@ -344,7 +343,7 @@ func (v *Version) Admit(ctx context.Context, rows int, cost int64) error {
 	if g.maxCost > 0 {
 		it.Cost = min(int64(max(it.Length, 1)), g.maxCost)
 	}
-	return g.queue.Check(ctx, CallOf(ctx), slices.Repeat([]batch.Item[[]tensor.Tensor]{it}, n))
+	return g.queue.Check(ctx, CallOf(ctx), it, n)
 }
 
 // runStep runs one graph for the items that are still live and returns those
