@@ -14,8 +14,8 @@ import (
 // and nothing that a graph would have to compute.
 func (b *Bundle) checkGraphless() error {
 	m := b.Manifest
-	if m.GetCatalogue().GetSendTimes() == nil && len(m.GetCatalogue().GetActions()) == 0 {
-		return invalid("graphs", "at least one is needed, unless the catalogue has send times or actions")
+	if c := m.GetCatalogue(); c.GetSendTimes() == nil && len(c.GetActions()) == 0 && c.GetItems() == nil {
+		return invalid("graphs", "at least one is needed, unless the catalogue has items, send times or actions")
 	}
 	if len(m.GetSteps()) > 0 || len(m.GetHeads()) > 0 || m.GetPreprocessing() != nil || m.GetGoldens() != nil {
 		return invalid("graphs", "at least one is needed for steps, heads, preprocessing and goldens")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, end to end: a server with the starter models in a store of its own, three customers, four reviews and
-# two pictures. What it starts it ends, by process id.
+# The main job, end to end: a server with the starter models in a store of its own, three customers, four reviews, two
+# pictures and a recommendation. What it starts it ends, by process id.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -56,6 +56,9 @@ bin/scry sentiment --served --file scripts/demo/reviews.txt
 
 step "Two pictures: what do they show?"
 bin/scry image --top 3 --served scripts/demo/*.jpg
+
+step "A customer of an online shop: what else may be of use, at less than 5 pounds?"
+bin/scry recommend --history 85123A,22423 --filter 'price < 5' --attributes title,price -n 5
 
 step "What runs where"
 bin/scry status

@@ -237,6 +237,15 @@ func checkMemory(dir string, limit int64) error {
 		}
 		need += n
 	}
+	if items := b.Manifest.GetCatalogue().GetItems(); items != nil {
+		// As they lie in memory: float16 takes twice its file, a line of JSON no more
+		// than three times.
+		for file, times := range map[string]int64{items.GetFile(): 3, items.GetVectors(): 2, items.GetBiases(): 2} {
+			if info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(file))); file != "" && err == nil {
+				need += times * info.Size()
+			}
+		}
+	}
 	if need > limit {
 		return &gpu.MemoryError{Device: "probe", Needed: need, Available: limit}
 	}

@@ -158,9 +158,9 @@ func (d *daemon) pushItems(ctx context.Context, model string, vectors []float32)
 		return err
 	}
 	items := len(vectors) / recommendSize
-	manifest := "graphs: {tiny: {file: tiny.onnx}}\ncatalogue: {items: {file: items.jsonl, vectors: vectors.npy}}\n"
+	manifest := "catalogue: {items: {file: items.jsonl, vectors: vectors.npy}}\n"
 	for name, data := range map[string][]byte{
-		"bundle.yaml": []byte(manifest), "tiny.onnx": tinyONNX(1), "vectors.npy": npy(vectors, items, recommendSize),
+		"bundle.yaml": []byte(manifest), "vectors.npy": npy(vectors, items, recommendSize),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err
