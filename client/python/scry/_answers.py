@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from google.protobuf import json_format
 
 from ._errors import Error, from_status
 from .scoring.v1 import scoring_pb2 as pb
@@ -188,6 +189,29 @@ def explanations(results: Sequence[pb.Explanation], index: pd.Index) -> pd.DataF
     out.attrs["texts"] = {c.feature: c.text for r in results for c in r.contributions}
     out.attrs["members"] = {c.feature: list(c.members) for r in results for c in r.contributions if c.members}
     out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    return out
+
+
+def recommendations(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
+    """One row for each item of each list, the lists one after the other."""
+    rows = [(i, item) for i, r in enumerate(results) for item in r.items]
+    columns: dict[str, Any] = {
+        "rank": np.array([item.rank for _, item in rows], dtype=np.int64),
+        "item": pd.Series([item.item for _, item in rows], dtype=object),
+        "score": np.array([item.score for _, item in rows], dtype=np.float64),
+    }
+    if any(item.HasField("propensity") for _, item in rows):
+        columns["propensity"] = np.array([item.propensity for _, item in rows])
+    if any(item.promotion for _, item in rows):
+        columns["promotion"] = pd.Series([item.promotion or None for _, item in rows], dtype=object)
+    for name in sorted({name for _, item in rows for name in item.attributes.fields}):
+        columns[name] = pd.Series([json_format.MessageToDict(item.attributes).get(name) for _, item in rows], dtype=object)
+    columns["prediction_id"] = pd.Series([results[i].prediction_id for i, _ in rows], dtype=object)
+    out = pd.DataFrame(columns, index=range(len(rows)))
+    out.index = index.take([i for i, _ in rows])
+    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    out.attrs["warnings"] = [{"code": serving_pb2.WarningCode.Name(w.code).removeprefix("WARNING_CODE_"), "field": w.field,
+                              "message": w.message, "row": i} for i, r in enumerate(results) for w in r.warnings]
     return out
 
 

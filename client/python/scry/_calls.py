@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from . import _values
 from ._errors import Error, ItemErrors, from_status
 from .imageanalysis.v1 import imageanalysis_pb2, imageanalysis_pb2_grpc
-from .scoring.v1 import instance_pb2, scoring_pb2, scoring_pb2_grpc
+from .scoring.v1 import choosing_pb2, instance_pb2, scoring_pb2, scoring_pb2_grpc
 from .sentiment.v1 import sentiment_pb2, sentiment_pb2_grpc
 from .server.v1 import server_pb2
 
@@ -127,6 +127,72 @@ def explain(model: str, data: Any, lim: server_pb2.Limits, *, version: str, head
 
     return Call(scoring_pb2_grpc.ScoringServiceStub, "Explain",
                 (request(part) for part in _parts(instances, _EXPLAINED, lim.max_message_bytes - _SLACK - envelope.ByteSize())), join)
+
+
+_SUBJECTS = 1000  # of one message
+_ANSWERS = 100_000  # items for all subjects of one message
+
+
+def recommend_options(filter: str, attributes: Sequence[str], include_history: bool, diversity: float,
+                      given: choosing_pb2.RecommendOptions | None) -> choosing_pb2.RecommendOptions:
+    options = choosing_pb2.RecommendOptions(filter=filter, attributes=attributes, include_history=include_history, diversity=diversity)
+    if given is not None:
+        options.MergeFrom(given)
+    return options
+
+
+def recommend(subjects: Any, lim: server_pb2.Limits, *, model: str, version: str, count: int,
+              options: choosing_pb2.RecommendOptions, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    check_errors(errors)
+    envelope = choosing_pb2.RecommendItemsRequest(model=model, version=version, page_size=count, options=options)
+    index = subjects.index if is_pandas(subjects, "Series") else None
+    if isinstance(subjects, (str, bytes, dict)) or not isinstance(subjects, Iterable):
+        raise TypeError(f"subjects are a Series or a sequence, not a {type(subjects).__name__}")
+    rows = list(subjects)
+    names = _names(ids, len(rows))
+    items = (_subject(i, name, row) for i, (name, row) in enumerate(zip(names, rows)))
+    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
+
+    def request(part: list[Any]) -> choosing_pb2.RecommendItemsRequest:
+        out = choosing_pb2.RecommendItemsRequest(subjects=part)
+        out.MergeFrom(envelope)
+        return out
+
+    def join(responses: list[Any]) -> Any:
+        if index is None:
+            return _items(responses, errors)
+        from . import _answers
+
+        results = _items(responses, "return")
+        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
+        return _settled(_answers.recommendations(results, index), failed, len(results), errors)
+
+    most = max(1, min(_SUBJECTS, _ANSWERS // (count or 10)))
+    return Call(scoring_pb2_grpc.ScoringServiceStub, "RecommendItems", (request(part) for part in _parts(items, most, room)), join)
+
+
+def _subject(place: int, name: str, row: Any) -> choosing_pb2.RecommendSubject:
+    """A subject of a history, or of a mapping of the parts that choosing_pb2.RecommendSubject has."""
+    if isinstance(row, (str, bytes)):
+        raise TypeError(f"subject {place} is a {type(row).__name__}; a history is a list of items")
+    if not isinstance(row, Iterable):  # None, NaN: nothing is known
+        if _values.value(row) is not None:
+            raise TypeError(f"subject {place} is a {type(row).__name__}, want a list of items or a mapping")
+        return choosing_pb2.RecommendSubject(id=name)
+    if not isinstance(row, Mapping):
+        return choosing_pb2.RecommendSubject(id=name, history=[str(item) for item in row])
+    parts = dict(row)
+    features, seen = parts.pop("features", None), parts.pop("seen", {})
+    out = choosing_pb2.RecommendSubject(id=name, features=None if features is None else _values.row(features, place),
+                                        seen=[choosing_pb2.SeenItem(item=str(i), count=n) for i, n in seen.items()])
+    for part, value in parts.items():
+        if part in ("history", "candidates"):
+            getattr(out, part).extend(str(item) for item in value)
+        elif part in ("id", "anchor_item"):
+            setattr(out, part, str(value))
+        else:
+            raise ValueError(f"subject {place} has a part {part!r}, which is none of history, features, anchor_item, candidates, seen, id")
+    return out
 
 
 def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str,

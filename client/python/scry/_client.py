@@ -165,6 +165,25 @@ class Client:
                             actionable_only=actionable_only, options=options, ids=ids, errors=errors)
         return self._run(call, timeout)
 
+    def recommend(self, subjects: Any, *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",
+                  attributes: Sequence[str] = (), include_history: bool = False, diversity: float = 0.0,
+                  options: choosing_pb2.RecommendOptions | None = None, ids: Sequence[str] | None = None,
+                  errors: str = "raise", timeout: float | None = None) -> Any:
+        """Ranks the items of a model's catalogue for subjects ("" = the server's default model for recommendations).
+
+        A subject is a history, a list of item ids with the oldest first (empty or None = nothing is known), or a mapping
+        with some of history, features, anchor_item, candidates and seen (counts by item). filter is an AIP-160 filter over
+        the items' attributes, attributes names those to answer ("*" = all). options are added to those that have a name
+        here, such as RecommendOptions(exploration=Exploration(temperature=0.1)), both of scry.scoring.v1.choosing_pb2.
+
+        A Series of subjects is answered by a DataFrame with a row for each item, under the subject's index: rank, item,
+        score, propensity and promotion where there are any, the attributes, prediction_id; any other sequence by a list of
+        choosing_pb2.Recommendation, which ids name. errors is as for score; a subject that failed has no rows.
+        """
+        call = _calls.recommend(subjects, self._limits(), model=model, version=str(version), count=count, ids=ids, errors=errors,
+                                options=_calls.recommend_options(filter, attributes, include_history, diversity, options))
+        return self._run(call, timeout)
+
     @overload
     def explain(self, model: str, data: pd.DataFrame, *, version: str | int = ..., head: str = ..., target: str = ..., scale: str = ...,
                 max_evaluations: int = ..., seed: int | None = ..., language: str = ..., actionable_only: bool = ...,

@@ -116,6 +116,15 @@ class Client:
                                                         latest=latest, quiet_hours=quiet_hours, count=count, half_life=half_life,
                                                         errors=errors), timeout)
 
+    async def recommend(self, subjects: Any, *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",
+                        attributes: Sequence[str] = (), include_history: bool = False, diversity: float = 0.0,
+                        options: choosing_pb2.RecommendOptions | None = None, ids: Sequence[str] | None = None,
+                        errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.recommend."""
+        call = _calls.recommend(subjects, await self._limits(), model=model, version=str(version), count=count, ids=ids, errors=errors,
+                                options=_calls.recommend_options(filter, attributes, include_history, diversity, options))
+        return await self._run(call, timeout)
+
     async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
                            ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
         """As scry.Client.analyze_text."""

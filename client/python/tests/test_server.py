@@ -15,6 +15,7 @@ from PIL import Image
 
 import scry
 import scry.aio
+from scry.scoring.v1 import choosing_pb2
 from tests import daemon
 
 CHURN = [json.loads(line) for line in (daemon.ROOT / "models/churn/goldens.jsonl").read_text().splitlines()]
@@ -69,6 +70,53 @@ class Rows(Served):
         self.assertEqual([r.index for r in results], list(range(12_000)))
         self.assertEqual(len({r.heads["churn"].probability.probability for r in results[:70]}), 70)
         self.assertEqual(results[0].heads["churn"], results[11_900].heads["churn"])
+
+
+class Recommendations(Served):
+    def test_mappings(self):
+        results = self.client.recommend([["85123A", "22423"], {"anchor_item": "22423"}, None, {"history": ["22423"], "seen": {"22699": 2}}],
+                                        model="recommend", count=5, filter="price < 10", attributes=["title", "price"], ids=list("abcd"))
+        self.assertEqual([(r.id, r.index, len(r.items)) for r in results], [("a", 0, 5), ("b", 1, 5), ("c", 2, 5), ("d", 3, 5)])
+        for result in results:
+            self.assertEqual([item.rank for item in result.items], [1, 2, 3, 4, 5])
+            self.assertTrue(all(item.attributes["price"] < 10 and item.attributes["title"] for item in result.items))
+        self.assertNotIn("22699", [item.item for item in results[3].items])
+        self.assertEqual([w.code for w in results[2].warnings], [8])  # COLD_START
+
+    def test_series(self):
+        options = choosing_pb2.RecommendOptions(exploration=choosing_pb2.Exploration(temperature=0.1, seed=3),
+                                                promotions=[choosing_pb2.Promotion(name="cheap", filter="price < 1", percent=50)])
+        people = pd.Series([["85123A"], ["no such item"], []], index=["x", "y", "z"])
+        lists = self.client.recommend(people, model="recommend", count=4, attributes=["price"], options=options)
+        self.assertEqual(list(lists.columns), ["rank", "item", "score", "propensity", "promotion", "price", "prediction_id"])
+        self.assertEqual(list(lists.index), ["x"] * 4 + ["y"] * 4 + ["z"] * 4)
+        self.assertTrue(((lists["propensity"] > 0) & (lists["propensity"] <= 1)).all())
+        self.assertGreaterEqual((lists.loc["x", "price"] < 1).sum(), 2)
+        self.assertEqual([(w["code"], w["row"]) for w in lists.attrs["warnings"]], [("UNKNOWN_ITEM", 1), ("COLD_START", 1), ("COLD_START", 2)])
+        self.assertEqual(lists.attrs["served_by"], ["recommend@1"])
+
+    def test_errors(self):
+        with self.assertRaises(scry.Error) as raised:
+            self.client.recommend([["85123A"]], model="recommend", filter="price <")
+        self.assertEqual(raised.exception.reason, "FILTER_INVALID")
+        with self.assertRaises(scry.ItemErrors) as raised:
+            self.client.recommend([["85123A"], {"anchor_item": "nothing"}], model="recommend")
+        self.assertEqual({i: e.reason for i, e in raised.exception.errors.items()}, {1: "ITEM_UNKNOWN"})
+        for wrong, kind in ((["85123A"], TypeError), ([{"histry": []}], ValueError), ([7], TypeError), ("85123A", TypeError)):
+            with self.subTest(wrong), self.assertRaises(kind):
+                self.client.recommend(wrong, model="recommend")
+
+    def test_more_subjects_than_a_call_takes(self):
+        results = self.client.recommend([["85123A"]] * 2_500, model="recommend", count=1)
+        self.assertEqual([r.index for r in results], list(range(2_500)))
+        self.assertEqual({r.items[0].item for r in results}, {results[0].items[0].item})
+
+    def test_asyncio(self):
+        async def ask():
+            async with scry.aio.connect(daemon.address()) as client:
+                return await client.recommend([["85123A"]], model="recommend", count=3)
+
+        self.assertEqual(len(asyncio.run(ask())[0].items), 3)
 
 
 class Frames(Served):
