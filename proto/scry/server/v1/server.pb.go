@@ -84,7 +84,7 @@ type GetServerInfoResponse struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// What it accepts.
 	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
-	// The model of each feature for calls that name none: "scoring",
+	// The model of each feature for calls that name none: "scoring", "recommendation",
 	// "sentiment", "text_embedding", "image_labels", "image_embedding".
 	DefaultModels map[string]string `protobuf:"bytes,10,rep,name=default_models,json=defaultModels,proto3" json:"default_models,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
