@@ -51,6 +51,12 @@ bin/scry score --reasons 3 --served scripts/demo/customers.jsonl
 step "What sets each apart from typical customers?"
 bin/scry explain churn --top 3 scripts/demo/customers.jsonl
 
+step "Three more: which offer pays, if any?"
+bin/scry choose offers -n 2 scripts/demo/offers.csv
+
+step "When is a message to each best sent?"
+bin/scry sendtime sendtime --quiet-hours 22-7 scripts/demo/messages.csv
+
 step "Four reviews: what do they think?"
 bin/scry sentiment --served --file scripts/demo/reviews.txt
 

@@ -125,7 +125,7 @@ func outputNames(b *bundle.Bundle) []string {
 
 // tellNoHeads warns of a version that typed calls do not get an answer from.
 func tellNoHeads(o *output, m *bundlev1.Manifest) {
-	if len(m.GetHeads()) == 0 {
+	if len(m.GetHeads()) == 0 && !graphless(m) {
 		o.remark("no heads: scored by tensor calls only (typed calls answer MODEL_UNSUITABLE)")
 	}
 }

@@ -224,6 +224,9 @@ func (c *pushCmd) report(o *output, r *client.PushResult) error {
 
 func (c *pushCmd) verification(v *modelstorev1.Version) string {
 	found := v.GetVerification()
+	if graphless(v.GetManifest()) {
+		return "checked: there is no graph to run"
+	}
 	if found.GetSamples() == 0 {
 		return "unverified against training; --expect samples.jsonl checks it"
 	}

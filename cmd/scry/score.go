@@ -113,7 +113,7 @@ func rowModel(ctx context.Context, server *client.Client, ref modelRef) (*models
 	}
 	version := r.GetVersion()
 	row := version.GetManifest().GetRow()
-	if row == nil && len(version.GetManifest().GetGraphs()) == 0 {
+	if row == nil && graphless(version.GetManifest()) {
 		return version, &bundlev1.Row{}, nil // actions of constants: rows are ids
 	}
 	if row == nil {

@@ -112,7 +112,9 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version, graphs []*serverv1.L
 	line("digest", "sha256:"+v.GetDigest())
 	line("size", bytesText(v.GetSizeBytes())+" in "+counted(len(v.GetFiles()), "files"))
 	line("created", strings.TrimSpace(timeText(v.GetCreateTime().AsTime())+" "+v.GetCreatedBy()))
-	if v.GetVerification().GetSamples() == 0 {
+	if graphless(m) {
+		line("checked", "there is no graph to run")
+	} else if v.GetVerification().GetSamples() == 0 {
 		line("checked", cell{"unverified against training", o.strong})
 	} else {
 		line("checked", fmt.Sprintf("%s at %s (%s)", verificationText(v.GetVerification()), v.GetVerification().GetOutput(), v.GetVerification().GetPrecision()))
@@ -124,7 +126,7 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version, graphs []*serverv1.L
 		line("runs", planText(g))
 	}
 	line("takes", takes(m))
-	if len(m.GetGraphs()) > 0 {
+	if !graphless(m) {
 		for _, text := range batchingTexts(graphs) {
 			line("batching", text)
 		}
@@ -190,10 +192,15 @@ func takes(m *bundlev1.Manifest) string {
 		return fmt.Sprintf("pictures, resized to %d×%d", r.GetWidth(), max(r.GetHeight(), r.GetWidth()))
 	case m.GetRow() != nil:
 		return "rows of " + counted(len(m.GetRow().GetFeatures()), "features")
-	case len(m.GetGraphs()) == 0:
+	case graphless(m):
 		return "customers, of whom nothing is computed"
 	}
 	return "tensors"
+}
+
+// graphless tells that a model is a catalogue alone.
+func graphless(m *bundlev1.Manifest) bool {
+	return len(m.GetGraphs()) == 0 && m.GetCatalogue() != nil
 }
 
 // catalogueTexts say what a model chooses from.
