@@ -88,13 +88,28 @@ func Open(dir fs.FS) (*Bundle, error) {
 			return nil, err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		if b.Manifest, b.Guesses, err = infer(dir); err != nil {
+		file, err := onlyGraph(dir)
+		if err != nil {
+			return nil, err
+		}
+		if b.Manifest, b.Guesses, err = infer(dir, file, nil, nil); err != nil {
 			return nil, err
 		}
 	default:
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, ManifestFile, cause(err))
 	}
-	return b, b.resolve()
+	if err := b.resolve(); err != nil {
+		return nil, err
+	}
+	b.noteGuesses()
+	return b, nil
+}
+
+// noteGuesses writes what was inferred into the manifest, for people.
+func (b *Bundle) noteGuesses() {
+	for _, g := range b.Guesses {
+		b.Manifest.Inferred = append(b.Manifest.Inferred, &bundlev1.Inference{Field: g.Field, Why: g.Why})
+	}
 }
 
 // readFile is fs.ReadFile for regular files.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sort"
 	"strconv"
@@ -25,6 +26,8 @@ const (
 	maxValueName = 1 << 10 // longer names of values are not followed
 	maxNestedLen = 64      // messages within messages
 	maxClasses   = 65536   // more are not named
+	maxZipMaps   = 64      // more are not cut
+	maxRead      = 4 << 20 // values that nodes read; of more it is not kept who is read
 )
 
 // Graph is what scry must know of an ONNX file before ONNX Runtime sees it. It
@@ -51,7 +54,24 @@ type Graph struct {
 	ExternalData []string
 	// WeightBytes is the size of all initialisers, external ones included.
 	WeightBytes int64
+
+	span    span // of the graph's message in the file, with its key
+	content int64
+	zipMaps []zipMap
 }
+
+// span is a range of bytes of a file.
+type span struct{ from, to int64 }
+
+// zipMap is a node that turns probabilities into maps from class to probability.
+type zipMap struct {
+	at            span // the node's field in the graph
+	name, in, out string
+	classes       []string
+}
+
+// mlDomain holds the operators of classical machine learning.
+const mlDomain = "ai.onnx.ml"
 
 // Operator is a node's type in its domain; "" is ai.onnx.
 type Operator struct{ Domain, Type string }
@@ -72,6 +92,17 @@ type Value struct {
 	// from, as token ids pick from an embedding: its elements lie in [0, Limit).
 	// 0 when it picks from none, or from computed values.
 	Limit int64
+	// Unread tells that no node reads this input.
+	Unread bool
+
+	at   span // of an output's field in the graph
+	made made
+}
+
+// made tells which node computes a value, whatever copies or reshapes it then.
+type made struct {
+	by    Operator
+	place int // among the node's outputs
 }
 
 // Input returns the input of that name.
@@ -101,6 +132,9 @@ func ReadGraph(r io.Reader) (*Graph, error) {
 		external:  map[string]bool{},
 		functions: map[Operator]map[Operator]bool{},
 		same:      map[string]alias{},
+		made:      map[string]made{},
+		read:      map[uint64]struct{}{},
+		seed:      maphash.MakeSeed(),
 	}
 	if err := s.model(); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -128,6 +162,13 @@ type graphReader struct {
 	// the elements of others.
 	picks []pick
 	same  map[string]alias
+	// made holds what nodes of ai.onnx.ml, or the last step of a classifier,
+	// compute.
+	made map[string]made
+	// read holds hashes of the values that nodes read, those of nested graphs
+	// included; nil when there are too many.
+	read map[uint64]struct{}
+	seed maphash.Seed
 }
 
 // pick is a Gather node on axis 0.
@@ -155,6 +196,7 @@ func (s *graphReader) model() error {
 				return false, errors.New("not an ONNX model")
 			}
 			s.sawGraph = true
+			s.graph.span, s.graph.content = span{f.start, s.pos + f.n}, s.pos
 			return true, s.subgraph(s.pos+f.n, true)
 		case 8:
 			return s.opset(f)
@@ -285,6 +327,7 @@ func (s *graphReader) subgraph(end int64, top bool) error {
 				return false, nil
 			}
 			v, done, err := s.value(f)
+			v.at = span{f.start, s.pos}
 			s.graph.Outputs = append(s.graph.Outputs, v)
 			return done, err
 		}
@@ -294,28 +337,56 @@ func (s *graphReader) subgraph(end int64, top bool) error {
 		// Before IR version 4 initialisers were listed as inputs too.
 		for _, v := range inputs {
 			if _, ok := initialisers[v.Name]; !ok {
+				v.Unread = s.unread(v.Name)
 				s.graph.Inputs = append(s.graph.Inputs, v)
 			}
 		}
 		s.limits(initialisers)
+		for i := range s.graph.Outputs {
+			s.graph.Outputs[i].made = s.made[s.origin(s.graph.Outputs[i].Name, true)]
+		}
 	}
 	return err
 }
 
+// origin follows a value to the one whose elements it holds.
+func (s *graphReader) origin(name string, anyShape bool) string {
+	for range 16 { // a broken graph may go in circles
+		from, ok := s.same[name]
+		if !ok || from.reshaped && !anyShape {
+			break
+		}
+		name = from.of
+	}
+	return name
+}
+
+// reads notes that a node reads a value.
+func (s *graphReader) reads(name string) {
+	if s.read == nil {
+		return
+	}
+	if len(s.read) == maxRead {
+		s.read = nil
+		return
+	}
+	s.read[maphash.String(s.seed, name)] = struct{}{}
+}
+
+// unread tells whether no node reads an input, and no output is it.
+func (s *graphReader) unread(name string) bool {
+	if len(s.read) == 0 || len(name) > maxValueName { // too many, or no graph that does anything
+		return false
+	}
+	_, read := s.read[maphash.String(s.seed, name)]
+	_, output := s.graph.Output(name)
+	return !read && !output
+}
+
 // limits finds the inputs that pick rows of weights.
 func (s *graphReader) limits(rows map[string]int64) {
-	origin := func(name string, anyShape bool) string {
-		for range 16 { // a broken graph may go in circles
-			from, ok := s.same[name]
-			if !ok || from.reshaped && !anyShape {
-				break
-			}
-			name = from.of
-		}
-		return name
-	}
 	for _, p := range s.picks {
-		n, from := rows[origin(p.data, false)], origin(p.indices, true)
+		n, from := rows[s.origin(p.data, false)], s.origin(p.indices, true)
 		for i, v := range s.graph.Inputs {
 			if n > 0 && v.Name == from && (v.DType == tensor.Int32 || v.DType == tensor.Int64) && (v.Limit == 0 || n < v.Limit) {
 				s.graph.Inputs[i].Limit = n
@@ -331,21 +402,34 @@ func (s *graphReader) node(f field, main bool) (bool, error) {
 		return false, fmt.Errorf("more than %d nodes", maxNodes)
 	}
 	var op Operator
+	var node string
 	var in, out []string
 	axis := uint64(0)
 	var classes []string
 	done, err := s.sub(f, func(f field) (bool, error) {
 		switch f.number {
-		case 1, 2:
-			if !main || f.wire != wireBytes || f.n > maxValueName || len(in) == 2 && f.number == 1 {
+		case 1:
+			if f.wire != wireBytes || f.n > maxValueName {
 				return false, nil
 			}
-			to := &in
-			if f.number == 2 {
-				to = &out
+			var name string
+			done, err := s.str(f, &name)
+			s.reads(name)
+			if main && len(in) < 2 {
+				in = append(in, name)
 			}
-			*to = append(*to, "")
-			return s.str(f, &(*to)[len(*to)-1])
+			return done, err
+		case 2:
+			if !main || f.wire != wireBytes || f.n > maxValueName {
+				return false, nil
+			}
+			out = append(out, "")
+			return s.str(f, &out[len(out)-1])
+		case 3:
+			if !main || f.n > maxValueName {
+				return false, nil
+			}
+			return s.str(f, &node)
 		case 4:
 			return s.str(f, &op.Type)
 		case 7:
@@ -382,6 +466,17 @@ func (s *graphReader) node(f field, main bool) (bool, error) {
 		op.Domain = ""
 	}
 	s.graph.Operators[op]++
+	if main && op == (Operator{mlDomain, "ZipMap"}) {
+		if len(in) == 1 && len(out) == 1 && len(s.graph.zipMaps) < maxZipMaps {
+			s.graph.zipMaps = append(s.graph.zipMaps, zipMap{span{f.start, s.pos}, node, in[0], out[0], classes})
+		}
+		classes = nil // a classifier before it names them, or an operator that cannot
+	}
+	if main && (op.Domain == mlDomain || op.Type == "Sigmoid" || op.Type == "Softmax") {
+		for i, name := range out {
+			s.made[name] = made{op, i}
+		}
+	}
 	if len(classes) > 0 && len(classes) <= maxClasses {
 		s.classifiers++
 		if s.graph.Classes = classes; s.classifiers > 1 {

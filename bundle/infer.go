@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"path"
 	"sort"
-	"strconv"
 	"strings"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -25,19 +23,15 @@ type Guess struct {
 	Why string
 	// Files are files that the guess read and the bundle must keep.
 	Files []string
+	// undecided are two classes of which it is not known which one is the event.
+	undecided []string
 }
 
 // infer makes the manifest of a directory that has none: one ONNX file, with a
-// tokenizer.json where it reads token ids, named columns where each input is
-// one, or bare tensors.
-func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
-	file, err := onlyGraph(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := (&Bundle{FS: dir}).checkFile("graphs", file); err != nil {
-		return nil, nil, err
-	}
+// tokenizer.json where it reads token ids, a row of features where its inputs
+// are columns or one matrix, or bare tensors. classes are those of a ZipMap that
+// was cut from it.
+func infer(dir fs.FS, file string, classes []string, hints *bundlev1.Hints) (*bundlev1.Manifest, []Guess, error) {
 	f, err := dir.Open(file)
 	if err != nil {
 		return nil, nil, invalid(file, "%v", cause(err))
@@ -47,15 +41,16 @@ func infer(dir fs.FS) (*bundlev1.Manifest, []Guess, error) {
 	if err != nil {
 		return nil, nil, within(file, err)
 	}
-	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}}
+	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}, Goldens: hints.GetGoldens()}
 	guesses := []Guess{{Field: "graphs.model.file", Why: "the only .onnx file"}}
-	switch {
-	case hasInput(g, "input_ids") && exists(dir, "tokenizer.json"):
-		guesses = append(guesses, inferText(dir, m)...)
-	case allColumns(g):
-		guesses = append(guesses, inferRow(m, g)...)
+	if hasInput(g, "input_ids") && exists(dir, "tokenizer.json") {
+		return m, append(guesses, inferText(dir, m)...), nil
 	}
-	return m, guesses, nil
+	i := rowInference{manifest: m, graph: g, classes: classes, hints: hints}
+	if err := i.run(); err != nil {
+		return nil, nil, err
+	}
+	return m, append(guesses, i.guesses...), nil
 }
 
 func onlyGraph(dir fs.FS) (string, error) {
@@ -74,7 +69,7 @@ func onlyGraph(dir fs.FS) (string, error) {
 	case 0:
 		return "", &FieldError{Field: "graphs", text: ErrNoGraph.Error(), err: ErrNoGraph}
 	case 1:
-		return found[0], nil
+		return found[0], (&Bundle{FS: dir}).checkFile("graphs", found[0])
 	}
 	sort.Strings(found)
 	return "", invalid("graphs", "there is no %s and more than one graph: %s: push the one that you mean, or write a %s that says how they follow one another",
@@ -228,17 +223,6 @@ func readJSON(dir fs.FS, name string, into any) bool {
 	return err == nil && len(text) < maxManifest && json.Unmarshal(text, into) == nil
 }
 
-// allColumns tells whether every input is one column [N] or [N,1].
-func allColumns(g *Graph) bool {
-	for _, v := range g.Inputs {
-		column := len(v.Shape) == 1 || (len(v.Shape) == 2 && v.Shape[1] == 1)
-		if v.Kind != "tensor" || !column || v.Shape[0] != -1 || featureType(v.DType) == 0 {
-			return false
-		}
-	}
-	return len(g.Inputs) > 0
-}
-
 func featureType(d tensor.DType) bundlev1.FeatureType {
 	switch {
 	case d.IsFloat():
@@ -251,77 +235,4 @@ func featureType(d tensor.DType) bundlev1.FeatureType {
 		return bundlev1.FeatureType_FEATURE_TYPE_UNSPECIFIED
 	}
 	return bundlev1.FeatureType_FEATURE_TYPE_INT
-}
-
-func inferRow(m *bundlev1.Manifest, g *Graph) []Guess {
-	row := &bundlev1.Row{}
-	for _, v := range g.Inputs {
-		row.Features = append(row.Features, &bundlev1.Feature{Name: v.Name, Type: featureType(v.DType)})
-	}
-	m.Preprocessing = &bundlev1.Manifest_Row{Row: row}
-	guesses := []Guess{{Field: "row.features", Why: "every input is one column"}}
-	for _, v := range g.Outputs {
-		if (v.Name == "probabilities" || v.Name == "output_probability") && v.DType.IsFloat() && len(v.Shape) == 2 {
-			guesses = append(guesses, inferClasses(m, g, v))
-		}
-	}
-	return guesses
-}
-
-// inferClasses makes a head of a classifier's probabilities: that of an event
-// where the classes' names leave no doubt which of two is one, else all classes
-// by name. Taking the wrong one would invert every answer.
-func inferClasses(m *bundlev1.Manifest, g *Graph, v Value) Guess {
-	names := classNames(g, int(v.Shape[1]))
-	switch event, known := eventOf(names); {
-	case known && v.Shape[1] == 2:
-		m.Heads = map[string]*bundlev1.Head{"probability": {
-			Source: Source{"model", v.Name}.String(),
-			Kind:   &bundlev1.Head_Probability{Probability: &bundlev1.Probability{Column: int32(event)}},
-		}}
-		return Guess{Field: "heads.probability", Why: fmt.Sprintf("of the classes %q and %q the event is %q", names[0], names[1], names[event])}
-	case names != nil:
-		m.Heads = map[string]*bundlev1.Head{"classes": {
-			Source: Source{"model", v.Name}.String(),
-			Kind:   &bundlev1.Head_Classes{Classes: &bundlev1.Classes{Names: names}},
-		}}
-		return Guess{Field: "heads.classes", Why: fmt.Sprintf("the graph names the classes %s; where one of two is an event, give its column in heads.…probability instead", strings.Join(names, ", "))}
-	}
-	return Guess{Field: "heads", Why: fmt.Sprintf("%q holds probabilities of classes that the graph does not name: none is made; write heads.…probability or heads.…classes", path.Base(v.Name))}
-}
-
-// classNames are the names of n classes in the order of their probabilities, nil
-// when the graph does not tell. A classifier that works with numbers says nothing
-// when the label that is answered is a text.
-func classNames(g *Graph, n int) []string {
-	if len(g.Classes) != n || n < 2 {
-		return nil
-	}
-	for _, name := range []string{"label", "output_label"} {
-		label, ok := g.Output(name)
-		if !ok {
-			continue
-		}
-		for _, c := range g.Classes {
-			if _, err := strconv.ParseInt(c, 10, 64); err == nil && label.DType == tensor.String {
-				return nil
-			}
-		}
-	}
-	return g.Classes
-}
-
-// eventOf returns which of two classes is the event, by names that say so.
-func eventOf(names []string) (int, bool) {
-	if len(names) != 2 {
-		return 0, false
-	}
-	for _, pair := range [][2]string{{"0", "1"}, {"no", "yes"}, {"false", "true"}} {
-		for i := range 2 {
-			if strings.EqualFold(names[1-i], pair[0]) && strings.EqualFold(names[i], pair[1]) {
-				return i, true
-			}
-		}
-	}
-	return 0, false
 }

@@ -54,7 +54,11 @@ func Marshal(m *bundlev1.Manifest, guesses []Guess) ([]byte, error) {
 	}
 	for _, g := range guesses {
 		if node := keyNode(&doc, strings.Split(g.Field, ".")); node != nil {
-			node.HeadComment = "# guessed: " + g.Why
+			comment := "# guessed: " + g.Why
+			if node.HeadComment != "" {
+				comment = node.HeadComment + "\n" + comment
+			}
+			node.HeadComment = comment
 		}
 	}
 	var out bytes.Buffer
@@ -68,21 +72,32 @@ func Marshal(m *bundlev1.Manifest, guesses []Guess) ([]byte, error) {
 
 // keyNode returns the key of a mapping by its path, such as graphs.model.file.
 func keyNode(n *yaml.Node, at []string) *yaml.Node {
+	key, _ := lookUp(n, at)
+	return key
+}
+
+// valueNode returns what stands at that key.
+func valueNode(n *yaml.Node, at []string) *yaml.Node {
+	_, value := lookUp(n, at)
+	return value
+}
+
+func lookUp(n *yaml.Node, at []string) (key, value *yaml.Node) {
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]
 	}
 	if n.Kind != yaml.MappingNode {
-		return nil
+		return nil, nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == at[0] {
 			if len(at) == 1 {
-				return n.Content[i]
+				return n.Content[i], n.Content[i+1]
 			}
-			return keyNode(n.Content[i+1], at[1:])
+			return lookUp(n.Content[i+1], at[1:])
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // Goldens reads the golden samples; none when the manifest names no file.

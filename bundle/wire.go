@@ -72,6 +72,7 @@ func (s *wireReader) text(n int64) (string, error) {
 // field is one field of a message: a number or a length-delimited value of n
 // bytes that the handler must read or skip entirely.
 type field struct {
+	start  int64 // where its key stands in the file
 	number int
 	wire   int
 	value  uint64 // varint
@@ -93,11 +94,12 @@ func (s *wireReader) message(end int64, handle func(field) (bool, error)) error 
 				return nil
 			}
 		}
+		start := s.pos
 		key, err := s.varint()
 		if err != nil {
 			return err
 		}
-		f := field{number: int(key >> 3), wire: int(key & 7)}
+		f := field{start: start, number: int(key >> 3), wire: int(key & 7)}
 		if f.number == 0 {
 			return errors.New("not a protobuf message")
 		}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 )
 
@@ -27,6 +28,8 @@ type PushOptions struct {
 	// Stored are further files of the new version, which the store has from another
 	// one: only their digests are sent.
 	Stored []*modelstorev1.File
+	// Hints tell what the files do not, where none of them is a bundle.yaml.
+	Hints *bundlev1.Hints
 	// Wait makes Push wait until the version is loaded and checked.
 	Wait bool
 	// Activate routes the model's calls to the version once it is loaded.
@@ -106,7 +109,7 @@ func (c *Client) Push(ctx context.Context, fsys fs.FS, o PushOptions) (*PushResu
 		return nil, err
 	}
 	o.report(Progress{Phase: PhaseCommit})
-	committed, err := c.ModelStore().CommitUpload(ctx, &modelstorev1.CommitUploadRequest{UploadId: upload.GetUploadId()})
+	committed, err := c.ModelStore().CommitUpload(ctx, &modelstorev1.CommitUploadRequest{UploadId: upload.GetUploadId(), Hints: o.Hints})
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,48 @@ func (b blobDir) adopt(ctx context.Context, digest string, size int64) error {
 	return b.sync()
 }
 
+// write copies a file of from to a new file at, durably but for its name.
+func (b blobDir) write(ctx context.Context, from fs.FS, path, at string) (File, error) {
+	in, err := from.Open(path)
+	if err != nil {
+		return File{}, ioError("preparing a version", err)
+	}
+	defer in.Close() //nolint:errcheck // only read
+	out, err := b.fs.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return File{}, ioError("preparing a version", err)
+	}
+	h := sha256.New()
+	n, err := copyContext(ctx, io.MultiWriter(h, io.NewOffsetWriter(out, 0)), in)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return File{}, ioError("preparing a version", err)
+	}
+	return File{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: n}, nil
+}
+
+// keep makes a synced file of a working directory a blob. When it returns nil the
+// blob is durable.
+func (b blobDir) keep(ctx context.Context, m made) error {
+	stored, err := b.stored(m.SHA256, m.Size)
+	if err == nil && stored {
+		if err = b.verify(ctx, m.SHA256, m.Size); errors.Is(err, ErrCorrupt) { // it is in quarantine now
+			stored, err = false, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !stored {
+		if err := b.fs.Rename(m.at, b.blob(m.SHA256)); err != nil {
+			return ioError("storing a blob", err)
+		}
+	}
+	return b.sync()
+}
+
 // sync makes the names of all blobs durable.
 func (b blobDir) sync() error {
 	return ioError("storing blobs", b.fs.SyncDir(b.blobs()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,11 @@ import (
 // after each of these, and after ErrDiskFull, no version was made and the
 // upload is as it was.
 func (s *Store) CommitUpload(ctx context.Context, id string) (v Version, created bool, err error) {
+	return s.CommitWithHints(ctx, id, nil)
+}
+
+// CommitWithHints is CommitUpload with hints for Config.Prepare.
+func (s *Store) CommitWithHints(ctx context.Context, id string, hints []byte) (v Version, created bool, err error) {
 	unlock, err := s.keys.lock(ctx, "upload/"+id)
 	if err != nil {
 		return Version{}, false, err
@@ -31,7 +37,7 @@ func (s *Store) CommitUpload(ctx context.Context, id string) (v Version, created
 		if err := s.complete(ctx, u); err != nil {
 			return Version{}, false, err
 		}
-		if err := s.makeVersion(ctx, &u); err != nil {
+		if err := s.makeVersion(ctx, &u, hints); err != nil {
 			return Version{}, false, err
 		}
 		s.endUpload(ctx, id)
@@ -97,21 +103,107 @@ func (s *Store) completeFile(ctx context.Context, id string, f FileProgress) err
 	return s.adopt(ctx, id, f.File)
 }
 
-// makeVersion probes the files and writes the version into the catalogue. It
-// sets u.Version and u.created.
-func (s *Store) makeVersion(ctx context.Context, u *uploadRow) error {
-	probed, err := s.probe(ctx, u)
+// makeVersion prepares and probes the files and writes the version into the
+// catalogue. It sets u.Version and u.created.
+func (s *Store) makeVersion(ctx context.Context, u *uploadRow, hints []byte) error {
+	if s.cfg.Prepare == nil && s.cfg.Probe == nil {
+		return s.writeVersion(ctx, u, content{files: u.files(), digest: u.digest})
+	}
+	dir, err := s.blobs.layOut(ctx, u.files(), false) // complete has just read every byte
 	if err != nil {
 		return err
+	}
+	defer func() {
+		if err := s.blobs.removeLive(dir); err != nil {
+			s.cfg.Logger.Warn("a probe's directory could not be removed", "error", err)
+		}
+	}()
+	c, err := s.prepare(ctx, u, dir, hints)
+	if err != nil {
+		return err
+	}
+	if c.probed, err = s.probe(ctx, u.Model, c.digest, dir); err != nil {
+		return err
+	}
+	return s.writeVersion(ctx, u, c)
+}
+
+// content is what a version is to hold.
+type content struct {
+	files  []File
+	digest string
+	made   []made
+	probed Probed
+}
+
+// made is a file that was not uploaded.
+type made struct {
+	File
+	at string // where it lies until it is a blob
+}
+
+// prepare asks Config.Prepare about an upload's files and puts those that it
+// changes into dir.
+func (s *Store) prepare(ctx context.Context, u *uploadRow, dir string, hints []byte) (content, error) {
+	c := content{files: u.files(), digest: u.digest}
+	if s.cfg.Prepare == nil {
+		return c, nil
+	}
+	prepared, err := s.cfg.Prepare(ctx, dir, hints)
+	switch {
+	case ctx.Err() != nil:
+		return c, ctx.Err()
+	case err != nil:
+		return c, &rejection{dir: dir, cause: err}
+	}
+	for i, path := range prepared.Changed {
+		// The name is in nobody's way, for it stands beside the directory's files.
+		at := fmt.Sprintf("%s.made%d", dir, i)
+		defer s.cfg.FS.Remove(at) //nolint:errcheck // nothing is there any more, or Open removes it
+		f, err := s.blobs.write(ctx, prepared.Files, path, at)
+		if err != nil {
+			return c, err
+		}
+		c.made = append(c.made, made{f, filepath.Join(dir, filepath.FromSlash(path))})
+	}
+	for _, m := range c.made {
+		if i := slices.IndexFunc(c.files, func(f File) bool { return f.Path == m.Path }); i >= 0 {
+			c.files[i] = m.File
+		} else {
+			c.files = append(c.files, m.File)
+		}
+	}
+	for i, m := range c.made { // all were read, which may have needed what is replaced
+		if err := s.cfg.FS.Rename(fmt.Sprintf("%s.made%d", dir, i), m.at); err != nil {
+			return c, ioError("preparing a version", err)
+		}
+	}
+	if err := validateFiles(c.files, s.cfg.MaxVersionBytes); err != nil {
+		return c, err
+	}
+	c.digest = versionDigest(c.files)
+	return c, nil
+}
+
+// writeVersion writes a version into the catalogue, with the blobs that were
+// made for it.
+func (s *Store) writeVersion(ctx context.Context, u *uploadRow, c content) error {
+	// A sweep must not come between the blobs and what refers to them.
+	s.claims.RLock()
+	defer s.claims.RUnlock()
+	for _, m := range c.made {
+		if err := s.blobs.keep(ctx, m); err != nil {
+			return err
+		}
 	}
 	return s.update(ctx, "committing an upload", func(q *sql.Tx) error {
 		now := s.now()
 		u.created = false
 		var err error
-		u.Version, err = versionWithDigest(ctx, q, u.Model, u.digest)
+		u.Version, err = versionWithDigest(ctx, q, u.Model, c.digest)
 		if errors.Is(err, ErrNotFound) {
 			u.created = true
-			u.Version, err = s.insertVersion(ctx, q, u, probed, now)
+			u.Version, err = s.insertVersion(ctx, q, u, c, now)
 		}
 		if err != nil {
 			return err
@@ -122,27 +214,20 @@ func (s *Store) makeVersion(ctx context.Context, u *uploadRow) error {
 	})
 }
 
-// probe asks Config.Probe about an upload's files, unless the same content is
+// probe asks Config.Probe about a version's files, unless the same content is
 // a version already.
-func (s *Store) probe(ctx context.Context, u *uploadRow) (Probed, error) {
+func (s *Store) probe(ctx context.Context, model, digest, dir string) (Probed, error) {
 	if s.cfg.Probe == nil {
 		return Probed{}, nil
 	}
 	err := s.view(ctx, "committing an upload", func(q *sql.Tx) error {
-		_, err := versionWithDigest(ctx, q, u.Model, u.digest)
+		_, err := versionWithDigest(ctx, q, model, digest)
 		return err
 	})
 	if !errors.Is(err, ErrNotFound) {
 		return Probed{}, err
 	}
-	dir, err := s.blobs.layOut(ctx, u.files(), false) // complete has just read every byte
-	if err != nil {
-		return Probed{}, err
-	}
 	probed, err := s.cfg.Probe(ctx, dir)
-	if removeErr := s.blobs.removeLive(dir); removeErr != nil {
-		s.cfg.Logger.Warn("a probe's directory could not be removed", "error", removeErr)
-	}
 	switch {
 	case err == nil:
 		return probed, nil
@@ -174,7 +259,7 @@ func versionWithDigest(ctx context.Context, q *sql.Tx, model, digest string) (nu
 	return number, err
 }
 
-func (s *Store) insertVersion(ctx context.Context, q *sql.Tx, u *uploadRow, probed Probed, now int64) (number int64, err error) {
+func (s *Store) insertVersion(ctx context.Context, q *sql.Tx, u *uploadRow, c content, now int64) (number int64, err error) {
 	var known bool
 	if err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM models WHERE name = ?)`, u.Model).Scan(&known); err != nil {
 		return 0, err
@@ -194,25 +279,37 @@ func (s *Store) insertVersion(ctx context.Context, q *sql.Tx, u *uploadRow, prob
 		return 0, err
 	}
 	var size int64
-	for _, f := range u.Files {
+	for _, f := range c.files {
 		size += f.Size
 	}
-	found := probed.Verification
+	found := c.probed.Verification
 	if math.IsNaN(found.MaxDifference) { // the database would read it as NULL
 		found.MaxDifference = math.Inf(1)
 	}
-	manifest := probed.Manifest
+	manifest := c.probed.Manifest
 	if manifest == nil {
 		manifest = []byte{}
 	}
 	if _, err := q.ExecContext(ctx, `
 		INSERT INTO versions (model, number, digest, size, manifest, samples, max_difference, output, precision_name, created_at, created_by)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		u.Model, number, u.digest, size, manifest, found.Samples, found.MaxDifference, found.Output, found.Precision, now, u.CreatedBy); err != nil {
+		u.Model, number, c.digest, size, manifest, found.Samples, found.MaxDifference, found.Output, found.Precision, now, u.CreatedBy); err != nil {
 		return 0, err
 	}
-	_, err = q.ExecContext(ctx, `
-		INSERT INTO version_files (model, number, path, sha256, size)
-		SELECT ?, ?, path, sha256, size FROM upload_files WHERE upload = ?`, u.Model, number, u.ID)
-	return number, err
+	insert, err := q.PrepareContext(ctx, `INSERT INTO version_files (model, number, path, sha256, size) VALUES (?, ?, ?, ?, ?)`)
+	if err != nil {
+		return 0, err
+	}
+	defer insert.Close() //nolint:errcheck // the transaction tells
+	for _, f := range c.files {
+		if _, err := insert.ExecContext(ctx, u.Model, number, f.Path, f.SHA256, f.Size); err != nil {
+			return 0, err
+		}
+	}
+	for _, m := range c.made {
+		if _, err := q.ExecContext(ctx, `DELETE FROM condemned WHERE sha256 = ?`, m.SHA256); err != nil {
+			return 0, err
+		}
+	}
+	return number, nil
 }

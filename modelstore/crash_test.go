@@ -11,6 +11,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/scry-ml/scry/modelstore"
@@ -42,6 +43,9 @@ var (
 	nextFiles  = storetest.Files{"weights": storetest.Random(3, 5000), "sub/shared": storetest.Random(2, 2000)}
 )
 
+// madeFiles are in every version of the story, though nobody uploads them.
+var madeFiles = fstest.MapFS{"made": {Data: storetest.Random(5, 3000)}, "empty": {Data: []byte("no more")}}
+
 func newStory(t *testing.T) *story {
 	t.Helper()
 	// SQLite does its own work with the real file system, a whole transaction
@@ -67,6 +71,9 @@ func (st *story) open(ctx context.Context) (err error) {
 		SyncBytes:     2000,
 		SweepInterval: -1,
 		Now:           func() time.Time { return st.now },
+		Prepare: func(context.Context, string, []byte) (modelstore.Prepared, error) {
+			return modelstore.Prepared{Files: madeFiles, Changed: []string{"empty", "made"}}, nil
+		},
 		Probe: func(ctx context.Context, dir string) (modelstore.Probed, error) {
 			_, err := st.fs.ReadDir(dir)
 			return modelstore.Probed{Manifest: []byte("m")}, err
@@ -265,6 +272,9 @@ func (st *story) finish(ctx context.Context, t *testing.T) {
 	for _, content := range nextFiles {
 		want[storetest.Digest(content)] = true
 	}
+	for _, f := range madeFiles {
+		want[storetest.Digest(f.Data)] = true
+	}
 	got := map[string]bool{}
 	for _, e := range st.list(t, "blobs/sha256") {
 		got[e] = true
@@ -438,7 +448,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st.fs.SetCapacity(5000 + 3300) // of version 1 and of the new weights
+	st.fs.SetCapacity(5000 + 3007 + 3300) // of version 1, of what was made for it, and of the new weights
 	if _, err := st.store.CreateUpload(ctx, "churn", nextFiles.List(), ""); !errors.Is(err, modelstore.ErrDiskFull) {
 		t.Fatalf("an upload that cannot fit: got error %v, want ErrDiskFull", err)
 	}

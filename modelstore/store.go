@@ -51,6 +51,11 @@ type Config struct {
 	Catalogue string
 	// FS is the file system of everything but the catalogue; default fsys.OS.
 	FS fsys.FS
+	// Prepare, if set, is asked before Probe what a version is to hold instead of
+	// some of an upload's files, or besides them: dir holds the files under their
+	// names and must not be written to, hints are those of CommitWithHints. An
+	// error refuses the bundle.
+	Prepare func(ctx context.Context, dir string, hints []byte) (Prepared, error)
 	// Probe, if set, is asked before a version is made: dir holds the files
 	// under their names. An error refuses the bundle: the commit fails with
 	// ErrRejected and no version is made. dir is gone when Probe has returned.
@@ -74,6 +79,15 @@ type Config struct {
 	Now func() time.Time
 	// Logger hears of sweeps and repairs; default none.
 	Logger *slog.Logger
+}
+
+// Prepared is what a version is to hold that was not uploaded.
+type Prepared struct {
+	// Files is where the changed files are read from, while Prepare's directory
+	// stands.
+	Files fs.FS
+	// Changed are the paths of the files that are new or replaced.
+	Changed []string
 }
 
 // Probed is what a probe found out about a bundle. It is kept with the version.

@@ -37,6 +37,7 @@ type feature struct {
 	length     int            // place of a sequence's length input, -1 when there is none
 	mask       int            // place of a sequence's mask input, -1 when there is none
 	limit      int            // events of a sequence that callers may send
+	unread     bool           // no node of the graph reads the input
 	fallback   *structpb.Value
 }
 
@@ -129,14 +130,18 @@ func (f *feature) fill(c *cells, at int, v *structpb.Value) (remark, *InputError
 
 // imputable tells whether a missing value is no error.
 func (f *feature) imputable() bool {
-	return !f.spec.GetRequired() && (f.isSequence() || f.fallback != nil || f.spec.GetIndex() != nil || f.dtype.IsFloat())
+	return !f.spec.GetRequired() && (f.unread || f.isSequence() || f.fallback != nil || f.spec.GetIndex() != nil || f.dtype.IsFloat())
 }
 
 // fillMissing writes what stands for a missing value: the default, the number of
 // an unknown category, NaN for a floating input, else nothing: it is an error.
+// Where no node reads the input there is nothing to remark on.
 func (f *feature) fillMissing(c *cells, at int) (remark, *InputError) {
 	switch {
 	case f.spec.GetRequired():
+	case f.unread: // whatever stands there
+		f.putDefault(c, at)
+		return remark{}, nil
 	case f.fallback != nil:
 		f.putDefault(c, at)
 		return remark{servingv1.WarningCode_WARNING_CODE_FEATURE_IMPUTED, "missing; the model's default is used"}, nil

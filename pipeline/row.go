@@ -125,7 +125,7 @@ func (p *rowPlan) feature(spec *bundlev1.Feature, place map[string]int) (feature
 	}
 	if !f.isSequence() {
 		if i, ok := place[bundle.InputOf(spec)]; ok {
-			f.input, f.dtype = i, p.inputs[i].DType
+			f.input, f.dtype, f.unread = i, p.inputs[i].DType, p.inputs[i].Unread
 		}
 		return f, nil
 	}

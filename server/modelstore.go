@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/modelstore"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -112,7 +113,11 @@ func (s *modelStoreService) GetUpload(ctx context.Context, req *modelstorev1.Get
 
 // CommitUpload implements the RPC of that name.
 func (s *modelStoreService) CommitUpload(ctx context.Context, req *modelstorev1.CommitUploadRequest) (*modelstorev1.CommitUploadResponse, error) {
-	v, created, err := s.store.CommitUpload(ctx, req.GetUploadId())
+	hints, err := proto.Marshal(req.GetHints())
+	if err != nil {
+		return nil, err
+	}
+	v, created, err := s.store.CommitWithHints(ctx, req.GetUploadId(), hints)
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
+	"testing/fstest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -184,8 +186,13 @@ func (s *store) CommitUpload(_ context.Context, r *modelstorev1.CommitUploadRequ
 			return nil, Error(codes.FailedPrecondition, "UPLOAD_INCOMPLETE", "upload is incomplete: "+p.GetFile().GetPath())
 		}
 		v.Files = append(v.Files, p.GetFile())
-		v.SizeBytes += p.GetFile().GetSize()
-		fmt.Fprintln(sum, p.GetFile().GetPath(), p.GetFile().GetSha256(), p.GetFile().GetSize())
+	}
+	if err := s.prepare(v, r.GetHints()); err != nil {
+		return nil, err
+	}
+	for _, f := range v.GetFiles() {
+		v.SizeBytes += f.GetSize()
+		fmt.Fprintln(sum, f.GetPath(), f.GetSha256(), f.GetSize())
 	}
 	v.Digest = hex.EncodeToString(sum.Sum(nil))
 	m := s.models[u.GetModel()]
@@ -208,6 +215,31 @@ func (s *store) CommitUpload(_ context.Context, r *modelstorev1.CommitUploadRequ
 	s.models[u.GetModel()] = m
 	u.Version = v.Version
 	return &modelstorev1.CommitUploadResponse{Version: proto.CloneOf(v), Created: true}, nil
+}
+
+// prepare adds the files that a server makes of a graph; what is no bundle at all
+// is kept as it is.
+func (s *store) prepare(v *modelstorev1.Version, hints *bundlev1.Hints) error {
+	dir := fstest.MapFS{}
+	for _, f := range v.GetFiles() {
+		dir[f.GetPath()] = &fstest.MapFile{Data: s.blobs[f.GetSha256()], Mode: 0o444}
+	}
+	p, err := bundle.Prepare(dir, hints)
+	if err != nil {
+		return nil
+	}
+	for _, name := range p.Changed {
+		content, err := fs.ReadFile(p.FS, name)
+		if err != nil {
+			return err
+		}
+		digest := sha256.Sum256(content)
+		f := &modelstorev1.File{Path: name, Size: int64(len(content)), Sha256: hex.EncodeToString(digest[:])}
+		s.blobs[f.GetSha256()] = content
+		v.Files = append(slices.DeleteFunc(v.GetFiles(), func(old *modelstorev1.File) bool { return old.GetPath() == name }), f)
+	}
+	slices.SortFunc(v.GetFiles(), func(a, b *modelstorev1.File) int { return cmp.Compare(a.GetPath(), b.GetPath()) })
+	return nil
 }
 
 // check reads the manifest and holds GoldenDifference against its tolerance.

@@ -66,40 +66,59 @@ const goldensFile = "goldens.jsonl"
 const defaultTolerance = 1e-4
 
 // addGoldens puts the samples of a file behind the bundle's own golden samples
-// and returns the bundle that is to be sent. The directory is not touched.
-func addGoldens(s *source, b *bundle.Bundle, file string, tolerances []tolerance) (*bundle.Bundle, error) {
+// and returns the bundle that is to be sent. The directory is not touched. Where
+// there is no manifest the server is told of the samples by hints.
+func addGoldens(s *source, p *bundle.Prepared, hints *bundlev1.Hints, file, target string, tolerances []tolerance) (*bundle.Prepared, *bundlev1.Hints, error) {
 	in, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer in.Close()
-	reader := expectReader{source: s, bundle: b, dir: filepath.Dir(file)}
+	reader := expectReader{source: s, bundle: p.Bundle, dir: filepath.Dir(file), target: target}
 	lines, err := reader.read(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	m := proto.CloneOf(b.Manifest)
+	if _, err := fs.Stat(s, bundle.ManifestFile); err == nil {
+		err = extend(s, p, lines, tolerances)
+		if err != nil {
+			return nil, nil, err
+		}
+	} else {
+		if hints == nil {
+			hints = &bundlev1.Hints{}
+		}
+		hints.Goldens = &bundlev1.Goldens{File: goldensFile}
+		setTolerances(hints.GetGoldens(), tolerances)
+		s.add(goldensFile, lines)
+	}
+	with, err := bundle.Prepare(s, hints)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if _, err := with.Goldens(); err != nil { // every line against the graphs
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return with, hints, nil
+}
+
+// extend adds samples to a bundle that has a manifest.
+func extend(s *source, p *bundle.Prepared, lines []byte, tolerances []tolerance) error {
+	m := proto.CloneOf(p.Manifest)
+	var err error
 	if m.Goldens == nil {
 		m.Goldens = &bundlev1.Goldens{File: goldensFile}
 	} else if lines, err = appended(s, m.GetGoldens().GetFile(), lines); err != nil {
-		return nil, err
+		return err
 	}
 	setTolerances(m.GetGoldens(), tolerances)
-	text, err := bundle.Marshal(m, b.Guesses)
+	text, err := bundle.Marshal(m, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.add(m.GetGoldens().GetFile(), lines)
 	s.add(bundle.ManifestFile, text)
-	with, err := bundle.Open(s)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if _, err := with.Goldens(); err != nil { // every line against the graphs
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	with.Guesses = b.Guesses // what they read is still to be sent
-	return with, nil
+	return nil
 }
 
 // appended returns the content of a file of the bundle with lines behind it.
@@ -138,10 +157,16 @@ type expectReader struct {
 	source *source
 	bundle *bundle.Bundle
 	dir    string // of the samples; their pictures are named relative to it
+	target string // a column of a table that is neither feature nor answer; "" = none
 }
 
 // read returns one golden sample a line.
 func (e *expectReader) read(in io.Reader) ([]byte, error) {
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	if sniffFormat(buffered) == "csv" {
+		return e.readTable(buffered)
+	}
+	in = buffered
 	var out bytes.Buffer
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(nil, 64<<20)
@@ -157,14 +182,9 @@ func (e *expectReader) read(in io.Reader) ([]byte, error) {
 		if err != nil {
 			return nil, errLine(line, err)
 		}
-		raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(golden)
-		if err != nil {
+		if err := writeGolden(&out, golden); err != nil {
 			return nil, errLine(line, err)
 		}
-		if err := json.Compact(&out, raw); err != nil {
-			return nil, errLine(line, err)
-		}
-		out.WriteByte('\n')
 	}
 	if err := scanner.Err(); err != nil {
 		return nil, err
@@ -173,6 +193,17 @@ func (e *expectReader) read(in io.Reader) ([]byte, error) {
 		return nil, errors.New("no sample in it")
 	}
 	return out.Bytes(), nil
+}
+
+func writeGolden(out *bytes.Buffer, g *bundlev1.Golden) error {
+	raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(g)
+	if err != nil {
+		return err
+	}
+	if err := json.Compact(out, raw); err != nil {
+		return err
+	}
+	return out.WriteByte('\n')
 }
 
 // sample reads one line.

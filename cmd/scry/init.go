@@ -23,6 +23,8 @@ type initCmd struct {
 	Path  string `arg:"" default:"." help:"A directory, or an .onnx file."`
 	Print bool   `help:"Print the manifest instead of writing bundle.yaml."`
 	Force bool   `help:"Replace a bundle.yaml that is there."`
+
+	hintFlags
 }
 
 func (c *initCmd) Run(app *app) error {
@@ -31,9 +33,14 @@ func (c *initCmd) Run(app *app) error {
 		return err
 	}
 	s.hide = bundle.ManifestFile // what is inferred must not rest on an older one
-	b, err := s.open(c.Path)
+	p, _, err := c.settle(app.output, s, c.Path, true)
 	if err != nil {
 		return err
+	}
+	b := p.Bundle
+	b.Manifest.Inferred = nil // the comments say it
+	for _, g := range b.Manifest.GetGraphs() {
+		g.Origin = nil // the file is as it was; the server changes it
 	}
 	text, err := bundle.Marshal(b.Manifest, b.Guesses)
 	if err != nil {
@@ -126,14 +133,14 @@ func outputNames(b *bundle.Bundle) []string {
 // tellNoHeads warns of a version that typed calls do not get an answer from.
 func tellNoHeads(o *output, m *bundlev1.Manifest) {
 	if len(m.GetHeads()) == 0 && !graphless(m) {
-		o.remark("no heads: scored by tensor calls only (typed calls answer MODEL_UNSUITABLE)")
+		o.remark("no heads: scored by tensor calls only (typed calls answer MODEL_UNSUITABLE); \"scry init\" writes a bundle.yaml in which to say what the outputs mean")
 	}
 }
 
-// tellGuesses says what was inferred.
-func tellGuesses(o *output, b *bundle.Bundle) {
-	for _, g := range b.Guesses {
-		o.remark("inferred %s: %s", g.Field, g.Why)
+// tellInferred says what the server inferred of a version.
+func tellInferred(o *output, m *bundlev1.Manifest) {
+	for _, i := range m.GetInferred() {
+		o.remark("inferred %s: %s", i.GetField(), i.GetWhy())
 	}
 }
 

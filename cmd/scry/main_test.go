@@ -71,6 +71,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			exporters, err := filepath.Abs("../../bundle/testdata/exporters")
+			if err != nil {
+				return err
+			}
+			env.Setenv("EXPORTERS", exporters)
 			env.Setenv("TZ", "UTC")
 			env.Setenv("COLUMNS", "100")
 			return nil

@@ -46,11 +46,12 @@ func (c *prepareCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	b, err := s.open(c.Path)
+	p, err := s.open(c.Path, nil)
 	if err != nil {
 		return err
 	}
-	tellGuesses(app.output, b)
+	b := p.Bundle
+	tellInferred(app.output, b.Manifest)
 	switch b.Manifest.GetPreprocessing().(type) {
 	case *bundlev1.Manifest_Text:
 		return c.bundleTexts(ctx, app.output, b)

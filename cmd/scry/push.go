@@ -25,10 +25,13 @@ type pushCmd struct {
 	Name      string      `short:"n" placeholder:"MODEL" help:"The model's name (default: that of the directory or file)."`
 	Activate  bool        `short:"a" help:"Route the model's calls to the version once it is loaded and checked."`
 	Wait      bool        `help:"Wait until the version is loaded and checked."`
-	Expect    string      `type:"existingfile" placeholder:"FILE" help:"JSON Lines with inputs and the trainer's own answers: {\"features\" | \"text\" | \"image\" | \"tensors\": …, \"outputs\": {\"GRAPH.OUTPUT\": [numbers]}}. The server runs them, beside the bundle's own samples, before anything is activated; they stay with the version."`
+	Expect    string      `type:"existingfile" placeholder:"FILE" help:"The trainer's own answers: a CSV file of up to 1,000 rows with a column of predictions, or JSON Lines {\"features\" | \"text\" | \"image\" | \"tensors\": …, \"outputs\": {\"GRAPH.OUTPUT\": [numbers]}}. The server runs them, beside the bundle's own samples, before anything is activated; they stay with the version."`
 	Tolerance []tolerance `placeholder:"[PRECISION=]NUMBER" help:"How far an answer may be off from --expect (default: what the bundle says, else 1e-4 in fp32). Other precisions, such as bf16=0.05, admit devices that compute in them."`
 	Parallel  int         `default:"4" help:"Files that are sent at once."`
 	DryRun    bool        `help:"Check, list what would be sent, and send nothing."`
+	Yes       bool        `short:"y" help:"Ask nothing: classes of which it is not known which one is the event are answered by name."`
+
+	hintFlags
 }
 
 func (c *pushCmd) Run(ctx context.Context, app *app) error {
@@ -46,7 +49,7 @@ func (c *pushCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	b, err := s.open(c.Path)
+	p, hints, err := c.settle(app.output, s, c.Path, c.Yes)
 	if err != nil {
 		return err
 	}
@@ -58,21 +61,23 @@ func (c *pushCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkGraphs(b, info); err != nil {
+	if err := checkGraphs(p.Bundle, info); err != nil {
 		return err
 	}
-	tellGuesses(app.output, b)
-	tellRemarks(app.output, b)
-	tellNoHeads(app.output, b.Manifest)
 	if c.Expect != "" {
-		if b, err = addGoldens(s, b, c.Expect, c.Tolerance); err != nil {
+		if p, hints, err = addGoldens(s, p, hints, c.Expect, c.Target, c.Tolerance); err != nil {
 			return err
 		}
 	}
 	if c.DryRun {
-		return listFiles(app.output, s, b.Files())
+		tellInferred(app.output, p.Manifest)
 	}
-	result, err := c.push(ctx, app, server, s, name, b.Files())
+	tellRemarks(app.output, p.Bundle)
+	tellNoHeads(app.output, p.Manifest)
+	if c.DryRun {
+		return listFiles(app.output, s, p.Uploads())
+	}
+	result, err := c.push(ctx, app, server, s, name, client.PushOptions{Files: p.Uploads(), Hints: hints})
 	if err != nil {
 		return err
 	}
@@ -154,33 +159,30 @@ func namedDomains(known []string) []string {
 }
 
 // push sends the files and shows how far it is.
-func (c *pushCmd) push(ctx context.Context, app *app, server *client.Client, s *source, name string, files []string) (*client.PushResult, error) {
+func (c *pushCmd) push(ctx context.Context, app *app, server *client.Client, s *source, name string, o client.PushOptions) (*client.PushResult, error) {
 	memory := uploadMemory(app.connection.target, name, c.Path)
 	bar := app.output.progress("reading", "")
 	defer bar.end()
 	phase, started := client.PhaseHash, false
-	result, err := server.Push(ctx, s, client.PushOptions{
-		Model: name, Files: files, Wait: c.Wait, Activate: c.Activate, Parallel: c.Parallel,
-		Resume: memory.recall(),
-		Begun:  memory.keep,
-		Progress: func(p client.Progress) {
-			if p.Phase != phase || !started {
-				phase, started = p.Phase, true
-				bar.what = map[client.Phase]string{client.PhaseHash: "reading", client.PhaseTransfer: "sending"}[p.Phase]
-				bar.start(p.Done, p.Total)
-			}
-			switch p.Phase {
-			case client.PhaseHash, client.PhaseTransfer:
-				bar.set(p.Done)
-			case client.PhaseCommit:
-				bar.say("the server is checking %s", name)
-			case client.PhaseLoad:
-				bar.say("%s", loadText(name, p.Load))
-			case client.PhaseActivate:
-				bar.say("activating %s", name)
-			}
-		},
-	})
+	o.Model, o.Wait, o.Activate, o.Parallel, o.Resume, o.Begun = name, c.Wait, c.Activate, c.Parallel, memory.recall(), memory.keep
+	o.Progress = func(p client.Progress) {
+		if p.Phase != phase || !started {
+			phase, started = p.Phase, true
+			bar.what = map[client.Phase]string{client.PhaseHash: "reading", client.PhaseTransfer: "sending"}[p.Phase]
+			bar.start(p.Done, p.Total)
+		}
+		switch p.Phase {
+		case client.PhaseHash, client.PhaseTransfer:
+			bar.set(p.Done)
+		case client.PhaseCommit:
+			bar.say("the server is checking %s", name)
+		case client.PhaseLoad:
+			bar.say("%s", loadText(name, p.Load))
+		case client.PhaseActivate:
+			bar.say("activating %s", name)
+		}
+	}
+	result, err := server.Push(ctx, s, o)
 	if result != nil {
 		memory.forget()
 	}
@@ -194,6 +196,7 @@ func (c *pushCmd) push(ctx context.Context, app *app, server *client.Client, s *
 // report says what the server made of it.
 func (c *pushCmd) report(o *output, r *client.PushResult) error {
 	v := r.Version
+	tellInferred(o, v.GetManifest())
 	if o.json() {
 		version, err := marshal(v)
 		if err != nil {

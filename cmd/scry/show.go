@@ -131,6 +131,14 @@ func (c *showCmd) write(o *output, v *modelstorev1.Version, graphs []*serverv1.L
 			line("batching", text)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.GetGraphs())) {
+		if g := m.GetGraphs()[name]; g.GetOrigin() != nil {
+			line("changed", fmt.Sprintf("%s, pushed as sha256:%s, kept as sha256:%s", g.GetFile(), g.GetOrigin().GetPushedSha256(), g.GetOrigin().GetKeptSha256()))
+			for _, change := range g.GetOrigin().GetChanges() {
+				line("", change)
+			}
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeads())) {
 		line("answers", name+": "+headText(m.GetHeads()[name]))
 	}
@@ -172,7 +180,7 @@ func writeFeatures(o *output, features []*bundlev1.Feature) error {
 		if len(f.GetCategories()) > 0 {
 			seen = shorten(strings.Join(f.GetCategories(), ", "), 48)
 		} else if f.Min != nil || f.Max != nil {
-			seen = fmt.Sprintf("%g to %g", f.GetMin(), f.GetMax())
+			seen = fmt.Sprintf("%.8g to %.8g", f.GetMin(), f.GetMax())
 		}
 		if f.GetRequired() {
 			required = "yes"

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scry-ml/scry/bundle"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
 
 // source is the files of a bundle: a directory, or one .onnx file with the
@@ -117,16 +118,16 @@ func (s *source) foreignIn() string {
 	return ""
 }
 
-// open reads the bundle.
-func (s *source) open(name string) (*bundle.Bundle, error) {
-	b, err := bundle.Open(s)
+// open reads the bundle as the server will have it; hints may be nil.
+func (s *source) open(name string, hints *bundlev1.Hints) (*bundle.Prepared, error) {
+	p, err := bundle.Prepare(s, hints)
 	if err != nil {
 		if what := s.foreignIn(); what != "" && errors.Is(err, bundle.ErrNoGraph) {
 			err = fmt.Errorf("%w: %s", err, what)
 		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return b, nil
+	return p, nil
 }
 
 // add puts a file into the bundle without touching the directory.

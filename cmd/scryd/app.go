@@ -20,10 +20,12 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/modelstore"
 	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/pixel"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/server"
 	"github.com/scry-ml/scry/serving"
 )
@@ -60,6 +62,7 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 	}
 	if a.store, err = modelstore.Open(ctx, modelstore.Config{
 		Dir: cfg.Store, MaxVersionBytes: cfg.MaxUploadBytes, Logger: a.log,
+		Prepare: prepareBundle,
 		Probe: func(ctx context.Context, dir string) (modelstore.Probed, error) {
 			return a.probe(ctx, exe, dir)
 		},
@@ -209,6 +212,20 @@ func (a *App) close(ctx context.Context) error {
 		errs = append(errs, a.runtime.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// prepareBundle infers the manifest of an upload that has none, and changes what
+// cannot be served of its graphs.
+func prepareBundle(_ context.Context, dir string, hints []byte) (modelstore.Prepared, error) {
+	given := &bundlev1.Hints{}
+	if err := proto.Unmarshal(hints, given); err != nil {
+		return modelstore.Prepared{}, err
+	}
+	p, err := bundle.Prepare(os.DirFS(dir), given)
+	if err != nil {
+		return modelstore.Prepared{}, err
+	}
+	return modelstore.Prepared{Files: p.FS, Changed: p.Changed}, nil
 }
 
 // probe loads a bundle in a child process before it becomes a version.

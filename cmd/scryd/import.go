@@ -72,12 +72,12 @@ func importBundle(ctx context.Context, store *modelstore.Store, model string, di
 }
 
 func importVersion(ctx context.Context, store *modelstore.Store, model string, dir fs.FS) (modelstore.Version, error) {
-	b, err := bundle.Open(dir)
+	b, err := bundle.Prepare(dir, nil)
 	if err != nil {
 		return modelstore.Version{}, err
 	}
 	var files []modelstore.File
-	for _, name := range b.Files() {
+	for _, name := range b.Uploads() {
 		f, err := digest(dir, name)
 		if err != nil {
 			return modelstore.Version{}, err

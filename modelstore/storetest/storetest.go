@@ -40,6 +40,7 @@ func Run(t *testing.T, open Open) {
 		"cancel":                       cancelUpload,
 		"expiry":                       expiry,
 		"probe":                        probe,
+		"prepare":                      prepared,
 		"bad names":                    badNames,
 		"upload limits":                uploadLimits,
 		"models":                       models,

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/scry-ml/scry/modelstore"
@@ -415,6 +417,80 @@ func probe(t *testing.T, h *harness) {
 	equal(t, "verification", v.Verification, modelstore.Verification{Samples: 3, MaxDifference: 0.25, Output: "g.o", Precision: "fp32"})
 	h.push("churn", files)
 	equal(t, "calls of the probe", calls, 2) // the known content was not probed again
+	if left, err := os.ReadDir(filepath.Join(h.cfg.Dir, "live")); err != nil || len(left) > 0 {
+		t.Fatalf("working directories are left: %v, %v", left, err)
+	}
+}
+
+// prepared: a version may hold what was not uploaded, which is kept as well as
+// what was.
+func prepared(t *testing.T, h *harness) {
+	made := fstest.MapFS{"a.onnx": {Data: []byte("changed")}, "bundle.yaml": {Data: []byte("inferred")}}
+	var refuse error
+	var probed int
+	h.cfg.Prepare = func(_ context.Context, dir string, hints []byte) (modelstore.Prepared, error) {
+		content, err := os.ReadFile(filepath.Join(dir, "a.onnx"))
+		if err != nil || string(content) != "as exported" {
+			t.Errorf("it is not prepared from what was uploaded: %q, %v", content, err)
+		}
+		if refuse != nil {
+			return modelstore.Prepared{}, fmt.Errorf("%s: %w", filepath.Join(dir, "a.onnx"), refuse)
+		}
+		made["bundle.yaml"].Data = append([]byte("inferred "), hints...)
+		return modelstore.Prepared{Files: made, Changed: []string{"a.onnx", "bundle.yaml"}}, nil
+	}
+	h.cfg.Probe = func(_ context.Context, dir string) (modelstore.Probed, error) {
+		probed++
+		for name, f := range made {
+			if content, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(content) != string(f.Data) {
+				t.Errorf("the probe sees %q as %s, %v", content, name, err)
+			}
+		}
+		return modelstore.Probed{}, nil
+	}
+	h.reopen()
+	files := Files{"a.onnx": []byte("as exported"), "weights": Random(1, 100)}
+	push := func(hints string) (modelstore.Version, bool, error) {
+		u, err := h.store.CreateUpload(t.Context(), "churn", files.List(), "tester")
+		must(t, err)
+		must(t, Send(t.Context(), h.store, u, files, 1<<20))
+		return h.store.CommitWithHints(t.Context(), u.ID, []byte(hints))
+	}
+
+	refuse = errors.New("the event is not known")
+	_, _, err := push("")
+	wantError(t, err, modelstore.ErrRejected)
+	wantError(t, err, refuse)
+	equal(t, "text of the refusal", err.Error(), "bundle rejected: a.onnx: the event is not known")
+
+	refuse = nil
+	v, created, err := push("yes")
+	must(t, err)
+	equal(t, "created", created, true)
+	var paths []string
+	for _, f := range v.Files {
+		paths = append(paths, f.Path)
+	}
+	equal(t, "files", strings.Join(paths, " "), "a.onnx bundle.yaml weights")
+	equal(t, "size", v.Size, int64(len("changed")+len("inferred yes")+100))
+	must(t, Check(t.Context(), h.store, "churn", 1))
+
+	again, created, err := push("yes")
+	must(t, err)
+	equal(t, "the same content is the same version", fmt.Sprint(again.Number, created, probed), "1 false 1")
+	other, created, err := push("no")
+	must(t, err)
+	equal(t, "other hints make another version", fmt.Sprint(other.Number, created), "2 true")
+
+	// A blob that was made outlives what made it, and goes with its version.
+	h.advance(48 * time.Hour)
+	for range 3 {
+		_, err := h.store.Sweep(t.Context())
+		must(t, err)
+		h.advance(2 * time.Hour)
+	}
+	must(t, Check(t.Context(), h.store, "churn", 1))
+	must(t, Check(t.Context(), h.store, "churn", 2))
 	if left, err := os.ReadDir(filepath.Join(h.cfg.Dir, "live")); err != nil || len(left) > 0 {
 		t.Fatalf("working directories are left: %v, %v", left, err)
 	}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 
 from ._errors import from_rpc
+from .bundle.v1 import hints_pb2
 from .modelstore.v1 import modelstore_pb2 as pb
 from .modelstore.v1 import modelstore_pb2_grpc
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 _CHUNK = 512 << 10  # the contract allows 1 MiB
 
 
-def push(client: Client, path: Path, model: str, *, activate: bool) -> pb.Version:
+def hints(features: Sequence[str], target: str, positive: str) -> hints_pb2.Hints | None:
+    if not (features or target or positive):
+        return None
+    return hints_pb2.Hints(columns=[hints_pb2.Column(name=name) for name in features],
+                           target=hints_pb2.Column(name=target) if target else None, positive=positive)
+
+
+def push(client: Client, path: Path, model: str, *, activate: bool, hints: hints_pb2.Hints | None = None) -> pb.Version:
     from ._client import STORE_TIMEOUT
 
     files = _files(path)
@@ -36,7 +44,8 @@ def push(client: Client, path: Path, model: str, *, activate: bool) -> pb.Versio
                                  timeout=STORE_TIMEOUT, metadata=client.metadata)
             except grpc.RpcError as e:
                 raise from_rpc(e) from None
-    version: pb.Version = client._unary(store.CommitUpload, pb.CommitUploadRequest(upload_id=upload.upload_id), STORE_TIMEOUT).version
+    commit = pb.CommitUploadRequest(upload_id=upload.upload_id, hints=hints)
+    version: pb.Version = client._unary(store.CommitUpload, commit, STORE_TIMEOUT).version
     if activate:
         client._unary(store.ActivateVersion, pb.ActivateVersionRequest(model=model, version=str(version.version)), STORE_TIMEOUT,
                       again=False)

@@ -642,7 +642,9 @@ type Manifest struct {
 	// Where the model comes from.
 	Lineage *Lineage `protobuf:"bytes,12,opt,name=lineage,proto3" json:"lineage,omitempty"`
 	// What RecommendItems, ChooseAction and ChooseSendTime choose from.
-	Catalogue     *Catalogue `protobuf:"bytes,13,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	Catalogue *Catalogue `protobuf:"bytes,13,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	// What the server inferred of this manifest, and of the graphs, at the push.
+	Inferred      []*Inference `protobuf:"bytes,16,rep,name=inferred,proto3" json:"inferred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -781,6 +783,13 @@ func (x *Manifest) GetCatalogue() *Catalogue {
 	return nil
 }
 
+func (x *Manifest) GetInferred() []*Inference {
+	if x != nil {
+		return x.Inferred
+	}
+	return nil
+}
+
 type isManifest_Preprocessing interface {
 	isManifest_Preprocessing()
 }
@@ -806,6 +815,61 @@ func (*Manifest_Image) isManifest_Preprocessing() {}
 
 func (*Manifest_Row) isManifest_Preprocessing() {}
 
+// Inference is one thing that nobody wrote into the manifest.
+type Inference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The manifest's field, such as "row.features".
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// What was inferred, and what it rests on; for people.
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inference) Reset() {
+	*x = Inference{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inference) ProtoMessage() {}
+
+func (x *Inference) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inference.ProtoReflect.Descriptor instead.
+func (*Inference) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Inference) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Inference) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // Graph is one ONNX file and what the server must know to batch it.
 type Graph struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -821,14 +885,16 @@ type Graph struct {
 	// How requests may be joined.
 	Batching *Batching `protobuf:"bytes,4,opt,name=batching,proto3" json:"batching,omitempty"`
 	// Where and how precisely the graph may be computed.
-	Execution     *Execution `protobuf:"bytes,5,opt,name=execution,proto3" json:"execution,omitempty"`
+	Execution *Execution `protobuf:"bytes,5,opt,name=execution,proto3" json:"execution,omitempty"`
+	// Set by the server where it changed the file at the push.
+	Origin        *Origin `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Graph) Reset() {
 	*x = Graph{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[1]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +906,7 @@ func (x *Graph) String() string {
 func (*Graph) ProtoMessage() {}
 
 func (x *Graph) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[1]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +919,7 @@ func (x *Graph) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Graph.ProtoReflect.Descriptor instead.
 func (*Graph) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Graph) GetFile() string {
@@ -891,6 +957,77 @@ func (x *Graph) GetExecution() *Execution {
 	return nil
 }
 
+func (x *Graph) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// Origin tells what became of an exporter's file.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sha256 of the file that was pushed, in hexadecimal.
+	PushedSha256 string `protobuf:"bytes,1,opt,name=pushed_sha256,json=pushedSha256,proto3" json:"pushed_sha256,omitempty"`
+	// sha256 of the file that is kept.
+	KeptSha256 string `protobuf:"bytes,2,opt,name=kept_sha256,json=keptSha256,proto3" json:"kept_sha256,omitempty"`
+	// What was changed; for people.
+	Changes       []string `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Origin) GetPushedSha256() string {
+	if x != nil {
+		return x.PushedSha256
+	}
+	return ""
+}
+
+func (x *Origin) GetKeptSha256() string {
+	if x != nil {
+		return x.KeptSha256
+	}
+	return ""
+}
+
+func (x *Origin) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
 // Port tells the meaning of the axes of one input or output.
 type Port struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -906,7 +1043,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[2]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1055,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[2]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1068,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Port) GetBatchAxis() int32 {
@@ -973,7 +1110,7 @@ type Batching struct {
 
 func (x *Batching) Reset() {
 	*x = Batching{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1122,7 @@ func (x *Batching) String() string {
 func (*Batching) ProtoMessage() {}
 
 func (x *Batching) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1135,7 @@ func (x *Batching) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batching.ProtoReflect.Descriptor instead.
 func (*Batching) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Batching) GetMaxRows() int32 {
@@ -1039,7 +1176,7 @@ type Execution struct {
 
 func (x *Execution) Reset() {
 	*x = Execution{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1188,7 @@ func (x *Execution) String() string {
 func (*Execution) ProtoMessage() {}
 
 func (x *Execution) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1201,7 @@ func (x *Execution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execution.ProtoReflect.Descriptor instead.
 func (*Execution) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Execution) GetDevices() []string {
@@ -1095,7 +1232,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1244,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1257,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Step) GetGraph() string {
@@ -1162,7 +1299,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1311,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1324,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Head) GetSource() string {
@@ -1379,7 +1516,7 @@ type Probability struct {
 
 func (x *Probability) Reset() {
 	*x = Probability{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1528,7 @@ func (x *Probability) String() string {
 func (*Probability) ProtoMessage() {}
 
 func (x *Probability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1541,7 @@ func (x *Probability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probability.ProtoReflect.Descriptor instead.
 func (*Probability) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Probability) GetEvent() string {
@@ -1479,7 +1616,7 @@ type Calibration struct {
 
 func (x *Calibration) Reset() {
 	*x = Calibration{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1628,7 @@ func (x *Calibration) String() string {
 func (*Calibration) ProtoMessage() {}
 
 func (x *Calibration) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1641,7 @@ func (x *Calibration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calibration.ProtoReflect.Descriptor instead.
 func (*Calibration) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Calibration) GetMap() isCalibration_Map {
@@ -1563,7 +1700,7 @@ type Logistic struct {
 
 func (x *Logistic) Reset() {
 	*x = Logistic{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1712,7 @@ func (x *Logistic) String() string {
 func (*Logistic) ProtoMessage() {}
 
 func (x *Logistic) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1725,7 @@ func (x *Logistic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logistic.ProtoReflect.Descriptor instead.
 func (*Logistic) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Logistic) GetSlope() float64 {
@@ -1618,7 +1755,7 @@ type Points struct {
 
 func (x *Points) Reset() {
 	*x = Points{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1767,7 @@ func (x *Points) String() string {
 func (*Points) ProtoMessage() {}
 
 func (x *Points) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1780,7 @@ func (x *Points) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Points.ProtoReflect.Descriptor instead.
 func (*Points) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Points) GetScores() []float64 {
@@ -1673,7 +1810,7 @@ type Band struct {
 
 func (x *Band) Reset() {
 	*x = Band{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1822,7 @@ func (x *Band) String() string {
 func (*Band) ProtoMessage() {}
 
 func (x *Band) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1835,7 @@ func (x *Band) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Band.ProtoReflect.Descriptor instead.
 func (*Band) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Band) GetName() string {
@@ -1730,7 +1867,7 @@ type Reasons struct {
 
 func (x *Reasons) Reset() {
 	*x = Reasons{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1879,7 @@ func (x *Reasons) String() string {
 func (*Reasons) ProtoMessage() {}
 
 func (x *Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1892,7 @@ func (x *Reasons) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reasons.ProtoReflect.Descriptor instead.
 func (*Reasons) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reasons) GetContributions() string {
@@ -1789,7 +1926,7 @@ type ReasonCode struct {
 
 func (x *ReasonCode) Reset() {
 	*x = ReasonCode{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1938,7 @@ func (x *ReasonCode) String() string {
 func (*ReasonCode) ProtoMessage() {}
 
 func (x *ReasonCode) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1951,7 @@ func (x *ReasonCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasonCode.ProtoReflect.Descriptor instead.
 func (*ReasonCode) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReasonCode) GetFeature() string {
@@ -1873,7 +2010,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2022,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2035,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Value) GetUnit() string {
@@ -1995,7 +2132,7 @@ type QuantileInterval struct {
 
 func (x *QuantileInterval) Reset() {
 	*x = QuantileInterval{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2144,7 @@ func (x *QuantileInterval) String() string {
 func (*QuantileInterval) ProtoMessage() {}
 
 func (x *QuantileInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2157,7 @@ func (x *QuantileInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuantileInterval.ProtoReflect.Descriptor instead.
 func (*QuantileInterval) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QuantileInterval) GetLowerColumn() int32 {
@@ -2068,7 +2205,7 @@ type LogNormal struct {
 
 func (x *LogNormal) Reset() {
 	*x = LogNormal{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2217,7 @@ func (x *LogNormal) String() string {
 func (*LogNormal) ProtoMessage() {}
 
 func (x *LogNormal) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2230,7 @@ func (x *LogNormal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogNormal.ProtoReflect.Descriptor instead.
 func (*LogNormal) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogNormal) GetMuColumn() int32 {
@@ -2151,7 +2288,7 @@ type ValueBand struct {
 
 func (x *ValueBand) Reset() {
 	*x = ValueBand{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2300,7 @@ func (x *ValueBand) String() string {
 func (*ValueBand) ProtoMessage() {}
 
 func (x *ValueBand) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2313,7 @@ func (x *ValueBand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueBand.ProtoReflect.Descriptor instead.
 func (*ValueBand) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ValueBand) GetName() string {
@@ -2208,7 +2345,7 @@ type Classes struct {
 
 func (x *Classes) Reset() {
 	*x = Classes{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2357,7 @@ func (x *Classes) String() string {
 func (*Classes) ProtoMessage() {}
 
 func (x *Classes) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2370,7 @@ func (x *Classes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classes.ProtoReflect.Descriptor instead.
 func (*Classes) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Classes) GetNames() []string {
@@ -2268,7 +2405,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2417,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2430,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Embedding) GetNormalize() bool {
@@ -2328,7 +2465,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2477,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2490,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Segment) GetClusters() []*Cluster {
@@ -2441,7 +2578,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2590,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2603,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Cluster) GetName() string {
@@ -2523,7 +2660,7 @@ type Nearest struct {
 
 func (x *Nearest) Reset() {
 	*x = Nearest{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2672,7 @@ func (x *Nearest) String() string {
 func (*Nearest) ProtoMessage() {}
 
 func (x *Nearest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2685,7 @@ func (x *Nearest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nearest.ProtoReflect.Descriptor instead.
 func (*Nearest) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Nearest) GetTemperature() float64 {
@@ -2568,7 +2705,7 @@ type Mixture struct {
 
 func (x *Mixture) Reset() {
 	*x = Mixture{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2717,7 @@ func (x *Mixture) String() string {
 func (*Mixture) ProtoMessage() {}
 
 func (x *Mixture) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2730,7 @@ func (x *Mixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mixture.ProtoReflect.Descriptor instead.
 func (*Mixture) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 // Uplift tells what treatments would change against none.
@@ -2620,7 +2757,7 @@ type Uplift struct {
 
 func (x *Uplift) Reset() {
 	*x = Uplift{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2769,7 @@ func (x *Uplift) String() string {
 func (*Uplift) ProtoMessage() {}
 
 func (x *Uplift) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2782,7 @@ func (x *Uplift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplift.ProtoReflect.Descriptor instead.
 func (*Uplift) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Uplift) GetUnit() string {
@@ -2711,7 +2848,7 @@ type Treatment struct {
 
 func (x *Treatment) Reset() {
 	*x = Treatment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2860,7 @@ func (x *Treatment) String() string {
 func (*Treatment) ProtoMessage() {}
 
 func (x *Treatment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2873,7 @@ func (x *Treatment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Treatment.ProtoReflect.Descriptor instead.
 func (*Treatment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Treatment) GetName() string {
@@ -2803,7 +2940,7 @@ type Forecast struct {
 
 func (x *Forecast) Reset() {
 	*x = Forecast{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2952,7 @@ func (x *Forecast) String() string {
 func (*Forecast) ProtoMessage() {}
 
 func (x *Forecast) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2965,7 @@ func (x *Forecast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forecast.ProtoReflect.Descriptor instead.
 func (*Forecast) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Forecast) GetUnit() string {
@@ -2886,7 +3023,7 @@ type Sentiment struct {
 
 func (x *Sentiment) Reset() {
 	*x = Sentiment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3035,7 @@ func (x *Sentiment) String() string {
 func (*Sentiment) ProtoMessage() {}
 
 func (x *Sentiment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3048,7 @@ func (x *Sentiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentiment.ProtoReflect.Descriptor instead.
 func (*Sentiment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Sentiment) GetNegative() int32 {
@@ -2964,7 +3101,7 @@ type Labels struct {
 
 func (x *Labels) Reset() {
 	*x = Labels{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3113,7 @@ func (x *Labels) String() string {
 func (*Labels) ProtoMessage() {}
 
 func (x *Labels) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3126,7 @@ func (x *Labels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Labels.ProtoReflect.Descriptor instead.
 func (*Labels) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Labels) GetNames() []string {
@@ -3037,7 +3174,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3186,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3199,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -3141,7 +3278,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3290,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3303,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Image) GetInput() string {
@@ -3249,7 +3386,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3398,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3411,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -3325,7 +3462,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3474,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3487,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -3394,7 +3531,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +3543,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +3556,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -3493,7 +3630,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +3642,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3518,7 +3655,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Feature) GetName() string {
@@ -3675,7 +3812,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3824,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3837,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -3731,7 +3868,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3880,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3893,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Goldens) GetFile() string {
@@ -3788,7 +3925,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +3937,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +3950,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -3858,7 +3995,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +4007,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +4020,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -3979,7 +4116,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4128,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4141,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4029,7 +4166,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4178,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4191,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -4094,7 +4231,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4106,7 +4243,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4119,7 +4256,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -4156,7 +4293,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4168,7 +4305,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4181,7 +4318,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -4215,7 +4352,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +4364,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +4377,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Lineage) GetData() []string {
@@ -4275,7 +4412,7 @@ var File_scry_bundle_v1_bundle_proto protoreflect.FileDescriptor
 
 const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escry/bundle/v1/catalogue.proto\"\x94\a\n" +
+	"\x1bscry/bundle/v1/bundle.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escry/bundle/v1/catalogue.proto\"\xcb\a\n" +
 	"\bManifest\x12*\n" +
 	"\vdescription\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12\"\n" +
 	"\alicense\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\alicense\x12b\n" +
@@ -4290,7 +4427,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	" \x01(\v2\x16.scry.bundle.v1.LimitsR\x06limits\x127\n" +
 	"\tretention\x18\v \x01(\v2\x19.scry.bundle.v1.RetentionR\tretention\x121\n" +
 	"\alineage\x18\f \x01(\v2\x17.scry.bundle.v1.LineageR\alineage\x127\n" +
-	"\tcatalogue\x18\r \x01(\v2\x19.scry.bundle.v1.CatalogueR\tcatalogue\x1aP\n" +
+	"\tcatalogue\x18\r \x01(\v2\x19.scry.bundle.v1.CatalogueR\tcatalogue\x125\n" +
+	"\binferred\x18\x10 \x03(\v2\x19.scry.bundle.v1.InferenceR\binferred\x1aP\n" +
 	"\vGraphsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.scry.bundle.v1.GraphR\x05value:\x028\x01\x1aN\n" +
@@ -4298,20 +4436,29 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"HeadsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.scry.bundle.v1.HeadR\x05value:\x028\x01B\x0f\n" +
-	"\rpreprocessing\"\xb2\x03\n" +
+	"\rpreprocessing\"3\n" +
+	"\tInference\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"\xe2\x03\n" +
 	"\x05Graph\x12\x1e\n" +
 	"\x04file\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x04file\x129\n" +
 	"\x06inputs\x18\x02 \x03(\v2!.scry.bundle.v1.Graph.InputsEntryR\x06inputs\x12<\n" +
 	"\aoutputs\x18\x03 \x03(\v2\".scry.bundle.v1.Graph.OutputsEntryR\aoutputs\x124\n" +
 	"\bbatching\x18\x04 \x01(\v2\x18.scry.bundle.v1.BatchingR\bbatching\x127\n" +
-	"\texecution\x18\x05 \x01(\v2\x19.scry.bundle.v1.ExecutionR\texecution\x1aO\n" +
+	"\texecution\x18\x05 \x01(\v2\x19.scry.bundle.v1.ExecutionR\texecution\x12.\n" +
+	"\x06origin\x18\x06 \x01(\v2\x16.scry.bundle.v1.OriginR\x06origin\x1aO\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.scry.bundle.v1.PortR\x05value:\x028\x01\x1aP\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.scry.bundle.v1.PortR\x05value:\x028\x01\"\xa8\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.scry.bundle.v1.PortR\x05value:\x028\x01\"h\n" +
+	"\x06Origin\x12#\n" +
+	"\rpushed_sha256\x18\x01 \x01(\tR\fpushedSha256\x12\x1f\n" +
+	"\vkept_sha256\x18\x02 \x01(\tR\n" +
+	"keptSha256\x12\x18\n" +
+	"\achanges\x18\x03 \x03(\tR\achanges\"\xa8\x01\n" +
 	"\x04Port\x12-\n" +
 	"\n" +
 	"batch_axis\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x10\x10(\x00H\x00R\tbatchAxis\x88\x01\x01\x123\n" +
@@ -4683,7 +4830,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Activation)(0),               // 0: scry.bundle.v1.Activation
 	(ResizeMode)(0),               // 1: scry.bundle.v1.ResizeMode
@@ -4696,151 +4843,155 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(UnknownPolicy)(0),            // 8: scry.bundle.v1.UnknownPolicy
 	(Precision)(0),                // 9: scry.bundle.v1.Precision
 	(*Manifest)(nil),              // 10: scry.bundle.v1.Manifest
-	(*Graph)(nil),                 // 11: scry.bundle.v1.Graph
-	(*Port)(nil),                  // 12: scry.bundle.v1.Port
-	(*Batching)(nil),              // 13: scry.bundle.v1.Batching
-	(*Execution)(nil),             // 14: scry.bundle.v1.Execution
-	(*Step)(nil),                  // 15: scry.bundle.v1.Step
-	(*Head)(nil),                  // 16: scry.bundle.v1.Head
-	(*Probability)(nil),           // 17: scry.bundle.v1.Probability
-	(*Calibration)(nil),           // 18: scry.bundle.v1.Calibration
-	(*Logistic)(nil),              // 19: scry.bundle.v1.Logistic
-	(*Points)(nil),                // 20: scry.bundle.v1.Points
-	(*Band)(nil),                  // 21: scry.bundle.v1.Band
-	(*Reasons)(nil),               // 22: scry.bundle.v1.Reasons
-	(*ReasonCode)(nil),            // 23: scry.bundle.v1.ReasonCode
-	(*Value)(nil),                 // 24: scry.bundle.v1.Value
-	(*QuantileInterval)(nil),      // 25: scry.bundle.v1.QuantileInterval
-	(*LogNormal)(nil),             // 26: scry.bundle.v1.LogNormal
-	(*ValueBand)(nil),             // 27: scry.bundle.v1.ValueBand
-	(*Classes)(nil),               // 28: scry.bundle.v1.Classes
-	(*Embedding)(nil),             // 29: scry.bundle.v1.Embedding
-	(*Segment)(nil),               // 30: scry.bundle.v1.Segment
-	(*Cluster)(nil),               // 31: scry.bundle.v1.Cluster
-	(*Nearest)(nil),               // 32: scry.bundle.v1.Nearest
-	(*Mixture)(nil),               // 33: scry.bundle.v1.Mixture
-	(*Uplift)(nil),                // 34: scry.bundle.v1.Uplift
-	(*Treatment)(nil),             // 35: scry.bundle.v1.Treatment
-	(*Forecast)(nil),              // 36: scry.bundle.v1.Forecast
-	(*Sentiment)(nil),             // 37: scry.bundle.v1.Sentiment
-	(*Labels)(nil),                // 38: scry.bundle.v1.Labels
-	(*Text)(nil),                  // 39: scry.bundle.v1.Text
-	(*Image)(nil),                 // 40: scry.bundle.v1.Image
-	(*Resize)(nil),                // 41: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 42: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 43: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 44: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 45: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 46: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 47: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 48: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 49: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 50: scry.bundle.v1.Values
-	(*Limits)(nil),                // 51: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 52: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 53: scry.bundle.v1.Lineage
-	nil,                           // 54: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 55: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 56: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 57: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 58: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 59: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 60: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 61: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 62: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 63: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 64: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 65: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 66: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 67: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 68: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 69: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 70: google.protobuf.Timestamp
+	(*Inference)(nil),             // 11: scry.bundle.v1.Inference
+	(*Graph)(nil),                 // 12: scry.bundle.v1.Graph
+	(*Origin)(nil),                // 13: scry.bundle.v1.Origin
+	(*Port)(nil),                  // 14: scry.bundle.v1.Port
+	(*Batching)(nil),              // 15: scry.bundle.v1.Batching
+	(*Execution)(nil),             // 16: scry.bundle.v1.Execution
+	(*Step)(nil),                  // 17: scry.bundle.v1.Step
+	(*Head)(nil),                  // 18: scry.bundle.v1.Head
+	(*Probability)(nil),           // 19: scry.bundle.v1.Probability
+	(*Calibration)(nil),           // 20: scry.bundle.v1.Calibration
+	(*Logistic)(nil),              // 21: scry.bundle.v1.Logistic
+	(*Points)(nil),                // 22: scry.bundle.v1.Points
+	(*Band)(nil),                  // 23: scry.bundle.v1.Band
+	(*Reasons)(nil),               // 24: scry.bundle.v1.Reasons
+	(*ReasonCode)(nil),            // 25: scry.bundle.v1.ReasonCode
+	(*Value)(nil),                 // 26: scry.bundle.v1.Value
+	(*QuantileInterval)(nil),      // 27: scry.bundle.v1.QuantileInterval
+	(*LogNormal)(nil),             // 28: scry.bundle.v1.LogNormal
+	(*ValueBand)(nil),             // 29: scry.bundle.v1.ValueBand
+	(*Classes)(nil),               // 30: scry.bundle.v1.Classes
+	(*Embedding)(nil),             // 31: scry.bundle.v1.Embedding
+	(*Segment)(nil),               // 32: scry.bundle.v1.Segment
+	(*Cluster)(nil),               // 33: scry.bundle.v1.Cluster
+	(*Nearest)(nil),               // 34: scry.bundle.v1.Nearest
+	(*Mixture)(nil),               // 35: scry.bundle.v1.Mixture
+	(*Uplift)(nil),                // 36: scry.bundle.v1.Uplift
+	(*Treatment)(nil),             // 37: scry.bundle.v1.Treatment
+	(*Forecast)(nil),              // 38: scry.bundle.v1.Forecast
+	(*Sentiment)(nil),             // 39: scry.bundle.v1.Sentiment
+	(*Labels)(nil),                // 40: scry.bundle.v1.Labels
+	(*Text)(nil),                  // 41: scry.bundle.v1.Text
+	(*Image)(nil),                 // 42: scry.bundle.v1.Image
+	(*Resize)(nil),                // 43: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 44: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 45: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 46: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 47: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 48: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 49: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 50: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 51: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 52: scry.bundle.v1.Values
+	(*Limits)(nil),                // 53: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 54: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 55: scry.bundle.v1.Lineage
+	nil,                           // 56: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 57: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 58: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 59: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 60: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 61: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 62: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 63: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 64: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 65: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 66: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 67: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 68: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 69: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 70: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 71: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 72: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	54, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
-	15, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	55, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	39, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	40, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	42, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	46, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	51, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	52, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	53, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	66, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
-	56, // 11: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	57, // 12: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
-	13, // 13: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
-	14, // 14: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
-	67, // 15: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	58, // 16: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	17, // 17: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	24, // 18: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	28, // 19: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	29, // 20: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	37, // 21: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	38, // 22: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	30, // 23: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
-	34, // 24: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
-	36, // 25: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	18, // 26: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	21, // 27: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	22, // 28: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	19, // 29: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	20, // 30: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	23, // 31: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	59, // 32: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	25, // 33: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	26, // 34: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	27, // 35: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	22, // 36: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	0,  // 37: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	0,  // 38: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	31, // 39: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	32, // 40: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	33, // 41: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	60, // 42: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	61, // 43: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	35, // 44: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	62, // 45: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	67, // 46: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	0,  // 47: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 48: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	41, // 49: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	3,  // 50: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	4,  // 51: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	1,  // 52: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	2,  // 53: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	44, // 54: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	43, // 55: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	7,  // 56: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	68, // 57: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	8,  // 58: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	44, // 59: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	45, // 60: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	6,  // 61: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	5,  // 62: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	47, // 63: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	9,  // 64: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	69, // 65: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	49, // 66: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	63, // 67: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	64, // 68: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	67, // 69: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	65, // 70: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	70, // 71: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	11, // 72: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	16, // 73: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	12, // 74: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	12, // 75: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	50, // 76: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	50, // 77: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	56, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	17, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
+	57, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	41, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	42, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	44, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	48, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	53, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	54, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	55, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	68, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	11, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
+	58, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	59, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	15, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
+	16, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
+	13, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
+	69, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	60, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	19, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	26, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	30, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	31, // 22: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	39, // 23: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	40, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	32, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	36, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	38, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	20, // 28: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	23, // 29: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	24, // 30: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	21, // 31: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	22, // 32: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	25, // 33: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	61, // 34: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	27, // 35: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	28, // 36: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	29, // 37: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	24, // 38: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	0,  // 39: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	0,  // 40: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	33, // 41: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	34, // 42: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	35, // 43: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	62, // 44: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	63, // 45: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	37, // 46: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	64, // 47: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	69, // 48: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	0,  // 49: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 50: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	43, // 51: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	3,  // 52: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	4,  // 53: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	1,  // 54: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	2,  // 55: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	46, // 56: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	45, // 57: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	7,  // 58: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	70, // 59: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	8,  // 60: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	46, // 61: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	47, // 62: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	6,  // 63: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	5,  // 64: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	49, // 65: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	9,  // 66: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	71, // 67: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	51, // 68: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	65, // 69: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	66, // 70: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	69, // 71: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	67, // 72: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	72, // 73: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	12, // 74: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	18, // 75: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	14, // 76: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	14, // 77: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	52, // 78: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	52, // 79: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	80, // [80:80] is the sub-list for method output_type
+	80, // [80:80] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -4854,8 +5005,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Manifest_Image)(nil),
 		(*Manifest_Row)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[2].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[6].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[4].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[8].OneofWrappers = []any{
 		(*Head_Probability)(nil),
 		(*Head_Value)(nil),
 		(*Head_Classes)(nil),
@@ -4866,24 +5017,24 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Uplift)(nil),
 		(*Head_Forecast)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[7].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[8].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[9].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[10].OneofWrappers = []any{
 		(*Calibration_Logistic)(nil),
 		(*Calibration_Points)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[14].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[16].OneofWrappers = []any{
 		(*Value_QuantileInterval)(nil),
 		(*Value_LogNormal)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[16].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[20].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[18].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[22].OneofWrappers = []any{
 		(*Segment_Nearest)(nil),
 		(*Segment_Mixture)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[24].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[25].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[34].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[38].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[26].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[36].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[40].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -4895,7 +5046,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   56,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

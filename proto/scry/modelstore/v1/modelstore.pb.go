@@ -1184,7 +1184,12 @@ func (x *GetUploadResponse) GetUpload() *Upload {
 type CommitUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The upload.
-	UploadId      string `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	UploadId string `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	// For an upload without a bundle.yaml: what the server cannot infer from the
+	// files. The version gets the bundle.yaml that is inferred as a file, and
+	// graphs that cannot be served as they were exported are changed (see
+	// Graph.origin).
+	Hints         *v1.Hints `protobuf:"bytes,2,opt,name=hints,proto3" json:"hints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1224,6 +1229,13 @@ func (x *CommitUploadRequest) GetUploadId() string {
 		return x.UploadId
 	}
 	return ""
+}
+
+func (x *CommitUploadRequest) GetHints() *v1.Hints {
+	if x != nil {
+		return x.Hints
+	}
+	return nil
 }
 
 // CommitUploadResponse returns the version.
@@ -3000,7 +3012,7 @@ var File_scry_modelstore_v1_modelstore_proto protoreflect.FileDescriptor
 
 const file_scry_modelstore_v1_modelstore_proto_rawDesc = "" +
 	"\n" +
-	"#scry/modelstore/v1/modelstore.proto\x12\x12scry.modelstore.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bscry/bundle/v1/bundle.proto\"\x9d\x03\n" +
+	"#scry/modelstore/v1/modelstore.proto\x12\x12scry.modelstore.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bscry/bundle/v1/bundle.proto\x1a\x1ascry/bundle/v1/hints.proto\"\x9d\x03\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12=\n" +
@@ -3088,9 +3100,10 @@ const file_scry_modelstore_v1_modelstore_proto_rawDesc = "" +
 	"\x10GetUploadRequest\x12$\n" +
 	"\tupload_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\buploadId\"G\n" +
 	"\x11GetUploadResponse\x122\n" +
-	"\x06upload\x18\x01 \x01(\v2\x1a.scry.modelstore.v1.UploadR\x06upload\";\n" +
+	"\x06upload\x18\x01 \x01(\v2\x1a.scry.modelstore.v1.UploadR\x06upload\"h\n" +
 	"\x13CommitUploadRequest\x12$\n" +
-	"\tupload_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\buploadId\"g\n" +
+	"\tupload_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\buploadId\x12+\n" +
+	"\x05hints\x18\x02 \x01(\v2\x15.scry.bundle.v1.HintsR\x05hints\"g\n" +
 	"\x14CommitUploadResponse\x125\n" +
 	"\aversion\x18\x01 \x01(\v2\x1b.scry.modelstore.v1.VersionR\aversion\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\";\n" +
@@ -3293,7 +3306,8 @@ var file_scry_modelstore_v1_modelstore_proto_goTypes = []any{
 	nil,                             // 50: scry.modelstore.v1.Model.LabelsEntry
 	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
 	(*v1.Manifest)(nil),             // 52: scry.bundle.v1.Manifest
-	(*fieldmaskpb.FieldMask)(nil),   // 53: google.protobuf.FieldMask
+	(*v1.Hints)(nil),                // 53: scry.bundle.v1.Hints
+	(*fieldmaskpb.FieldMask)(nil),   // 54: google.protobuf.FieldMask
 }
 var file_scry_modelstore_v1_modelstore_proto_depIdxs = []int32{
 	50, // 0: scry.modelstore.v1.Model.labels:type_name -> scry.modelstore.v1.Model.LabelsEntry
@@ -3313,66 +3327,67 @@ var file_scry_modelstore_v1_modelstore_proto_depIdxs = []int32{
 	3,  // 14: scry.modelstore.v1.CreateUploadRequest.files:type_name -> scry.modelstore.v1.File
 	8,  // 15: scry.modelstore.v1.CreateUploadResponse.upload:type_name -> scry.modelstore.v1.Upload
 	8,  // 16: scry.modelstore.v1.GetUploadResponse.upload:type_name -> scry.modelstore.v1.Upload
-	2,  // 17: scry.modelstore.v1.CommitUploadResponse.version:type_name -> scry.modelstore.v1.Version
-	1,  // 18: scry.modelstore.v1.GetModelResponse.model:type_name -> scry.modelstore.v1.Model
-	1,  // 19: scry.modelstore.v1.ListModelsResponse.models:type_name -> scry.modelstore.v1.Model
-	1,  // 20: scry.modelstore.v1.UpdateModelRequest.model:type_name -> scry.modelstore.v1.Model
-	53, // 21: scry.modelstore.v1.UpdateModelRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 22: scry.modelstore.v1.UpdateModelResponse.model:type_name -> scry.modelstore.v1.Model
-	2,  // 23: scry.modelstore.v1.GetVersionResponse.version:type_name -> scry.modelstore.v1.Version
-	2,  // 24: scry.modelstore.v1.ListVersionsResponse.versions:type_name -> scry.modelstore.v1.Version
-	0,  // 25: scry.modelstore.v1.WatchVersionResponse.state:type_name -> scry.modelstore.v1.LoadState
-	3,  // 26: scry.modelstore.v1.DownloadFileResponse.file:type_name -> scry.modelstore.v1.File
-	7,  // 27: scry.modelstore.v1.SetAliasResponse.alias:type_name -> scry.modelstore.v1.Alias
-	7,  // 28: scry.modelstore.v1.ListAliasesResponse.aliases:type_name -> scry.modelstore.v1.Alias
-	5,  // 29: scry.modelstore.v1.ActivateVersionResponse.route:type_name -> scry.modelstore.v1.Route
-	5,  // 30: scry.modelstore.v1.RollbackResponse.route:type_name -> scry.modelstore.v1.Route
-	5,  // 31: scry.modelstore.v1.ListRoutesResponse.routes:type_name -> scry.modelstore.v1.Route
-	10, // 32: scry.modelstore.v1.ModelStoreService.CreateUpload:input_type -> scry.modelstore.v1.CreateUploadRequest
-	12, // 33: scry.modelstore.v1.ModelStoreService.UploadFile:input_type -> scry.modelstore.v1.UploadFileRequest
-	14, // 34: scry.modelstore.v1.ModelStoreService.GetUpload:input_type -> scry.modelstore.v1.GetUploadRequest
-	16, // 35: scry.modelstore.v1.ModelStoreService.CommitUpload:input_type -> scry.modelstore.v1.CommitUploadRequest
-	18, // 36: scry.modelstore.v1.ModelStoreService.CancelUpload:input_type -> scry.modelstore.v1.CancelUploadRequest
-	20, // 37: scry.modelstore.v1.ModelStoreService.GetModel:input_type -> scry.modelstore.v1.GetModelRequest
-	22, // 38: scry.modelstore.v1.ModelStoreService.ListModels:input_type -> scry.modelstore.v1.ListModelsRequest
-	24, // 39: scry.modelstore.v1.ModelStoreService.UpdateModel:input_type -> scry.modelstore.v1.UpdateModelRequest
-	26, // 40: scry.modelstore.v1.ModelStoreService.DeleteModel:input_type -> scry.modelstore.v1.DeleteModelRequest
-	28, // 41: scry.modelstore.v1.ModelStoreService.GetVersion:input_type -> scry.modelstore.v1.GetVersionRequest
-	30, // 42: scry.modelstore.v1.ModelStoreService.ListVersions:input_type -> scry.modelstore.v1.ListVersionsRequest
-	32, // 43: scry.modelstore.v1.ModelStoreService.WatchVersion:input_type -> scry.modelstore.v1.WatchVersionRequest
-	34, // 44: scry.modelstore.v1.ModelStoreService.DeleteVersion:input_type -> scry.modelstore.v1.DeleteVersionRequest
-	36, // 45: scry.modelstore.v1.ModelStoreService.DownloadFile:input_type -> scry.modelstore.v1.DownloadFileRequest
-	38, // 46: scry.modelstore.v1.ModelStoreService.SetAlias:input_type -> scry.modelstore.v1.SetAliasRequest
-	40, // 47: scry.modelstore.v1.ModelStoreService.ListAliases:input_type -> scry.modelstore.v1.ListAliasesRequest
-	42, // 48: scry.modelstore.v1.ModelStoreService.DeleteAlias:input_type -> scry.modelstore.v1.DeleteAliasRequest
-	44, // 49: scry.modelstore.v1.ModelStoreService.ActivateVersion:input_type -> scry.modelstore.v1.ActivateVersionRequest
-	46, // 50: scry.modelstore.v1.ModelStoreService.Rollback:input_type -> scry.modelstore.v1.RollbackRequest
-	48, // 51: scry.modelstore.v1.ModelStoreService.ListRoutes:input_type -> scry.modelstore.v1.ListRoutesRequest
-	11, // 52: scry.modelstore.v1.ModelStoreService.CreateUpload:output_type -> scry.modelstore.v1.CreateUploadResponse
-	13, // 53: scry.modelstore.v1.ModelStoreService.UploadFile:output_type -> scry.modelstore.v1.UploadFileResponse
-	15, // 54: scry.modelstore.v1.ModelStoreService.GetUpload:output_type -> scry.modelstore.v1.GetUploadResponse
-	17, // 55: scry.modelstore.v1.ModelStoreService.CommitUpload:output_type -> scry.modelstore.v1.CommitUploadResponse
-	19, // 56: scry.modelstore.v1.ModelStoreService.CancelUpload:output_type -> scry.modelstore.v1.CancelUploadResponse
-	21, // 57: scry.modelstore.v1.ModelStoreService.GetModel:output_type -> scry.modelstore.v1.GetModelResponse
-	23, // 58: scry.modelstore.v1.ModelStoreService.ListModels:output_type -> scry.modelstore.v1.ListModelsResponse
-	25, // 59: scry.modelstore.v1.ModelStoreService.UpdateModel:output_type -> scry.modelstore.v1.UpdateModelResponse
-	27, // 60: scry.modelstore.v1.ModelStoreService.DeleteModel:output_type -> scry.modelstore.v1.DeleteModelResponse
-	29, // 61: scry.modelstore.v1.ModelStoreService.GetVersion:output_type -> scry.modelstore.v1.GetVersionResponse
-	31, // 62: scry.modelstore.v1.ModelStoreService.ListVersions:output_type -> scry.modelstore.v1.ListVersionsResponse
-	33, // 63: scry.modelstore.v1.ModelStoreService.WatchVersion:output_type -> scry.modelstore.v1.WatchVersionResponse
-	35, // 64: scry.modelstore.v1.ModelStoreService.DeleteVersion:output_type -> scry.modelstore.v1.DeleteVersionResponse
-	37, // 65: scry.modelstore.v1.ModelStoreService.DownloadFile:output_type -> scry.modelstore.v1.DownloadFileResponse
-	39, // 66: scry.modelstore.v1.ModelStoreService.SetAlias:output_type -> scry.modelstore.v1.SetAliasResponse
-	41, // 67: scry.modelstore.v1.ModelStoreService.ListAliases:output_type -> scry.modelstore.v1.ListAliasesResponse
-	43, // 68: scry.modelstore.v1.ModelStoreService.DeleteAlias:output_type -> scry.modelstore.v1.DeleteAliasResponse
-	45, // 69: scry.modelstore.v1.ModelStoreService.ActivateVersion:output_type -> scry.modelstore.v1.ActivateVersionResponse
-	47, // 70: scry.modelstore.v1.ModelStoreService.Rollback:output_type -> scry.modelstore.v1.RollbackResponse
-	49, // 71: scry.modelstore.v1.ModelStoreService.ListRoutes:output_type -> scry.modelstore.v1.ListRoutesResponse
-	52, // [52:72] is the sub-list for method output_type
-	32, // [32:52] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	53, // 17: scry.modelstore.v1.CommitUploadRequest.hints:type_name -> scry.bundle.v1.Hints
+	2,  // 18: scry.modelstore.v1.CommitUploadResponse.version:type_name -> scry.modelstore.v1.Version
+	1,  // 19: scry.modelstore.v1.GetModelResponse.model:type_name -> scry.modelstore.v1.Model
+	1,  // 20: scry.modelstore.v1.ListModelsResponse.models:type_name -> scry.modelstore.v1.Model
+	1,  // 21: scry.modelstore.v1.UpdateModelRequest.model:type_name -> scry.modelstore.v1.Model
+	54, // 22: scry.modelstore.v1.UpdateModelRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 23: scry.modelstore.v1.UpdateModelResponse.model:type_name -> scry.modelstore.v1.Model
+	2,  // 24: scry.modelstore.v1.GetVersionResponse.version:type_name -> scry.modelstore.v1.Version
+	2,  // 25: scry.modelstore.v1.ListVersionsResponse.versions:type_name -> scry.modelstore.v1.Version
+	0,  // 26: scry.modelstore.v1.WatchVersionResponse.state:type_name -> scry.modelstore.v1.LoadState
+	3,  // 27: scry.modelstore.v1.DownloadFileResponse.file:type_name -> scry.modelstore.v1.File
+	7,  // 28: scry.modelstore.v1.SetAliasResponse.alias:type_name -> scry.modelstore.v1.Alias
+	7,  // 29: scry.modelstore.v1.ListAliasesResponse.aliases:type_name -> scry.modelstore.v1.Alias
+	5,  // 30: scry.modelstore.v1.ActivateVersionResponse.route:type_name -> scry.modelstore.v1.Route
+	5,  // 31: scry.modelstore.v1.RollbackResponse.route:type_name -> scry.modelstore.v1.Route
+	5,  // 32: scry.modelstore.v1.ListRoutesResponse.routes:type_name -> scry.modelstore.v1.Route
+	10, // 33: scry.modelstore.v1.ModelStoreService.CreateUpload:input_type -> scry.modelstore.v1.CreateUploadRequest
+	12, // 34: scry.modelstore.v1.ModelStoreService.UploadFile:input_type -> scry.modelstore.v1.UploadFileRequest
+	14, // 35: scry.modelstore.v1.ModelStoreService.GetUpload:input_type -> scry.modelstore.v1.GetUploadRequest
+	16, // 36: scry.modelstore.v1.ModelStoreService.CommitUpload:input_type -> scry.modelstore.v1.CommitUploadRequest
+	18, // 37: scry.modelstore.v1.ModelStoreService.CancelUpload:input_type -> scry.modelstore.v1.CancelUploadRequest
+	20, // 38: scry.modelstore.v1.ModelStoreService.GetModel:input_type -> scry.modelstore.v1.GetModelRequest
+	22, // 39: scry.modelstore.v1.ModelStoreService.ListModels:input_type -> scry.modelstore.v1.ListModelsRequest
+	24, // 40: scry.modelstore.v1.ModelStoreService.UpdateModel:input_type -> scry.modelstore.v1.UpdateModelRequest
+	26, // 41: scry.modelstore.v1.ModelStoreService.DeleteModel:input_type -> scry.modelstore.v1.DeleteModelRequest
+	28, // 42: scry.modelstore.v1.ModelStoreService.GetVersion:input_type -> scry.modelstore.v1.GetVersionRequest
+	30, // 43: scry.modelstore.v1.ModelStoreService.ListVersions:input_type -> scry.modelstore.v1.ListVersionsRequest
+	32, // 44: scry.modelstore.v1.ModelStoreService.WatchVersion:input_type -> scry.modelstore.v1.WatchVersionRequest
+	34, // 45: scry.modelstore.v1.ModelStoreService.DeleteVersion:input_type -> scry.modelstore.v1.DeleteVersionRequest
+	36, // 46: scry.modelstore.v1.ModelStoreService.DownloadFile:input_type -> scry.modelstore.v1.DownloadFileRequest
+	38, // 47: scry.modelstore.v1.ModelStoreService.SetAlias:input_type -> scry.modelstore.v1.SetAliasRequest
+	40, // 48: scry.modelstore.v1.ModelStoreService.ListAliases:input_type -> scry.modelstore.v1.ListAliasesRequest
+	42, // 49: scry.modelstore.v1.ModelStoreService.DeleteAlias:input_type -> scry.modelstore.v1.DeleteAliasRequest
+	44, // 50: scry.modelstore.v1.ModelStoreService.ActivateVersion:input_type -> scry.modelstore.v1.ActivateVersionRequest
+	46, // 51: scry.modelstore.v1.ModelStoreService.Rollback:input_type -> scry.modelstore.v1.RollbackRequest
+	48, // 52: scry.modelstore.v1.ModelStoreService.ListRoutes:input_type -> scry.modelstore.v1.ListRoutesRequest
+	11, // 53: scry.modelstore.v1.ModelStoreService.CreateUpload:output_type -> scry.modelstore.v1.CreateUploadResponse
+	13, // 54: scry.modelstore.v1.ModelStoreService.UploadFile:output_type -> scry.modelstore.v1.UploadFileResponse
+	15, // 55: scry.modelstore.v1.ModelStoreService.GetUpload:output_type -> scry.modelstore.v1.GetUploadResponse
+	17, // 56: scry.modelstore.v1.ModelStoreService.CommitUpload:output_type -> scry.modelstore.v1.CommitUploadResponse
+	19, // 57: scry.modelstore.v1.ModelStoreService.CancelUpload:output_type -> scry.modelstore.v1.CancelUploadResponse
+	21, // 58: scry.modelstore.v1.ModelStoreService.GetModel:output_type -> scry.modelstore.v1.GetModelResponse
+	23, // 59: scry.modelstore.v1.ModelStoreService.ListModels:output_type -> scry.modelstore.v1.ListModelsResponse
+	25, // 60: scry.modelstore.v1.ModelStoreService.UpdateModel:output_type -> scry.modelstore.v1.UpdateModelResponse
+	27, // 61: scry.modelstore.v1.ModelStoreService.DeleteModel:output_type -> scry.modelstore.v1.DeleteModelResponse
+	29, // 62: scry.modelstore.v1.ModelStoreService.GetVersion:output_type -> scry.modelstore.v1.GetVersionResponse
+	31, // 63: scry.modelstore.v1.ModelStoreService.ListVersions:output_type -> scry.modelstore.v1.ListVersionsResponse
+	33, // 64: scry.modelstore.v1.ModelStoreService.WatchVersion:output_type -> scry.modelstore.v1.WatchVersionResponse
+	35, // 65: scry.modelstore.v1.ModelStoreService.DeleteVersion:output_type -> scry.modelstore.v1.DeleteVersionResponse
+	37, // 66: scry.modelstore.v1.ModelStoreService.DownloadFile:output_type -> scry.modelstore.v1.DownloadFileResponse
+	39, // 67: scry.modelstore.v1.ModelStoreService.SetAlias:output_type -> scry.modelstore.v1.SetAliasResponse
+	41, // 68: scry.modelstore.v1.ModelStoreService.ListAliases:output_type -> scry.modelstore.v1.ListAliasesResponse
+	43, // 69: scry.modelstore.v1.ModelStoreService.DeleteAlias:output_type -> scry.modelstore.v1.DeleteAliasResponse
+	45, // 70: scry.modelstore.v1.ModelStoreService.ActivateVersion:output_type -> scry.modelstore.v1.ActivateVersionResponse
+	47, // 71: scry.modelstore.v1.ModelStoreService.Rollback:output_type -> scry.modelstore.v1.RollbackResponse
+	49, // 72: scry.modelstore.v1.ModelStoreService.ListRoutes:output_type -> scry.modelstore.v1.ListRoutesResponse
+	53, // [53:73] is the sub-list for method output_type
+	33, // [33:53] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_scry_modelstore_v1_modelstore_proto_init() }

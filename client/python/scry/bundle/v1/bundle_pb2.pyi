@@ -128,7 +128,7 @@ PRECISION_BF16: Precision
 PRECISION_FP16: Precision
 
 class Manifest(_message.Message):
-    __slots__ = ("description", "license", "graphs", "steps", "heads", "text", "image", "row", "goldens", "limits", "retention", "lineage", "catalogue")
+    __slots__ = ("description", "license", "graphs", "steps", "heads", "text", "image", "row", "goldens", "limits", "retention", "lineage", "catalogue", "inferred")
     class GraphsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,7 @@ class Manifest(_message.Message):
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_FIELD_NUMBER: _ClassVar[int]
+    INFERRED_FIELD_NUMBER: _ClassVar[int]
     description: str
     license: str
     graphs: _containers.MessageMap[str, Graph]
@@ -169,10 +170,19 @@ class Manifest(_message.Message):
     retention: Retention
     lineage: Lineage
     catalogue: _catalogue_pb2.Catalogue
-    def __init__(self, description: _Optional[str] = ..., license: _Optional[str] = ..., graphs: _Optional[_Mapping[str, Graph]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., heads: _Optional[_Mapping[str, Head]] = ..., text: _Optional[_Union[Text, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., row: _Optional[_Union[Row, _Mapping]] = ..., goldens: _Optional[_Union[Goldens, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., catalogue: _Optional[_Union[_catalogue_pb2.Catalogue, _Mapping]] = ...) -> None: ...
+    inferred: _containers.RepeatedCompositeFieldContainer[Inference]
+    def __init__(self, description: _Optional[str] = ..., license: _Optional[str] = ..., graphs: _Optional[_Mapping[str, Graph]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., heads: _Optional[_Mapping[str, Head]] = ..., text: _Optional[_Union[Text, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., row: _Optional[_Union[Row, _Mapping]] = ..., goldens: _Optional[_Union[Goldens, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., catalogue: _Optional[_Union[_catalogue_pb2.Catalogue, _Mapping]] = ..., inferred: _Optional[_Iterable[_Union[Inference, _Mapping]]] = ...) -> None: ...
+
+class Inference(_message.Message):
+    __slots__ = ("field", "why")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    why: str
+    def __init__(self, field: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Graph(_message.Message):
-    __slots__ = ("file", "inputs", "outputs", "batching", "execution")
+    __slots__ = ("file", "inputs", "outputs", "batching", "execution", "origin")
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -192,12 +202,24 @@ class Graph(_message.Message):
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     BATCHING_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     file: str
     inputs: _containers.MessageMap[str, Port]
     outputs: _containers.MessageMap[str, Port]
     batching: Batching
     execution: Execution
-    def __init__(self, file: _Optional[str] = ..., inputs: _Optional[_Mapping[str, Port]] = ..., outputs: _Optional[_Mapping[str, Port]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
+    origin: Origin
+    def __init__(self, file: _Optional[str] = ..., inputs: _Optional[_Mapping[str, Port]] = ..., outputs: _Optional[_Mapping[str, Port]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ...) -> None: ...
+
+class Origin(_message.Message):
+    __slots__ = ("pushed_sha256", "kept_sha256", "changes")
+    PUSHED_SHA256_FIELD_NUMBER: _ClassVar[int]
+    KEPT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    pushed_sha256: str
+    kept_sha256: str
+    changes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pushed_sha256: _Optional[str] = ..., kept_sha256: _Optional[str] = ..., changes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Port(_message.Message):
     __slots__ = ("batch_axis", "sequence_axis", "pad_value")

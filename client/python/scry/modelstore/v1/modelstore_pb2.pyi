@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from scry.bundle.v1 import bundle_pb2 as _bundle_pb2
+from scry.bundle.v1 import hints_pb2 as _hints_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -215,10 +216,12 @@ class GetUploadResponse(_message.Message):
     def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
 
 class CommitUploadRequest(_message.Message):
-    __slots__ = ("upload_id",)
+    __slots__ = ("upload_id", "hints")
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    HINTS_FIELD_NUMBER: _ClassVar[int]
     upload_id: str
-    def __init__(self, upload_id: _Optional[str] = ...) -> None: ...
+    hints: _hints_pb2.Hints
+    def __init__(self, upload_id: _Optional[str] = ..., hints: _Optional[_Union[_hints_pb2.Hints, _Mapping]] = ...) -> None: ...
 
 class CommitUploadResponse(_message.Message):
     __slots__ = ("version", "created")

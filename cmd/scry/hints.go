@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scry-ml/scry/bundle"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+)
+
+// hintFlags say of a model what its exporter did not write down.
+type hintFlags struct {
+	Features []string `group:"Without a bundle.yaml" placeholder:"NAME,…" help:"The features in the order of the matrix's columns, or the names that they had before the exporter changed them."`
+	Sample   string   `group:"Without a bundle.yaml" type:"existingfile" placeholder:"FILE" help:"A CSV file of training data: the features' names, types, ranges and categories are taken from it. It is read here and not sent."`
+	Target   string   `group:"Without a bundle.yaml" placeholder:"NAME" help:"What the model predicts, and with --sample its column: the head's name, and a number's percentiles."`
+	Positive string   `group:"Without a bundle.yaml" placeholder:"CLASS" help:"The class of a classifier that is the event whose probability is answered."`
+}
+
+// hints are what the flags say; nil when they say nothing.
+func (f *hintFlags) hints(o *output) (*bundlev1.Hints, error) {
+	if len(f.Features) == 0 && f.Sample == "" && f.Target == "" && f.Positive == "" {
+		return nil, nil
+	}
+	h := &bundlev1.Hints{Positive: f.Positive}
+	if f.Target != "" {
+		h.Target = &bundlev1.Column{Name: f.Target}
+	}
+	if f.Sample != "" {
+		return h, f.sample(o, h)
+	}
+	for _, name := range f.Features {
+		h.Columns = append(h.Columns, &bundlev1.Column{Name: strings.TrimSpace(name)})
+	}
+	if len(f.Features) > 0 {
+		h.Source = "--features"
+	}
+	return h, nil
+}
+
+// sample reads the columns of a CSV file, one row at a time.
+func (f *hintFlags) sample(o *output, h *bundlev1.Hints) error {
+	file, err := os.Open(f.Sample)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h.Source = filepath.Base(f.Sample)
+	columns, err := readColumns(file, f.Target)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Sample, err)
+	}
+	find := func(name string) (*sampleColumn, error) {
+		if i := slices.IndexFunc(columns, func(c *sampleColumn) bool { return c.name == name }); i >= 0 {
+			return columns[i], nil
+		}
+		names := make([]string, len(columns))
+		for i, c := range columns {
+			names[i] = c.name
+		}
+		return nil, wrongUse("%s has no column %q; it has %s", f.Sample, name, shorten(strings.Join(names, ", "), 300))
+	}
+	if f.Target != "" {
+		target, err := find(f.Target)
+		if err != nil {
+			return err
+		}
+		h.Target = target.message()
+		h.Target.Quantiles = target.quantiles()
+	}
+	for _, name := range f.Features {
+		c, err := find(strings.TrimSpace(name))
+		if err != nil {
+			return err
+		}
+		h.Columns = append(h.Columns, c.message())
+	}
+	if len(f.Features) > 0 {
+		return nil
+	}
+	for _, c := range columns {
+		switch {
+		case c.name == f.Target:
+		case c.name == "" || looksLikeID.MatchString(c.name):
+			o.remark("column %q of %s is taken for the rows' names, not for a feature; --features says otherwise", c.name, h.Source)
+		default:
+			h.Columns = append(h.Columns, c.message())
+		}
+	}
+	return nil
+}
+
+// Bounds of what is kept of a column.
+const (
+	maxSampleCategories = 1000
+	maxSampleNumbers    = 10_000_000 // of a target
+)
+
+// sampleColumn is what is known of a column.
+type sampleColumn struct {
+	name                   string
+	values                 int // that are not missing
+	text, fraction, notBit bool
+	min, max               float64
+	categories             map[string]bool // nil when there are too many
+	keep                   bool
+	numbers                []float64 // of a column that is kept
+}
+
+func readColumns(in io.Reader, target string) ([]*sampleColumn, error) {
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	if start, _ := buffered.Peek(len(bom)); string(start) == string(bom) {
+		_, _ = buffered.Discard(len(bom))
+	}
+	records := csv.NewReader(buffered)
+	records.Comma = sniffComma(buffered)
+	records.ReuseRecord = true
+	header, err := records.Read()
+	if err == io.EOF {
+		return nil, errors.New("the file is empty; it begins with the columns' names")
+	} else if err != nil {
+		return nil, err
+	}
+	columns := make([]*sampleColumn, len(header))
+	for i, name := range header {
+		name = strings.Clone(strings.TrimSpace(name))
+		if slices.ContainsFunc(columns[:i], func(c *sampleColumn) bool { return c.name == name }) {
+			return nil, fmt.Errorf("two columns are called %q", name)
+		}
+		columns[i] = &sampleColumn{name: name, min: math.Inf(1), max: math.Inf(-1), categories: map[string]bool{}, keep: name == target && target != ""}
+	}
+	for {
+		record, err := records.Read()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		for i, cell := range record {
+			columns[i].add(cell)
+		}
+	}
+	if columns[0].values == 0 && !slices.ContainsFunc(columns, func(c *sampleColumn) bool { return c.values > 0 }) {
+		return nil, errors.New("there are no rows")
+	}
+	return columns, nil
+}
+
+// add takes a cell in; empty cells and NaN are missing.
+func (c *sampleColumn) add(cell string) {
+	trimmed := strings.TrimSpace(cell)
+	if trimmed == "" || strings.EqualFold(trimmed, "nan") {
+		return
+	}
+	c.values++
+	if c.categories != nil && !c.categories[cell] {
+		c.categories[strings.Clone(cell)] = true
+		if len(c.categories) > maxSampleCategories {
+			c.categories = nil
+		}
+	}
+	if !strings.EqualFold(trimmed, "true") && !strings.EqualFold(trimmed, "false") {
+		c.notBit = true
+	}
+	x, err := strconv.ParseFloat(trimmed, 64)
+	if err != nil {
+		c.text = true
+		return
+	}
+	c.fraction = c.fraction || x != math.Trunc(x)
+	if math.IsInf(x, 0) {
+		return
+	}
+	c.min, c.max = min(c.min, x), max(c.max, x)
+	if c.keep && len(c.numbers) < maxSampleNumbers {
+		c.numbers = append(c.numbers, x)
+	}
+}
+
+func (c *sampleColumn) message() *bundlev1.Column {
+	m := &bundlev1.Column{Name: c.name}
+	switch {
+	case c.values == 0:
+		return m
+	case !c.notBit:
+		m.Type = bundlev1.FeatureType_FEATURE_TYPE_BOOL
+	case c.text:
+		m.Type = bundlev1.FeatureType_FEATURE_TYPE_STRING
+	case c.fraction:
+		m.Type = bundlev1.FeatureType_FEATURE_TYPE_FLOAT
+	default:
+		m.Type = bundlev1.FeatureType_FEATURE_TYPE_INT
+	}
+	if !c.text && c.min <= c.max {
+		m.Min, m.Max = &c.min, &c.max
+	}
+	for category := range c.categories {
+		m.Categories = append(m.Categories, category)
+	}
+	slices.SortFunc(m.Categories, func(a, b string) int {
+		x, errX := strconv.ParseFloat(a, 64)
+		y, errY := strconv.ParseFloat(b, 64)
+		if errX == nil && errY == nil && x != y {
+			return int(math.Copysign(1, x-y))
+		}
+		return strings.Compare(a, b)
+	})
+	return m
+}
+
+// quantiles are the percentiles of a column of numbers, interpolated; nil for
+// others, two-valued ones among them.
+func (c *sampleColumn) quantiles() []float64 {
+	if c.text || len(c.numbers) == 0 || c.categories != nil && len(c.categories) <= 2 {
+		return nil
+	}
+	slices.Sort(c.numbers)
+	out := make([]float64, 101)
+	for i := range out {
+		at := float64(i) / 100 * float64(len(c.numbers)-1)
+		k := int(at)
+		next := min(k+1, len(c.numbers)-1)
+		out[i] = short(c.numbers[k] + (at-float64(k))*(c.numbers[next]-c.numbers[k]))
+	}
+	return out
+}
+
+// short leaves a number the digits that a float32 tells apart.
+func short(x float64) float64 {
+	y, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 8, 64), 64)
+	if err != nil {
+		return x
+	}
+	return y
+}
+
+// settle opens a bundle and sees to it that the event is known where there is
+// one: it asks on a terminal, and refuses where nobody can answer. With yes it
+// leaves the classes as they are.
+func (f *hintFlags) settle(o *output, s *source, path string, yes bool) (*bundle.Prepared, *bundlev1.Hints, error) {
+	h, err := f.hints(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.open(path, h)
+	if err != nil {
+		return nil, nil, f.advise(err)
+	}
+	classes, named := p.Undecided()
+	if classes == nil || yes {
+		return p, h, nil
+	}
+	what, otherwise := fmt.Sprintf("the classes are %q and %q", classes[0], classes[1]), "both are answered by name"
+	if !named {
+		what, otherwise = "the graph does not name its two classes, whose columns are 0 and 1", "the model gets no head"
+	}
+	if in, ok := o.in.(*os.File); !ok || !isTerminal(in) {
+		return nil, nil, wrongUse("%s: which one is the event? Say --positive %s or --positive %s; with --yes %s",
+			what, strconv.Quote(classes[0]), strconv.Quote(classes[1]), otherwise)
+	}
+	positive, err := o.ask(fmt.Sprintf("%s. Which one is the event? (empty: %s)", upperFirst(what), otherwise), classes)
+	if err != nil || positive == "" {
+		return p, h, err
+	}
+	if h == nil {
+		h = &bundlev1.Hints{}
+	}
+	h.Positive = positive
+	p, err = s.open(path, h)
+	return p, h, err
+}
+
+// advise adds to an error about the hints which flag helps.
+func (f *hintFlags) advise(err error) error {
+	about, ok := errors.AsType[*bundle.FieldError](err)
+	switch {
+	case !ok:
+	case about.Field == "hints.columns" && f.Sample != "" && f.Target == "":
+		return fmt.Errorf("%w (--target NAME takes out what is predicted, --features NAME,… says which columns are features)", err)
+	case about.Field == "hints.columns" && f.Sample != "":
+		return fmt.Errorf("%w (--features NAME,… says which columns are features, and in which order)", err)
+	}
+	return err
+}
+
+// ask asks until the answer is empty or one of those possible.
+func (o *output) ask(question string, possible []string) (string, error) {
+	in := bufio.NewReader(o.in)
+	for {
+		fmt.Fprintf(o.err, "%s ", clean(question))
+		answer, err := in.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		if answer = strings.TrimSpace(answer); answer == "" || slices.Contains(possible, answer) {
+			return answer, nil
+		}
+		o.remark("%q is neither %q nor %q", answer, possible[0], possible[1])
+	}
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
