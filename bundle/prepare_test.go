@@ -194,13 +194,13 @@ func TestPrepareColumns(t *testing.T) {
 	if v, _ := p.Graphs["model"].Input("tenure"); v.Unread {
 		t.Error("tenure is not read")
 	}
-	said := ""
+	var said strings.Builder
 	for _, i := range p.Manifest.GetInferred() {
-		said += i.GetWhy() + "\n"
+		said.WriteString(i.GetWhy() + "\n")
 	}
 	for _, want := range []string{`other names for "Monthly Charges ($)"`, `no column of train.csv is called as "tenure"`, `no input takes "region" of train.csv`, `no node reads "never_read"`} {
-		if !strings.Contains(said, want) {
-			t.Errorf("it is not said: %s\n%s", want, said)
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it is not said: %s\n%s", want, said.String())
 		}
 	}
 }

@@ -23,6 +23,7 @@ package filter
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -186,10 +187,8 @@ func (n *node) match(r Row) bool {
 		if !ok || n.op == opPresent {
 			return ok && len(list) > 0
 		}
-		for _, v := range list {
-			if v == n.text {
-				return true
-			}
+		if slices.Contains(list, n.text) {
+			return true
 		}
 	}
 	return false

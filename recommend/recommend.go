@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -383,9 +384,7 @@ func (c *call) exclude(i int, s *subject) {
 // withHistory puts a history into a row as the model's feature.
 func (c *call) withHistory(features *structpb.Struct, history []int32) *structpb.Struct {
 	row := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(features.GetFields())+1)}
-	for name, v := range features.GetFields() {
-		row.Fields[name] = v
-	}
+	maps.Copy(row.Fields, features.GetFields())
 	field := c.spec.GetHistoryItemField()
 	events := &structpb.ListValue{Values: make([]*structpb.Value, len(history))}
 	for k, place := range history {

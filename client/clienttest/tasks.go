@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
@@ -140,7 +139,7 @@ func (s *scoring) ChooseAction(_ context.Context, r *scoringv1.ChooseActionReque
 		}
 		a := &scoringv1.ChosenAction{Name: "call", Title: "A call", Probability: p, ExpectedProfit: 10*p - 1, Value: 10, Cost: 1}
 		if t != nil {
-			a.SampledProbability, a.Propensity = proto.Float64(float64(t.GetSeed())/1000), proto.Float64(float64(len(t.GetPosteriors()))/2)
+			a.SampledProbability, a.Propensity = new(float64(t.GetSeed())/1000), new(float64(len(t.GetPosteriors()))/2)
 			a.Creative = "evening"
 		}
 		c.Actions = []*scoringv1.ChosenAction{a}

@@ -65,7 +65,7 @@ func (e *expectReader) readTable(in *bufio.Reader) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	for n := 0; n < maxExpectRows; n++ {
+	for range maxExpectRows {
 		record, err := records.Read()
 		if err == io.EOF {
 			break
