@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"filter":        {},
 	"tokenizer":     {},
 	"personal":      {},
+	"sentence":      {},
 	"pixel":         {"tensor"},
 	"bundle":        {"filter", "tensor"},
 	"gpu":           {"tensor"},
@@ -43,7 +44,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal"}
+var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal", "sentence"}
 
 type goPackage struct {
 	ImportPath string
