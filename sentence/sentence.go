@@ -20,6 +20,7 @@ type Span struct {
 // only after a stop or before an item of a list. Its time is linear in the length
 // of text, which need not be valid UTF-8.
 func Split(text string) []Span {
+	text = strings.TrimRightFunc(text, unicode.IsSpace)
 	s := splitter{text: text, bracket: -1, afterBreak: true}
 	s.begin, _ = s.space(0)
 	for i := s.begin; i < len(text); {
