@@ -31,6 +31,7 @@ type peer struct {
 var peerServers = []peer{
 	{"pytriton", []string{peersDir + "/venv/bin/python", "scripts/bench/peers/triton.py"}},
 	{"grpcio with ONNX Runtime", []string{peersDir + "/venv/bin/python", "scripts/bench/peers/plain.py"}},
+	{"hugot", []string{peersDir + "/hugot"}},
 }
 
 // peers compares mixed texts on the CPU provider, and with the plan free, with
@@ -57,7 +58,6 @@ func peers(ctx context.Context, cfg *config, out *report) error {
 				out.skip(p.name, "%v", err)
 			}
 		}
-		out.skip("hugot", "its ONNX Runtime backend links a tokenizers library that no package registry has")
 		return errors.Join(d.uncached(ctx), free.uncached(ctx))
 	})
 }
@@ -119,6 +119,7 @@ func (p peer) start(ctx context.Context) (address string, stop func(), err error
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	cmd := exec.Command(p.command[0], append(p.command[1:], model, strconv.Itoa(port))...)
+	cmd.Env = append(os.Environ(), "SCRY_ORT_LIBRARY="+peersDir+"/lib") // for hugot
 	// Its own group: PyTriton starts processes of its own, which an interrupt
 	// ends in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
