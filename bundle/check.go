@@ -95,6 +95,19 @@ func (b *Bundle) checkImage(m *bundlev1.Image) error {
 	if shortest && m.GetCropWidth() == 0 {
 		return invalid("image.crop_width", "with SHORTEST_EDGE a crop must make all pictures one size")
 	}
+	if r.GetMaxEdge() != 0 && (!shortest || r.GetMaxEdge() < r.GetWidth()) {
+		return invalid("image.resize.max_edge", "goes with SHORTEST_EDGE and is at least the width")
+	}
+	letterbox := r.GetMode() == bundlev1.ResizeMode_RESIZE_MODE_LETTERBOX
+	if n := len(r.GetPadColor()); n != 0 && (!letterbox || n != 3) {
+		return invalid("image.resize.pad_color", "goes with LETTERBOX and has 3 values")
+	}
+	if letterbox && m.GetCropWidth() != 0 {
+		return invalid("image.crop_width", "a letterboxed picture is not cropped")
+	}
+	if m.GetCropFloor() && m.GetCropWidth() == 0 {
+		return invalid("image.crop_floor", "goes with crop_width")
+	}
 	w, h := m.GetCropWidth(), m.GetCropHeight()
 	if w == 0 {
 		w, h = r.GetWidth(), r.GetHeight()

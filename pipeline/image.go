@@ -26,8 +26,12 @@ func newImagePlan(b *bundle.Bundle) (*imagePlan, error) {
 	p.prepare = pixel.Preprocess{
 		Width: int(m.GetResize().GetWidth()), Height: int(m.GetResize().GetHeight()),
 		CropWidth: int(m.GetCropWidth()), CropHeight: int(m.GetCropHeight()),
+		MaxEdge: int(m.GetResize().GetMaxEdge()), CropFloor: m.GetCropFloor(),
 		Scale: float32(m.GetScale()), Mean: spread(m.GetMean()), Std: spread(m.GetStd()),
 		DType: p.dtype,
+	}
+	for i, v := range m.GetResize().GetPadColor() {
+		p.prepare.PadColor[i] = uint8(v)
 	}
 	switch m.GetResize().GetMode() {
 	case bundlev1.ResizeMode_RESIZE_MODE_SHORTEST_EDGE:

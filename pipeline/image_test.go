@@ -85,6 +85,44 @@ func TestImageOrders(t *testing.T) {
 	}
 }
 
+// TestImageFields: what preprocessors of Hugging Face say is what is done.
+func TestImageFields(t *testing.T) {
+	for settings, want := range map[string]string{
+		// 40 × 20 becomes 2 × 1 in the middle of 2 × 4, on (1, 2, 3).
+		`resize: {mode: RESIZE_MODE_LETTERBOX, width: 2, height: 4, pad_color: [1, 2, 3]}`: "[1 1 1 1 255 255 1 1 2 2 2 2 0 0 2 2 3 3 3 3 0 0 3 3]",
+		// 40 × 20 becomes 8 × 4, but at most 6: 6 × 3, of which the middle is taken.
+		`resize: {mode: RESIZE_MODE_SHORTEST_EDGE, width: 4, max_edge: 6}, crop_width: 6, crop_height: 5`: "[0 0 0 0 0 0 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 0 0 0 0 0 0 ",
+		// A crop that is larger by one begins at -1 (floor) instead of 0.
+		`resize: {mode: RESIZE_MODE_STRETCH, width: 2, height: 2}, crop_width: 3, crop_height: 3, crop_floor: true`: "[0 0 0 0 255 255 0 255 255 ",
+		`resize: {mode: RESIZE_MODE_STRETCH, width: 2, height: 2}, crop_width: 3, crop_height: 3`:                   "[255 255 0 255 255 0 0 0 0 ",
+	} {
+		p := images(t, pipeline.Limits{}, settings)
+		got, err := p.Image(t.Context(), red(t, asPNG))
+		if err != nil {
+			t.Fatal(settings, err)
+		}
+		if x := show(p, got.Item, "x"); !strings.HasPrefix(x, want) {
+			t.Errorf("%s: x is %s, want %s", settings, x, want)
+		}
+	}
+	graph := pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	for settings, want := range map[string]string{
+		`resize: {width: 2, height: 2, max_edge: 6}`:                                                         "image.resize.max_edge",
+		`resize: {mode: RESIZE_MODE_SHORTEST_EDGE, width: 8, max_edge: 6}, crop_width: 6, crop_height: 6`:    "image.resize.max_edge",
+		`resize: {width: 2, height: 2, pad_color: [1, 2, 3]}`:                                                "image.resize.pad_color",
+		`resize: {mode: RESIZE_MODE_LETTERBOX, width: 2, height: 2, pad_color: [1, 2]}`:                      "image.resize.pad_color",
+		`resize: {mode: RESIZE_MODE_LETTERBOX, width: 2, height: 2, pad_color: [1, 2, 256]}`:                 "image.resize.pad_color[2]",
+		`resize: {mode: RESIZE_MODE_LETTERBOX, width: 2, height: 2}, crop_width: 1, crop_height: 1`:          "image.crop_width",
+		`resize: {width: 2, height: 2}, crop_floor: true`:                                                    "image.crop_floor",
+		`resize: {mode: RESIZE_MODE_SHORTEST_EDGE, width: 2, max_edge: 8193}, crop_width: 1, crop_height: 1`: "image.resize.max_edge",
+	} {
+		_, err := pipelinetest.Open(pipelinetest.Files(graph, "image: {"+settings+"}\n", nil), pipeline.Limits{})
+		if !errors.Is(err, bundle.ErrInvalid) || !strings.Contains(err.Error(), want+":") {
+			t.Errorf("%s: %v, want an error about %s", settings, err, want)
+		}
+	}
+}
+
 // hugePNG is a header that claims 65535 × 65535 pixels.
 func hugePNG() []byte {
 	head := append([]byte("IHDR"), 0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 8, 2, 0, 0, 0)

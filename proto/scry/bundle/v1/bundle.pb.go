@@ -92,7 +92,7 @@ const (
 	ResizeMode_RESIZE_MODE_STRETCH ResizeMode = 1
 	// The shorter side gets the width, the other follows.
 	ResizeMode_RESIZE_MODE_SHORTEST_EDGE ResizeMode = 2
-	// The picture fits into width × height and is padded with black.
+	// The picture fits into width × height and is padded with pad_color.
 	ResizeMode_RESIZE_MODE_LETTERBOX ResizeMode = 3
 )
 
@@ -3271,7 +3271,11 @@ type Image struct {
 	// Order of the axes.
 	Layout Layout `protobuf:"varint,8,opt,name=layout,proto3,enum=scry.bundle.v1.Layout" json:"layout,omitempty"`
 	// Order of the channels.
-	Channels      Channels `protobuf:"varint,9,opt,name=channels,proto3,enum=scry.bundle.v1.Channels" json:"channels,omitempty"`
+	Channels Channels `protobuf:"varint,9,opt,name=channels,proto3,enum=scry.bundle.v1.Channels" json:"channels,omitempty"`
+	// Where a crop leaves an odd number of pixels, the smaller half lies left and
+	// above, as Hugging Face's image processors cut; else halves are rounded to
+	// even, as torchvision does. Only with crop_width.
+	CropFloor     bool `protobuf:"varint,10,opt,name=crop_floor,json=cropFloor,proto3" json:"crop_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3369,6 +3373,13 @@ func (x *Image) GetChannels() Channels {
 	return Channels_CHANNELS_UNSPECIFIED
 }
 
+func (x *Image) GetCropFloor() bool {
+	if x != nil {
+		return x.CropFloor
+	}
+	return false
+}
+
 // Resize brings a picture to size.
 type Resize struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3379,7 +3390,12 @@ type Resize struct {
 	// Target height in pixels; ignored with SHORTEST_EDGE.
 	Height int32 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
 	// The resampling filter, as Pillow computes it.
-	Filter        Filter `protobuf:"varint,4,opt,name=filter,proto3,enum=scry.bundle.v1.Filter" json:"filter,omitempty"`
+	Filter Filter `protobuf:"varint,4,opt,name=filter,proto3,enum=scry.bundle.v1.Filter" json:"filter,omitempty"`
+	// The longer side at most, in pixels, with SHORTEST_EDGE; the shorter side
+	// shrinks with it. 0 = no bound.
+	MaxEdge int32 `protobuf:"varint,5,opt,name=max_edge,json=maxEdge,proto3" json:"max_edge,omitempty"`
+	// Red, green and blue (0..255) beside the picture, with LETTERBOX; empty = black.
+	PadColor      []int32 `protobuf:"varint,6,rep,packed,name=pad_color,json=padColor,proto3" json:"pad_color,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3440,6 +3456,20 @@ func (x *Resize) GetFilter() Filter {
 		return x.Filter
 	}
 	return Filter_FILTER_UNSPECIFIED
+}
+
+func (x *Resize) GetMaxEdge() int32 {
+	if x != nil {
+		return x.MaxEdge
+	}
+	return 0
+}
+
+func (x *Resize) GetPadColor() []int32 {
+	if x != nil {
+		return x.PadColor
+	}
+	return nil
 }
 
 // Row is preprocessing of tabular rows.
@@ -4646,7 +4676,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06stride\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06stride\x12\x1b\n" +
 	"\tinput_ids\x18\x05 \x01(\tR\binputIds\x12%\n" +
 	"\x0eattention_mask\x18\x06 \x01(\tR\rattentionMask\x12$\n" +
-	"\x0etoken_type_ids\x18\a \x01(\tR\ftokenTypeIds\"\xe3\x02\n" +
+	"\x0etoken_type_ids\x18\a \x01(\tR\ftokenTypeIds\"\x82\x03\n" +
 	"\x05Image\x12\x14\n" +
 	"\x05input\x18\x01 \x01(\tR\x05input\x126\n" +
 	"\x06resize\x18\x02 \x01(\v2\x16.scry.bundle.v1.ResizeB\x06\xbaH\x03\xc8\x01\x01R\x06resize\x12)\n" +
@@ -4660,14 +4690,20 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04mean\x18\x06 \x03(\x01B\b\xbaH\x05\x92\x01\x02\x10\x03R\x04mean\x12\x1a\n" +
 	"\x03std\x18\a \x03(\x01B\b\xbaH\x05\x92\x01\x02\x10\x03R\x03std\x12.\n" +
 	"\x06layout\x18\b \x01(\x0e2\x16.scry.bundle.v1.LayoutR\x06layout\x124\n" +
-	"\bchannels\x18\t \x01(\x0e2\x18.scry.bundle.v1.ChannelsR\bchannels\"\xc2\x01\n" +
+	"\bchannels\x18\t \x01(\x0e2\x18.scry.bundle.v1.ChannelsR\bchannels\x12\x1d\n" +
+	"\n" +
+	"crop_floor\x18\n" +
+	" \x01(\bR\tcropFloor\"\x99\x02\n" +
 	"\x06Resize\x128\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1a.scry.bundle.v1.ResizeModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12 \n" +
 	"\x05width\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x80@(\x01R\x05width\x12\"\n" +
 	"\x06height\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x80@(\x00R\x06height\x128\n" +
-	"\x06filter\x18\x04 \x01(\x0e2\x16.scry.bundle.v1.FilterB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06filter\"\xd5\x01\n" +
+	"\x06filter\x18\x04 \x01(\x0e2\x16.scry.bundle.v1.FilterB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06filter\x12%\n" +
+	"\bmax_edge\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x80@(\x00R\amaxEdge\x12.\n" +
+	"\tpad_color\x18\x06 \x03(\x05B\x11\xbaH\x0e\x92\x01\v\x10\x03\"\a\x1a\x05\x18\xff\x01(\x00R\bpadColor\"\xd5\x01\n" +
 	"\x03Row\x12@\n" +
 	"\bfeatures\x18\x01 \x03(\v2\x17.scry.bundle.v1.FeatureB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bfeatures\x12!\n" +
 	"\fmatrix_input\x18\x02 \x01(\tR\vmatrixInput\x12(\n" +

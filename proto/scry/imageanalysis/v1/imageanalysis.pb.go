@@ -594,16 +594,20 @@ func (x *ImageResult) GetText() []*TextLine {
 	return nil
 }
 
-// Color is one of a picture's dominant colours.
+// Color is one of a picture's dominant colours: what a cluster of its pixels in
+// CIE LAB has in the middle. Clusters that people hardly tell apart (CIEDE2000
+// below 10) are one. At most 16,384 pixels on a regular grid are looked at, and a
+// picture always has the same colours.
 type Color struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// sRGB as "#RRGGBB".
 	Hex string `protobuf:"bytes,1,opt,name=hex,proto3" json:"hex,omitempty"`
-	// Its English name, such as "navy".
+	// Its English name, such as "navy": the nearest by CIEDE2000 of about a hundred.
 	NameEn string `protobuf:"bytes,2,opt,name=name_en,json=nameEn,proto3" json:"name_en,omitempty"`
 	// Its Russian name, such as "тёмно-синий".
 	NameRu string `protobuf:"bytes,3,opt,name=name_ru,json=nameRu,proto3" json:"name_ru,omitempty"`
-	// Share of the picture's pixels, in [0, 1].
+	// Share of the picture's pixels, in [0, 1]; a pixel counts as much as it is
+	// opaque. A picture that is all transparent has no colours.
 	Fraction      float64 `protobuf:"fixed64,4,opt,name=fraction,proto3" json:"fraction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,21 +671,23 @@ func (x *Color) GetFraction() float64 {
 	return 0
 }
 
-// Quality is how good a picture is, technically.
+// Quality is how good a picture is, technically. Luma is that of ITU-R BT.601,
+// 0.299 R + 0.587 G + 0.114 B, rounded to 0..255; transparency is not looked at.
 type Quality struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Variance of the Laplacian of the luma at 512 pixels of the longer side; below
-	// about 100 a photograph looks blurred.
+	// Variance of the Laplacian (4 neighbours, no border) of the luma, 0..255, at 512
+	// pixels of the longer side (bilinear, antialiased; a smaller picture stays as it
+	// is); below about 100 a photograph looks blurred.
 	Sharpness float64 `protobuf:"fixed64,1,opt,name=sharpness,proto3" json:"sharpness,omitempty"`
 	// Mean luma, 0 (black) to 1 (white).
 	Brightness float64 `protobuf:"fixed64,2,opt,name=brightness,proto3" json:"brightness,omitempty"`
 	// Standard deviation of the luma, 0 to 0.5.
 	Contrast float64 `protobuf:"fixed64,3,opt,name=contrast,proto3" json:"contrast,omitempty"`
-	// Share of pixels that are black beyond detail.
+	// Share of pixels that are black beyond detail: luma at most 5 of 255.
 	Underexposed float64 `protobuf:"fixed64,4,opt,name=underexposed,proto3" json:"underexposed,omitempty"`
-	// Share of pixels that are white beyond detail.
+	// Share of pixels that are white beyond detail: luma at least 250 of 255.
 	Overexposed float64 `protobuf:"fixed64,5,opt,name=overexposed,proto3" json:"overexposed,omitempty"`
-	// Millions of pixels.
+	// Millions of pixels: width × height / 1,000,000.
 	Megapixels    float64 `protobuf:"fixed64,6,opt,name=megapixels,proto3" json:"megapixels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1465,7 +1471,10 @@ func (x *StreamAnalyzeImagesResponse) GetResults() []*ImageResult {
 	return nil
 }
 
-// FindSimilarRequest asks which items look like some pictures.
+// FindSimilarRequest asks which items look like some pictures. The model's
+// manifest has catalogue.items, whose query_head is the embedding of a picture;
+// `scry catalogue build` makes such items of a folder of pictures. Images times
+// count is at most 100,000.
 type FindSimilarRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The model's name; empty = the server's default for EMBEDDING.

@@ -585,7 +585,7 @@ class Text(_message.Message):
     def __init__(self, tokenizer: _Optional[str] = ..., prefix: _Optional[str] = ..., max_length: _Optional[int] = ..., stride: _Optional[int] = ..., input_ids: _Optional[str] = ..., attention_mask: _Optional[str] = ..., token_type_ids: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
-    __slots__ = ("input", "resize", "crop_width", "crop_height", "scale", "mean", "std", "layout", "channels")
+    __slots__ = ("input", "resize", "crop_width", "crop_height", "scale", "mean", "std", "layout", "channels", "crop_floor")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     RESIZE_FIELD_NUMBER: _ClassVar[int]
     CROP_WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -595,6 +595,7 @@ class Image(_message.Message):
     STD_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    CROP_FLOOR_FIELD_NUMBER: _ClassVar[int]
     input: str
     resize: Resize
     crop_width: int
@@ -604,19 +605,24 @@ class Image(_message.Message):
     std: _containers.RepeatedScalarFieldContainer[float]
     layout: Layout
     channels: Channels
-    def __init__(self, input: _Optional[str] = ..., resize: _Optional[_Union[Resize, _Mapping]] = ..., crop_width: _Optional[int] = ..., crop_height: _Optional[int] = ..., scale: _Optional[float] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., layout: _Optional[_Union[Layout, str]] = ..., channels: _Optional[_Union[Channels, str]] = ...) -> None: ...
+    crop_floor: bool
+    def __init__(self, input: _Optional[str] = ..., resize: _Optional[_Union[Resize, _Mapping]] = ..., crop_width: _Optional[int] = ..., crop_height: _Optional[int] = ..., scale: _Optional[float] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., layout: _Optional[_Union[Layout, str]] = ..., channels: _Optional[_Union[Channels, str]] = ..., crop_floor: bool = ...) -> None: ...
 
 class Resize(_message.Message):
-    __slots__ = ("mode", "width", "height", "filter")
+    __slots__ = ("mode", "width", "height", "filter", "max_edge", "pad_color")
     MODE_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    MAX_EDGE_FIELD_NUMBER: _ClassVar[int]
+    PAD_COLOR_FIELD_NUMBER: _ClassVar[int]
     mode: ResizeMode
     width: int
     height: int
     filter: Filter
-    def __init__(self, mode: _Optional[_Union[ResizeMode, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., filter: _Optional[_Union[Filter, str]] = ...) -> None: ...
+    max_edge: int
+    pad_color: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, mode: _Optional[_Union[ResizeMode, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., filter: _Optional[_Union[Filter, str]] = ..., max_edge: _Optional[int] = ..., pad_color: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Row(_message.Message):
     __slots__ = ("features", "matrix_input", "background", "groups")
