@@ -111,11 +111,20 @@ func (f *gifFile) validate() error {
 
 func (f *gifFile) info() Info {
 	pixels := int64(f.w) * int64(f.h)
-	return Info{Format: GIF, Width: f.w, Height: f.h, Orientation: 1, Memory: rgbMemory(pixels, 1) + 64*int64(f.w)}
+	info := Info{Format: GIF, Width: f.w, Height: f.h, Orientation: 1, Memory: rgbMemory(pixels, 1) + 64*int64(f.w)}
+	if f.transparent >= 0 {
+		info.AlphaMemory = pixels
+	}
+	return info
 }
 
 func (f *gifFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 	dst := buf.rgb(f.w, f.h)
+	opacity := opaque
+	if f.transparent >= 0 {
+		buf.alphaOf(dst, 0)
+		opacity[f.transparent] = 0
+	}
 	// Around the frame the screen shows the transparent colour, or colour 0.
 	if f.fw != f.w || f.fh != f.h {
 		ground := f.palette[max(f.transparent, 0)]
@@ -134,6 +143,9 @@ func (f *gifFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 			return err
 		}
 		paletteRow(dst.row(f.y + y)[3*f.x:], indices, &f.palette)
+		if dst.A != nil {
+			opacityRow(dst.alphaRow(f.y + y)[f.x:][:f.fw], indices, &opacity)
+		}
 		return nil
 	}
 	passes := [][2]int{{0, 1}}

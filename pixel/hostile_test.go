@@ -354,6 +354,9 @@ func checkDecode(t *testing.T, data []byte) {
 	start := time.Now()
 	info, configErr := DecodeConfig(data)
 	img, got, err := Decode(context.Background(), data, limits)
+	if m, _, err := DecodeAlpha(context.Background(), data, limits); err == nil && m.A != nil && len(m.A) != m.W*m.H {
+		t.Errorf("%d opacities of %d×%d pixels", len(m.A), m.W, m.H)
+	}
 	known := false
 	for _, want := range []error{nil, ErrFormat, ErrUnsupported, ErrTruncated, ErrCorrupt, ErrTooLarge} {
 		known = known || errors.Is(err, want)

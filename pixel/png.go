@@ -17,6 +17,7 @@ type pngFile struct {
 	w, h        int
 	memory      int64
 	orientation int
+	alpha       bool
 	complete    bool // the end chunk is there
 }
 
@@ -39,6 +40,8 @@ func openPNG(data []byte) (container, error) {
 			if err := f.readHeader(body); err != nil {
 				return nil, err
 			}
+		case kind == "tRNS":
+			f.alpha = true
 		case kind == "eXIf":
 			f.orientation = exifOrientation(body)
 		case kind == "IEND":
@@ -72,6 +75,7 @@ func (f *pngFile) readHeader(b []byte) error {
 		return fmt.Errorf("%w: PNG of %d×%d pixels", ErrTooLarge, w, h)
 	}
 	f.memory = pixels * bytesPerPixel
+	f.alpha = b[9]&4 != 0 // the colour type
 	return nil
 }
 
@@ -82,6 +86,9 @@ func (f *pngFile) info() Info {
 	}
 	small := 64*int64(f.w) + int64(len(f.data)) // rows, decompression tables
 	info.Memory = f.memory + small + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
+	if f.alpha {
+		info.AlphaMemory = alphaMemory(f.w, f.h, f.orientation)
+	}
 	return info
 }
 
@@ -97,8 +104,11 @@ func (f *pngFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 		return nil, fmt.Errorf("%w: PNG changed its size", ErrCorrupt)
 	}
 	dst := buf.rgb(f.w, f.h)
+	if f.alpha {
+		buf.alphaOf(dst, 255)
+	}
 	for y := range dst.H {
-		out := dst.row(y)
+		out, alpha := dst.row(y), dst.alphaRow(y)
 		switch img := img.(type) {
 		case *image.Gray:
 			grayRow(out, img.Pix[y*img.Stride:][:dst.W])
@@ -108,21 +118,25 @@ func (f *pngFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 			takeChannels(out, img.Pix[y*img.Stride:], 4, 0, 1, 2)
 		case *image.NRGBA:
 			takeChannels(out, img.Pix[y*img.Stride:], 4, 0, 1, 2)
+			takeAlpha(alpha, img.Pix[y*img.Stride:], 4, 3)
 		case *image.RGBA64:
 			takeChannels(out, img.Pix[y*img.Stride:], 8, 0, 2, 4)
 		case *image.NRGBA64:
 			takeChannels(out, img.Pix[y*img.Stride:], 8, 0, 2, 4)
+			takeAlpha(alpha, img.Pix[y*img.Stride:], 8, 6)
 		case *image.Paletted:
 			var palette [256][3]byte
+			opacity := opaque
 			for i, c := range img.Palette[:min(len(img.Palette), 256)] {
 				switch c := c.(type) { // alpha is dropped, the colour beneath it kept
 				case color.RGBA:
 					palette[i] = [3]byte{c.R, c.G, c.B}
 				case color.NRGBA:
-					palette[i] = [3]byte{c.R, c.G, c.B}
+					palette[i], opacity[i] = [3]byte{c.R, c.G, c.B}, c.A
 				}
 			}
 			paletteRow(out, img.Pix[y*img.Stride:][:dst.W], &palette)
+			opacityRow(alpha, img.Pix[y*img.Stride:], &opacity)
 		default:
 			return nil, fmt.Errorf("%w: PNG decoded as %T", ErrUnsupported, img)
 		}

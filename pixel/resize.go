@@ -181,7 +181,10 @@ func Resize(src *RGB, w, h int, f Filter) *RGB {
 }
 
 // buffer is memory for a picture that does not outlive a call.
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	alpha bool // the opacities are asked for
+}
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
@@ -191,6 +194,7 @@ func getBuffer() *buffer { return buffers.Get().(*buffer) }
 // one huge picture would be paid for long after.
 func putBuffer(b *buffer) {
 	const keep = 32 << 20
+	b.alpha = false
 	if cap(b.bytes) <= keep {
 		buffers.Put(b)
 	}

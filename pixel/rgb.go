@@ -5,6 +5,9 @@ package pixel
 type RGB struct {
 	W, H int
 	Pix  []byte
+	// A is the opacity of pixel (x, y) at A[y*W+x], 255 for opaque; nil where all
+	// are, or where it was not asked for. Resizing and cropping drop it.
+	A []byte
 }
 
 // NewRGB returns a black picture.
@@ -45,6 +48,13 @@ func (m *RGB) gray() {
 // orient returns the picture turned as EXIF orientation o asks for. Mirroring
 // and half turns are done in place; the others need a second picture.
 func orient(src *RGB, o int) *RGB {
+	alpha := orientAlpha(src.A, src.W, src.H, o)
+	dst := orientPixels(src, o)
+	dst.A = alpha
+	return dst
+}
+
+func orientPixels(src *RGB, o int) *RGB {
 	switch o {
 	case 2:
 		for y := range src.H {

@@ -1,6 +1,7 @@
 package pixel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/image/vp8l"
 )
 
-// webpFile is a WebP file whose chunks have been found. Alpha is dropped, so
-// its chunk is not read; of an animation the first frame is taken.
+// webpFile is a WebP file whose chunks have been found; of an animation the first
+// frame is taken.
 type webpFile struct {
 	w, h        int    // of the canvas
 	x, y        int    // of the frame on the canvas
@@ -19,12 +20,16 @@ type webpFile struct {
 	cut         bool   // it is incomplete
 	fw, fh      int    // its size
 	lossless    bool
+	extended    bool   // there is a VP8X chunk
+	alpha       bool   // the file says that it has opacities
+	frameAlpha  bool   // the frame has them
+	alph        []byte // those of a lossy frame
 	orientation int
 }
 
 // openWebP walks over the chunks of the RIFF container. x/image/webp is not
-// used because it reads no animations and decodes alpha only to have it
-// dropped; its bitstream decoders are.
+// used because it reads no animations and decodes alpha that nobody asks
+// for; its bitstream decoders are.
 func openWebP(data []byte) (container, error) {
 	f := &webpFile{orientation: 1}
 	chunks := riffChunks{rest: data[12:]}
@@ -47,6 +52,9 @@ func openWebP(data []byte) (container, error) {
 				return nil, fmt.Errorf("%w: short WebP header", ErrCorrupt)
 			}
 			f.w, f.h = 1+uint24(body[4:]), 1+uint24(body[7:])
+			f.extended, f.alpha = true, body[0]&0x10 != 0
+		case chunks.kind == "ALPH":
+			f.alph = body
 		case chunks.kind == "VP8 " || chunks.kind == "VP8L":
 			err = f.readFrame(chunks)
 		case chunks.kind == "ANMF":
@@ -80,7 +88,10 @@ func (f *webpFile) readAnimationFrame(chunk riffChunks) error {
 	w, h := 1+uint24(body[6:]), 1+uint24(body[9:])
 	canvasW, canvasH := f.w, f.h
 	for chunks := (riffChunks{rest: body[headerSize:]}); f.frame == nil && chunks.next(); {
-		if chunks.kind == "VP8 " || chunks.kind == "VP8L" {
+		switch chunks.kind {
+		case "ALPH":
+			f.alph = chunks.body
+		case "VP8 ", "VP8L":
 			f.w, f.h = w, h // what the bitstream must agree with
 			if err := f.readFrame(chunks); err != nil {
 				return err
@@ -107,6 +118,7 @@ func (f *webpFile) readFrame(chunk riffChunks) error {
 			return fmt.Errorf("%w: WebP frame header", ErrCorrupt)
 		}
 		f.fw, f.fh = int(binary.LittleEndian.Uint16(b[6:])&0x3fff), int(binary.LittleEndian.Uint16(b[8:])&0x3fff)
+		f.frameAlpha = f.alph != nil
 	} else {
 		if len(b) < 5 {
 			return fmt.Errorf("%w: WebP ends within a frame header", ErrTruncated)
@@ -117,6 +129,7 @@ func (f *webpFile) readFrame(chunk riffChunks) error {
 		bits := binary.LittleEndian.Uint32(b[1:])
 		f.fw, f.fh = 1+int(bits&0x3fff), 1+int(bits>>14&0x3fff)
 		f.lossless = true
+		f.frameAlpha = bits>>28&1 != 0
 	}
 	if f.fw == 0 || f.fh == 0 {
 		return fmt.Errorf("%w: WebP of %d×%d pixels", ErrCorrupt, f.fw, f.fh)
@@ -126,6 +139,9 @@ func (f *webpFile) readFrame(chunk riffChunks) error {
 	}
 	if f.w != f.fw || f.h != f.fh {
 		return fmt.Errorf("%w: WebP frame of %d×%d pixels announced as %d×%d", ErrCorrupt, f.fw, f.fh, f.w, f.h)
+	}
+	if !f.extended {
+		f.alpha = f.frameAlpha
 	}
 	f.frame, f.cut = b, chunk.cut
 	return nil
@@ -146,6 +162,12 @@ func (f *webpFile) info() Info {
 		memory = 12*int64(f.fw)*int64(f.fh) + 1<<20
 	}
 	info.Memory = memory + rgbMemory(int64(f.w)*int64(f.h), f.orientation)
+	if f.alpha {
+		info.AlphaMemory = alphaMemory(f.w, f.h, f.orientation)
+	}
+	if f.alpha && f.alph != nil { // a lossless picture, and a copy of its green
+		info.AlphaMemory += 13*int64(f.fw)*int64(f.fh) + 1<<20
+	}
 	return info
 }
 
@@ -156,6 +178,14 @@ func (f *webpFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 	dst := buf.rgb(f.w, f.h)
 	if f.fw != f.w || f.fh != f.h {
 		clear(dst.Pix) // the canvas around the frame is transparent black
+	}
+	if f.alpha {
+		buf.alphaOf(dst, 0)
+	}
+	if dst.A != nil && !f.frameAlpha {
+		for y := range f.fh {
+			copy(f.alphaRow(dst, y), bytes.Repeat([]byte{255}, f.fw))
+		}
 	}
 	if f.lossless {
 		return dst, f.decodeLossless(ctx, dst)
@@ -174,6 +204,9 @@ func (f *webpFile) decodeLossless(ctx context.Context, dst *RGB) error {
 	}
 	for y := range f.fh {
 		takeChannels(f.frameRow(dst, y), m.Pix[y*m.Stride:], 4, 0, 1, 2)
+		if dst.A != nil && f.frameAlpha {
+			takeAlpha(f.alphaRow(dst, y), m.Pix[y*m.Stride:], 4, 3)
+		}
 	}
 	return nil
 }
@@ -197,12 +230,27 @@ func (f *webpFile) decodeLossy(ctx context.Context, dst *RGB) error {
 		upsampleVP8(v, cr.row(y/2), cr.far(y), f.fw)
 		vp8Row(f.frameRow(dst, y), m.Y[y*m.YStride:][:f.fw], u, v)
 	}
+	if dst.A == nil || !f.frameAlpha {
+		return nil
+	}
+	alpha, err := decodeALPH(ctx, f.alph, f.fw, f.fh)
+	if err != nil {
+		return err
+	}
+	for y := range f.fh {
+		copy(f.alphaRow(dst, y), alpha[y*f.fw:])
+	}
 	return nil
 }
 
 // frameRow returns the part of the canvas that row y of the frame covers.
 func (f *webpFile) frameRow(dst *RGB, y int) []byte {
 	return dst.row(f.y + y)[3*f.x:][:3*f.fw]
+}
+
+// alphaRow is frameRow for the opacities.
+func (f *webpFile) alphaRow(dst *RGB, y int) []byte {
+	return dst.alphaRow(f.y + y)[f.x:][:f.fw]
 }
 
 // riffChunks iterates over chunks: kind, length, body, padding to even.
