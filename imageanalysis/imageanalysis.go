@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
@@ -45,80 +46,156 @@ func NewResults(images []*imageanalysisv1.ImageItem, first int64) []*imageanalys
 	return results
 }
 
-// Analyze fills features that one model answers into results[i], or errs[i]
-// where picture i failed; pictures whose error is set already are left out. The
-// error that it returns concerns the whole call: overload, an unknown head, or a
-// feature that the model does not have.
-func Analyze(ctx context.Context, m Model, images []*imageanalysisv1.ImageItem, features []imageanalysisv1.ImageFeature, opts *imageanalysisv1.ImageOptions, results []*imageanalysisv1.ImageResult, errs []error) error {
-	heads, err := newHeads(m, features, opts)
-	if err != nil {
-		return err
+// Part is a model with the features that it answers.
+type Part struct {
+	Model    Model
+	Features []imageanalysisv1.ImageFeature
+}
+
+// NeedsNoModel tells features that are read off the picture itself.
+func NeedsNoModel(f imageanalysisv1.ImageFeature) bool {
+	return f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS || f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY
+}
+
+// Request is what Analyze is asked.
+type Request struct {
+	Images []*imageanalysisv1.ImageItem
+	// Parts are the models; Features those that need none.
+	Parts    []Part
+	Features []imageanalysisv1.ImageFeature
+	Options  *imageanalysisv1.ImageOptions
+	// Limits bound the decoding.
+	Limits pipeline.Limits
+}
+
+// Analyze fills the features that are asked for into results[i], or errs[i] where
+// picture i failed; pictures whose error is set already are left out. A picture is
+// decoded once, however many models read it. The error that it returns concerns
+// the whole call: overload, an unknown head, or a feature that the model does not
+// have.
+func Analyze(ctx context.Context, req Request, results []*imageanalysisv1.ImageResult, errs []error) error {
+	c := &call{Request: req, results: results, errs: errs}
+	var pipelines []*pipeline.Pipeline
+	for _, p := range req.Parts {
+		h, err := newHeads(p.Model, p.Features, req.Options)
+		if err != nil {
+			return err
+		}
+		if err := p.Model.Pipeline().CheckCount("images", len(req.Images)); err != nil {
+			return err
+		}
+		c.heads, pipelines = append(c.heads, h), append(pipelines, p.Model.Pipeline())
 	}
-	if err := m.Pipeline().CheckCount("images", len(images)); err != nil {
-		return err
+	for _, f := range req.Features {
+		switch f {
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS:
+			c.colors = true
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY:
+			c.quality = true
+		default:
+			return fmt.Errorf("%w: %v needs one", ErrUnsupported, f)
+		}
 	}
-	waves := m.Pipeline().ImageWaves(len(images))
-	if len(waves) > 0 {
+	waves := pipeline.ImageWaves(len(req.Images), pipelines...)
+	for _, p := range req.Parts {
+		if len(waves) == 0 {
+			break
+		}
 		// What cannot be answered in time is refused before any picture is
 		// decoded. The first wave must fit into the queue; the time is needed for
 		// all.
-		if err := m.Admit(ctx, waves[0].To-waves[0].From, int64(len(images))); err != nil {
+		if err := p.Model.Admit(ctx, waves[0].To-waves[0].From, int64(len(req.Images))); err != nil {
 			return err
 		}
 	}
-	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error {
-		return analyzeWave(ctx, m, heads, images, w, results, errs)
-	})
+	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error { return c.wave(ctx, w) })
 }
 
-// analyzeWave answers the pictures of one wave.
-func analyzeWave(ctx context.Context, m Model, heads *heads, images []*imageanalysisv1.ImageItem, w pipeline.Wave, results []*imageanalysisv1.ImageResult, errs []error) error {
-	pictures := decode(ctx, m.Pipeline(), images[w.From:w.To], errs[w.From:w.To])
+// call is one call of Analyze.
+type call struct {
+	Request
+	heads           []*heads // of each part
+	colors, quality bool
+	results         []*imageanalysisv1.ImageResult
+	errs            []error
+}
+
+// wave answers the pictures of one wave.
+func (c *call) wave(ctx context.Context, w pipeline.Wave) error {
+	prepared := make([][]pipeline.Item, len(c.Parts)) // by part and picture
+	for k := range prepared {
+		prepared[k] = make([]pipeline.Item, w.To-w.From)
+	}
+	pipeline.Parallel(runtime.GOMAXPROCS(0), w.To-w.From, func(k int) {
+		if i := w.From + k; c.errs[i] == nil && ctx.Err() == nil {
+			c.errs[i] = c.decode(ctx, i, func(part int, item pipeline.Item) { prepared[part][k] = item })
+		}
+	})
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	items := make([]pipeline.Item, 0, len(pictures))
-	places := make([]int, 0, len(pictures))
-	for k, p := range pictures {
-		if errs[w.From+k] == nil {
-			items = append(items, p.Item)
-			places = append(places, w.From+k)
+	for part := range c.Parts {
+		if err := c.run(ctx, part, w, prepared[part]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode decodes picture i, once for all models, and reads off it what needs none.
+func (c *call) decode(ctx context.Context, i int, keep func(part int, item pipeline.Item)) error {
+	data, r, start := c.Images[i].GetContent(), c.results[i], time.Now()
+	about, err := c.Limits.Decode(ctx, data, c.colors, func(img *pixel.RGB, _ pixel.Info) error {
+		if c.colors {
+			r.Colors = Colors(img, int(c.Options.GetMaxColors()))
+		}
+		if c.quality {
+			r.Quality = MeasureQuality(img)
+		}
+		for part, p := range c.Parts {
+			item, err := p.Model.Pipeline().Prepare(img, len(data))
+			if err != nil {
+				return err
+			}
+			item.Prepared = time.Since(start)
+			keep(part, item)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.Info, r.PredictionId = info(about), pipeline.NewPredictionID()
+	return nil
+}
+
+// run asks the model of one part about the pictures that are good so far.
+func (c *call) run(ctx context.Context, part int, w pipeline.Wave, prepared []pipeline.Item) error {
+	items := make([]pipeline.Item, 0, len(prepared))
+	places := make([]int, 0, len(prepared))
+	for k, item := range prepared {
+		if c.errs[w.From+k] == nil {
+			items, places = append(items, item), append(places, w.From+k)
 		}
 	}
 	if len(items) == 0 {
 		return nil
 	}
+	m, heads := c.Parts[part].Model, c.heads[part]
 	for k, answer := range m.Run(ctx, items) {
 		i := places[k]
 		if pipeline.Overload(answer.Err) {
 			return answer.Err
 		}
-		if errs[i] = answer.Err; errs[i] != nil {
+		if c.errs[i] = answer.Err; c.errs[i] != nil {
 			continue
 		}
-		r := results[i]
-		if errs[i] = heads.fill(r, answer.Outputs); errs[i] != nil {
+		if c.errs[i] = heads.fill(c.results[i], answer.Outputs); c.errs[i] != nil {
 			continue
 		}
-		if r.GetPredictionId() == "" {
-			r.PredictionId = pipeline.NewPredictionID()
-			r.Info = info(pictures[i-w.From].Info)
-		}
-		r.ServedBy = append(r.ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
+		c.results[i].ServedBy = append(c.results[i].ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
 	}
 	return nil
-}
-
-// decode prepares the pictures that have no error yet, as many at a time as
-// there are processors.
-func decode(ctx context.Context, p *pipeline.Pipeline, images []*imageanalysisv1.ImageItem, errs []error) []pipeline.Picture {
-	pictures := make([]pipeline.Picture, len(images))
-	pipeline.Parallel(runtime.GOMAXPROCS(0), len(images), func(i int) {
-		if errs[i] == nil && ctx.Err() == nil {
-			pictures[i], errs[i] = p.Image(ctx, images[i].GetContent())
-		}
-	})
-	return pictures
 }
 
 func info(i pixel.Info) *imageanalysisv1.ImageInfo {

@@ -24,6 +24,8 @@ import (
 const (
 	labels    = imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS
 	embedding = imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING
+	colors    = imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS
+	quality   = imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY
 )
 
 const manifest = `
@@ -69,10 +71,14 @@ func sized(id string, red uint8, width int) *imageanalysisv1.ImageItem {
 	return &imageanalysisv1.ImageItem{Id: id, Content: b.Bytes()}
 }
 
+func request(m imageanalysis.Model, images []*imageanalysisv1.ImageItem, opts *imageanalysisv1.ImageOptions, features ...imageanalysisv1.ImageFeature) imageanalysis.Request {
+	return imageanalysis.Request{Images: images, Parts: []imageanalysis.Part{{Model: m, Features: features}}, Options: opts}
+}
+
 func analyze(t testing.TB, m imageanalysis.Model, images []*imageanalysisv1.ImageItem, opts *imageanalysisv1.ImageOptions, features ...imageanalysisv1.ImageFeature) ([]*imageanalysisv1.ImageResult, []error, error) {
 	t.Helper()
 	results, errs := imageanalysis.NewResults(images, 0), make([]error, len(images))
-	err := imageanalysis.Analyze(t.Context(), m, images, features, opts, results, errs)
+	err := imageanalysis.Analyze(t.Context(), request(m, images, opts, features...), results, errs)
 	return results, errs, err
 }
 
@@ -153,7 +159,6 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// TestTwoModels wants each to add its part.
 // TestRefusedBeforeDecoding: what is no picture shows whether anybody has looked
 // at it.
 func TestRefusedBeforeDecoding(t *testing.T) {
@@ -173,14 +178,19 @@ func TestRefusedBeforeDecoding(t *testing.T) {
 	}
 }
 
+// TestTwoModels wants each to add its part, and so what needs no model.
 func TestTwoModels(t *testing.T) {
 	images := []*imageanalysisv1.ImageItem{picture("", 51), {}}
 	results, errs := imageanalysis.NewResults(images, 5), make([]error, 2)
 	second := model(t, manifest)
-	for m, f := range map[*pipelinetest.Model]imageanalysisv1.ImageFeature{model(t, manifest): labels, second: embedding} {
-		if err := imageanalysis.Analyze(t.Context(), m, images, []imageanalysisv1.ImageFeature{f}, nil, results, errs); err != nil {
-			t.Fatal(err)
-		}
+	req := request(model(t, manifest), images, nil, labels)
+	req.Parts = append(req.Parts, imageanalysis.Part{Model: second, Features: []imageanalysisv1.ImageFeature{embedding}})
+	req.Features = []imageanalysisv1.ImageFeature{colors, quality}
+	if err := imageanalysis.Analyze(t.Context(), req, results, errs); err != nil {
+		t.Fatal(err)
+	}
+	if r := results[0]; len(r.GetColors()) != 1 || r.GetColors()[0].GetHex() != "#330000" || r.GetQuality().GetMegapixels() != 24e-6 {
+		t.Errorf("result %v", r)
 	}
 	if r := results[0]; len(r.GetLabels()) != 2 || r.GetEmbedding() == nil || len(r.GetServedBy()) != 2 || r.GetIndex() != 5 {
 		t.Errorf("result %v", r)
@@ -220,7 +230,7 @@ func TestUnsuitableModels(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := imageanalysis.Analyze(ctx, wrong, one, []imageanalysisv1.ImageFeature{labels}, nil, imageanalysis.NewResults(one, 0), make([]error, 1)); !errors.Is(err, context.Canceled) {
+	if err := imageanalysis.Analyze(ctx, request(wrong, one, nil, labels), imageanalysis.NewResults(one, 0), make([]error, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -90,6 +90,55 @@ type Picture struct {
 	Info pixel.Info
 }
 
+// Decode decodes a JPEG, PNG, WebP or GIF picture and lends it to use, which must
+// keep nothing of it; with its opacities where these are asked for. Errors are an
+// *InputError, the context's, or those of use, which package pixel's may be.
+func (l Limits) Decode(ctx context.Context, data []byte, alpha bool, use func(*pixel.RGB, pixel.Info) error) (pixel.Info, error) {
+	if len(data) == 0 {
+		return pixel.Info{}, &InputError{Field: "content", Reason: "IMAGE_EMPTY", Message: "there are no bytes"}
+	}
+	if l.Decoding != nil {
+		// A header that cannot be read costs nothing; Lend says what is wrong.
+		info, err := pixel.DecodeConfig(data)
+		if err == nil {
+			if err := l.Image.Check(info); err != nil {
+				return info, imageError(err) // without waiting for room
+			}
+		}
+		memory := info.Memory
+		if alpha {
+			memory += info.AlphaMemory
+		}
+		release, err := l.Decoding.take(ctx, memory)
+		if err != nil {
+			return info, err
+		}
+		defer release()
+	}
+	info, err := pixel.Lend(ctx, data, l.Image, alpha, use)
+	if err != nil {
+		return info, imageError(err)
+	}
+	return info, nil
+}
+
+// Prepare brings a picture, decoded from so many bytes, to the model's size and
+// range. Errors are an *InputError.
+func (p *Pipeline) Prepare(img *pixel.RGB, bytes int) (Item, error) {
+	start := time.Now()
+	if p.image == nil {
+		return Item{}, fmt.Errorf("%w: the model takes no pictures", ErrInput)
+	}
+	if limit := p.limits.Image.MaxBytes; limit > 0 && bytes > limit {
+		return Item{}, imageError(fmt.Errorf("%w: %d bytes of data, the limit is %d", pixel.ErrTooLarge, bytes, limit))
+	}
+	t, err := p.image.prepare.Apply(img)
+	if err != nil {
+		return Item{}, imageError(err)
+	}
+	return Item{Inputs: []tensor.Tensor{t}, Rows: 1, Prepared: time.Since(start)}, nil
+}
+
 // Image decodes a JPEG, PNG, WebP or GIF picture and brings it to the model's
 // size and range. Errors are an *InputError or the context's.
 func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
@@ -97,28 +146,16 @@ func (p *Pipeline) Image(ctx context.Context, data []byte) (Picture, error) {
 	if p.image == nil {
 		return Picture{}, fmt.Errorf("%w: the model takes no pictures", ErrInput)
 	}
-	if len(data) == 0 {
-		return Picture{}, &InputError{Field: "content", Reason: "IMAGE_EMPTY", Message: "there are no bytes"}
-	}
-	if p.limits.Decoding != nil {
-		// A header that cannot be read costs nothing; Tensor says what is wrong.
-		info, err := pixel.DecodeConfig(data)
-		if err == nil {
-			if err := p.limits.Image.Check(info); err != nil {
-				return Picture{Info: info}, imageError(err) // without waiting for room
-			}
-		}
-		release, err := p.limits.Decoding.take(ctx, info.Memory)
-		if err != nil {
-			return Picture{Info: info}, err
-		}
-		defer release()
-	}
-	t, info, err := p.image.prepare.Tensor(ctx, data, p.limits.Image)
+	var item Item
+	info, err := p.limits.Decode(ctx, data, false, func(img *pixel.RGB, _ pixel.Info) (err error) {
+		item, err = p.Prepare(img, len(data))
+		return err
+	})
 	if err != nil {
-		return Picture{Info: info}, imageError(err)
+		return Picture{Info: info}, err
 	}
-	return Picture{Item: Item{Inputs: []tensor.Tensor{t}, Rows: 1, Prepared: time.Since(start)}, Info: info}, nil
+	item.Prepared = time.Since(start)
+	return Picture{Item: item, Info: info}, nil
 }
 
 // Decoding bounds what the decoding of all pictures of a process holds at a
@@ -165,12 +202,14 @@ func imageError(err error) error {
 // waits long for the other.
 const wavePictures = 64
 
-// ImageWaves cuts n pictures into waves.
-func (p *Pipeline) ImageWaves(n int) []Wave {
+// ImageWaves cuts n pictures for some models into waves.
+func ImageWaves(n int, models ...*Pipeline) []Wave {
 	size := int64(0)
-	if p.image != nil {
-		elements, _ := p.image.prepare.Shape().Elements()
-		size = int64(elements * p.image.dtype.Size())
+	for _, p := range models {
+		if p.image != nil {
+			elements, _ := p.image.prepare.Shape().Elements()
+			size += int64(elements * p.image.dtype.Size())
+		}
 	}
 	return Cut(n, wavePictures, func(int) int64 { return size })
 }

@@ -11,6 +11,8 @@ import (
 type grouping[F comparable] struct {
 	defaults map[F]string
 	named    map[F]part[F]
+	// modelless tells features that no model answers; nil = all need one.
+	modelless func(F) bool
 }
 
 // part is one model's features of a call.
@@ -24,6 +26,9 @@ func (g *grouping[F]) name(i int, feature F, asked []F, model, version string) e
 	field := fmt.Sprintf("models[%d].feature", i)
 	if !slices.Contains(asked, feature) {
 		return failed(codes.InvalidArgument, "FEATURE_NOT_ASKED", field, "names a model for a feature that the call does not ask for")
+	}
+	if g.modelless != nil && g.modelless(feature) {
+		return failed(codes.InvalidArgument, "FEATURE_NEEDS_NO_MODEL", field, "names a model for a feature that needs none")
 	}
 	if _, twice := g.named[feature]; twice {
 		return failed(codes.InvalidArgument, "FEATURE_TWICE", field, "names a second model for the feature")
@@ -39,6 +44,9 @@ func (g *grouping[F]) name(i int, feature F, asked []F, model, version string) e
 func (g *grouping[F]) split(features []F) ([]part[F], error) {
 	var parts []part[F]
 	for i, f := range features {
+		if g.modelless != nil && g.modelless(f) {
+			continue
+		}
 		p, ok := g.named[f]
 		if !ok {
 			model, err := pick("", g.defaults[f], fmt.Sprintf("features[%d]", i))

@@ -30,10 +30,13 @@ func TestGrouping(t *testing.T) {
 		{name: "a name where there is no default", asked: []string{"nothing"}, named: []named{{"nothing", "x", ""}}, want: "x@: nothing"},
 		{name: "no default", asked: []string{"mood", "nothing"}, fails: "InvalidArgument MODEL_REQUIRED features[1]"},
 		{name: "not asked", asked: []string{"mood"}, named: []named{{"mood", "m", ""}, {"vector", "x", ""}}, fails: "InvalidArgument FEATURE_NOT_ASKED models[1].feature"},
+		{name: "without a model", asked: []string{"colors", "mood"}, want: "m@: mood"},
+		{name: "only without a model", asked: []string{"colors"}},
+		{name: "a model for what needs none", asked: []string{"colors"}, named: []named{{"colors", "m", ""}}, fails: "InvalidArgument FEATURE_NEEDS_NO_MODEL models[0].feature"},
 		{name: "named twice", asked: []string{"mood"}, named: []named{{"mood", "m", ""}, {"mood", "x", ""}}, fails: "InvalidArgument FEATURE_TWICE models[1].feature"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			groups := grouping[string]{defaults: map[string]string{"mood": "m", "vector": "m", "labels": "l"}}
+			groups := grouping[string]{defaults: map[string]string{"mood": "m", "vector": "m", "labels": "l"}, modelless: func(f string) bool { return f == "colors" }}
 			var err error
 			for i, n := range c.named {
 				if err = groups.name(i, n.feature, c.asked, n.model, n.version); err != nil {

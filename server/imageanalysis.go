@@ -21,18 +21,25 @@ func (s *imageAnalysisService) AnalyzeImages(ctx context.Context, req *imageanal
 	return &imageanalysisv1.AnalyzeImagesResponse{Results: results}, err
 }
 
-// analyze runs the features of each model together, model by model.
+// analyze answers the features of all models together.
 func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1.AnalyzeImagesRequest, first int64) ([]*imageanalysisv1.ImageResult, error) {
 	limits := s.server.cfg.Limits
 	if n := len(req.GetImages()); n > limits.Images {
 		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "images", "%d pictures, the limit is %d; a stream takes more", n, limits.Images)
 	}
+	ask := imageanalysis.Request{Images: req.GetImages(), Options: req.GetOptions(), Limits: s.server.cfg.Items}
 	features := req.GetFeatures()
 	if len(features) == 0 {
 		features = []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS}
 	}
 	models := s.server.cfg.Models
+	for _, f := range features {
+		if imageanalysis.NeedsNoModel(f) {
+			ask.Features = append(ask.Features, f)
+		}
+	}
 	groups := grouping[imageanalysisv1.ImageFeature]{
+		modelless: imageanalysis.NeedsNoModel,
 		defaults: map[imageanalysisv1.ImageFeature]string{
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:    models.ImageLabels,
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING: models.ImageEmbedding,
@@ -47,18 +54,18 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 	if err != nil {
 		return nil, err
 	}
-	results := imageanalysis.NewResults(req.GetImages(), first)
-	errs := make([]error, len(results))
 	for _, p := range parts {
 		v, release, err := s.server.cfg.Manager.Acquire(ctx, p.model, p.version)
 		if err != nil {
 			return nil, err
 		}
-		err = imageanalysis.Analyze(ctx, v, req.GetImages(), p.features, req.GetOptions(), results, errs)
-		release()
-		if err != nil {
-			return nil, err
-		}
+		defer release()
+		ask.Parts = append(ask.Parts, imageanalysis.Part{Model: v, Features: p.features})
+	}
+	results := imageanalysis.NewResults(req.GetImages(), first)
+	errs := make([]error, len(results))
+	if err := imageanalysis.Analyze(ctx, ask, results, errs); err != nil {
+		return nil, err
 	}
 	for i, err := range errs {
 		if err != nil {

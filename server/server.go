@@ -23,6 +23,7 @@ import (
 
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/modelstore"
+	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/proto/inference"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
@@ -41,6 +42,9 @@ type Config struct {
 	Info Info
 	// Limits bound requests; zero fields stand for their defaults.
 	Limits Limits
+	// Items bounds pictures that are read without a model; the same as that of
+	// Manager, so that they share its memory.
+	Items pipeline.Limits
 	// Models names the model of each feature for calls that name none.
 	Models DefaultModels
 	// AdminToken is needed as a bearer token by calls that change the store.

@@ -37,6 +37,7 @@ type App struct {
 	runtime *gpu.Runtime
 	store   *modelstore.Store
 	manager *serving.Manager
+	items   pipeline.Limits
 	server  *server.Server
 	grpc    net.Listener
 	admin   net.Listener // nil when not wanted
@@ -84,8 +85,9 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 	if cfg.Plan == "measured" {
 		planner = serving.NewPlanner(filepath.Join(cfg.Store, "plans"), a.runtime.Fingerprint())
 	}
+	a.items = itemLimits(cfg)
 	a.manager = serving.New(serving.Config{
-		Catalogue: catalogue{a.store}, Loader: a.runtime, Limits: itemLimits(cfg), Spare: cfg.SpareVersions,
+		Catalogue: catalogue{a.store}, Loader: a.runtime, Limits: a.items, Spare: cfg.SpareVersions,
 		Planner: planner, Responses: kept,
 		Recorder: server.NewRecorder(registry), Logger: a.log,
 	})
@@ -100,7 +102,7 @@ func (a *App) listen(registry *prometheus.Registry) error {
 	sc := server.Config{
 		Store: a.store, Manager: a.manager, Devices: a.runtime,
 		Info:   server.Info{Version: buildVersion(), Commit: buildCommit(), ONNXRuntime: a.runtime.Version()},
-		Limits: requestLimits(cfg),
+		Limits: requestLimits(cfg), Items: a.items,
 		Models: server.DefaultModels{
 			Scoring: cfg.ModelScoring, Recommendation: cfg.ModelRecommendation, Sentiment: cfg.ModelSentiment, TextEmbedding: cfg.ModelTextEmbedding,
 			ImageLabels: cfg.ModelImageLabels, ImageEmbedding: cfg.ModelImageEmbedding,

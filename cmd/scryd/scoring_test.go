@@ -231,6 +231,17 @@ func TestDefaults(t *testing.T) {
 	if r := pictures.GetResults()[0]; r.GetError() != nil || r.GetLabels()[0].GetLabels()[0].GetName() != "red" {
 		t.Errorf("the red picture: %v", r)
 	}
+	// Colours and quality need no model.
+	pictures, err = d.images.AnalyzeImages(d.ctx(), &imageanalysisv1.AnalyzeImagesRequest{
+		Images:   []*imageanalysisv1.ImageItem{{Content: redPicture(t)}},
+		Features: []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS, imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := pictures.GetResults()[0]; r.GetError() != nil || r.GetColors()[0].GetNameEn() != "red" || r.GetQuality() == nil || len(r.GetServedBy()) > 0 {
+		t.Errorf("the red picture's colours: %v", r)
+	}
 	// No default and no name.
 	_, err = d.images.AnalyzeImages(d.ctx(), &imageanalysisv1.AnalyzeImagesRequest{
 		Images:   []*imageanalysisv1.ImageItem{{Content: redPicture(t)}},
