@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"scoring":       {"bundle", "explain", "pipeline"},
 	"choosing":      {"bundle", "filter", "pipeline", "scoring"},
 	"recommend":     {"bundle", "filter", "pipeline"},
-	"sentiment":     {"bundle", "pipeline"},
+	"sentiment":     {"bundle", "personal", "pipeline", "sentence", "tokenizer"},
 	"imageanalysis": {"bundle", "pipeline", "pixel"},
 	"server":        {"batch", "bundle", "choosing", "gpu", "imageanalysis", "modelstore", "pipeline", "recommend", "scoring", "sentiment", "serving", "tensor"},
 	"client":        {},

@@ -52,9 +52,10 @@ type Part struct {
 	Features []imageanalysisv1.ImageFeature
 }
 
-// NeedsNoModel tells features that are read off the picture itself.
-func NeedsNoModel(f imageanalysisv1.ImageFeature) bool {
-	return f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS || f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY
+// NeedsModel reports whether a model answers the feature; the others are read off
+// the picture itself.
+func NeedsModel(f imageanalysisv1.ImageFeature) bool {
+	return f != imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS && f != imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY
 }
 
 // Request is what Analyze is asked.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/scry-ml/scry/bundle"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
@@ -20,6 +21,8 @@ type textPlan struct {
 	tok    *tokenizer.Tokenizer
 	prefix string
 	max    int // tokens, special ones included
+	stride int // tokens that chunks share; 0 = long texts are truncated
+	room   int // tokens of a text that a chunk holds
 	inputs []bundle.Value
 	ids    string // names of the inputs; empty = none
 	mask   string
@@ -54,6 +57,16 @@ func newTextPlan(b *bundle.Bundle) (*textPlan, error) {
 	if special := p.tok.SpecialTokens(false); p.max <= special {
 		return nil, fmt.Errorf("%w: text.max_length: %d leaves no room beside %d special tokens", bundle.ErrInvalid, p.max, special)
 	}
+	if p.stride = int(t.GetStride()); p.stride > 0 {
+		taken, err := p.tok.Count(p.prefix)
+		if err != nil {
+			return nil, fmt.Errorf("%w: text.prefix: %w", bundle.ErrInvalid, err)
+		}
+		// Where the text follows, the prefix may have a token more.
+		if p.room = p.max - taken - 1; p.stride > p.room/2 {
+			return nil, fmt.Errorf("%w: text.stride: %d is more than half of the %d tokens of a text that a chunk holds", bundle.ErrInvalid, p.stride, p.room)
+		}
+	}
 	return p, nil
 }
 
@@ -67,12 +80,12 @@ type PreparedText struct {
 	field string
 }
 
-// Text tokenises a text, its prefix put before it. Invalid UTF-8 is replaced by
+// Text tokenises a text into one row, its prefix put before it. Invalid UTF-8 is replaced by
 // U+FFFD by the WHATWG rules, with a warning; a text of more tokens than the
 // model takes loses its end, with a warning; one of white space only gets a
 // warning. An empty text and one beyond Limits.TextBytes are an *InputError.
 func (p *Pipeline) Text(text string) (PreparedText, error) {
-	if err := p.checkText("text", len(text)); err != nil {
+	if err := p.CheckText("text", len(text)); err != nil {
 		return PreparedText{}, err
 	}
 	return p.prepareText("text", text)
@@ -81,20 +94,29 @@ func (p *Pipeline) Text(text string) (PreparedText, error) {
 // TextBytes is Text for bytes of doubtful encoding; the field of its errors and
 // warnings is "text_bytes".
 func (p *Pipeline) TextBytes(text []byte) (PreparedText, error) {
-	if err := p.checkText("text_bytes", len(text)); err != nil {
+	if err := p.CheckText("text_bytes", len(text)); err != nil {
 		return PreparedText{}, err
 	}
 	return p.prepareText("text_bytes", string(text))
 }
 
-func (p *Pipeline) checkText(field string, size int) error {
-	switch {
-	case p.text == nil:
+// CheckText refuses an empty text, and one beyond Limits.TextBytes, with an
+// *InputError of that field.
+func (p *Pipeline) CheckText(field string, size int) error {
+	if p.text == nil {
 		return fmt.Errorf("%w: the model takes no texts", ErrInput)
+	}
+	return CheckTextSize(field, size, p.limits.TextBytes)
+}
+
+// CheckTextSize refuses an empty text, and one of more bytes than limit, with an
+// *InputError of that field.
+func CheckTextSize(field string, size, limit int) error {
+	switch {
 	case size == 0:
 		return &InputError{Field: field, Reason: "TEXT_EMPTY", Message: "is empty"}
-	case size > p.limits.TextBytes:
-		return &InputError{Field: field, Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", size, p.limits.TextBytes)}
+	case size > limit:
+		return &InputError{Field: field, Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", size, limit)}
 	}
 	return nil
 }
@@ -108,21 +130,12 @@ func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) }) < 0 {
 		out.warn(servingv1.WarningCode_WARNING_CODE_EMPTY_INPUT, "holds nothing but white space")
 	}
-	if p.text.prefix != "" {
-		text = p.text.prefix + text
+	ids, cut, err := p.text.read(text)
+	if err != nil {
+		return PreparedText{}, unreadable(field, err)
 	}
-	// One token more than the model takes tells a text that fits from one that
-	// does not.
-	ids, err := p.text.tok.AppendIDs(make([]int32, 0, min(len(text)/3+8, p.text.max+1)), text, tokenizer.Options{MaxLength: p.text.max + 1})
-	if err == nil && len(ids) > p.text.max {
+	if cut {
 		out.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads %d tokens of it", p.text.max))
-		ids, err = p.text.tok.AppendIDs(ids[:0], text, tokenizer.Options{MaxLength: p.text.max})
-	}
-	switch {
-	case errors.Is(err, tokenizer.ErrUnknownToken), errors.Is(err, tokenizer.ErrTooLong):
-		return PreparedText{}, &InputError{Field: field, Reason: "TEXT_UNREADABLE", Message: err.Error()}
-	case err != nil:
-		return PreparedText{}, err
 	}
 	out.Tokens = len(ids)
 	if out.Tokens < p.text.max { // one that was cut says nothing of its length
@@ -131,6 +144,118 @@ func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
 	out.Item, err = p.text.item(ids, 1)
 	out.Item.Prepared = time.Since(start)
 	return out, err
+}
+
+// read tokenises what the model takes of a text in valid UTF-8, its prefix put
+// before it; cut tells that there is more.
+func (t *textPlan) read(text string) (ids []int32, cut bool, err error) {
+	text = t.prefix + text
+	// One token more than the model takes tells a text that fits from one that
+	// does not.
+	ids, err = t.tok.AppendIDs(make([]int32, 0, min(len(text)/3+8, t.max+1)), text, tokenizer.Options{MaxLength: t.max + 1})
+	if err == nil && len(ids) > t.max {
+		cut = true
+		ids, err = t.tok.AppendIDs(ids[:0], text, tokenizer.Options{MaxLength: t.max})
+	}
+	return ids, cut, err
+}
+
+// unreadable blames a text for what its tokenizer cannot take.
+func unreadable(field string, err error) error {
+	if errors.Is(err, tokenizer.ErrUnknownToken) || errors.Is(err, tokenizer.ErrTooLong) {
+		return &InputError{Field: field, Reason: "TEXT_UNREADABLE", Message: err.Error()}
+	}
+	return err
+}
+
+// AppendText tokenises a part of a text, in valid UTF-8 and its prefix put before
+// it, and appends it to items: as one row, or as several that share tokens where
+// it is longer than the model takes at once and the manifest has a stride.
+// Without one it loses its end, and cut says so. An item's Length is its tokens.
+// A text that the tokenizer cannot take is an *InputError of that field.
+func (p *Pipeline) AppendText(items []Item, field, text string) (_ []Item, cut bool, err error) {
+	if p.text == nil {
+		return items, false, fmt.Errorf("%w: the model takes no texts", ErrInput)
+	}
+	start := time.Now()
+	ids, cut, err := p.text.read(text)
+	if err != nil {
+		return items, false, unreadable(field, err)
+	}
+	if cut && p.text.stride > 0 {
+		return p.appendChunks(items, field, text)
+	}
+	if !cut {
+		p.text.density.observe(len(ids), len(text))
+	}
+	item, err := p.text.item(ids, 1)
+	if err != nil {
+		return items, false, err
+	}
+	item.Prepared = time.Since(start)
+	return append(items, item), cut, nil
+}
+
+// appendChunks is AppendText for a text of more tokens than the model takes.
+func (p *Pipeline) appendChunks(items []Item, field, text string) ([]Item, bool, error) {
+	t, start, first := p.text, time.Now(), len(items)
+	e, err := t.tok.Encode(t.prefix+text, tokenizer.Options{NoSpecial: true, NoTruncation: true, NoPadding: true})
+	if err != nil {
+		return items, false, unreadable(field, err)
+	}
+	t.density.observe(e.Len(), len(text))
+	prefix, most := 0, int32(utf8.RuneCountInString(t.prefix))
+	for prefix < e.Len() && e.Offsets[prefix].End <= most && most > 0 {
+		prefix++
+	}
+	words := e.WordIDs[prefix:]
+	ids := make([]int32, 0, t.max)
+	row := make([]int32, 0, t.max)
+	for _, c := range chunks(len(words), t.max-t.tok.SpecialTokens(false)-prefix, t.stride, func(i int) bool { return words[i] != words[i-1] }) {
+		ids = append(append(ids[:0], e.IDs[:prefix]...), e.IDs[prefix+c.from:prefix+c.to]...)
+		row = t.tok.AppendAround(row[:0], ids)
+		item, err := t.item(row, 1)
+		if err != nil {
+			return items[:first], false, err
+		}
+		items = append(items, item)
+	}
+	items[first].Prepared = time.Since(start)
+	return items, false, nil
+}
+
+// chunk is the tokens [from, to) of a text.
+type chunk struct{ from, to int }
+
+// chunks divides n tokens, more than room, into chunks of at most room tokens, of
+// about equal length. Each shares about stride tokens, at most half of room, with
+// the one before. word says whether a word begins at token i > 0; where one does
+// nearby, chunks begin and end there.
+func chunks(n, room, stride int, word func(i int) bool) []chunk {
+	var out []chunk
+	for from := 0; ; {
+		left := n - from
+		if left <= room {
+			return append(out, chunk{from, n})
+		}
+		k := 1 + (left-room+room-stride-1)/(room-stride) // chunks that what is left takes
+		size := min((left+(k-1)*stride+k-1)/k, room)
+		to := from + size
+		for at, least := to, from+max(size*3/4, (size+stride)/2); at > least; at-- {
+			if word(at) {
+				to = at
+				break
+			}
+		}
+		out = append(out, chunk{from, to})
+		from = to - stride
+		for at := from; at < to-stride/2; at++ {
+			if word(at) {
+				from = at
+				break
+			}
+		}
+	}
 }
 
 // density is the measured number of tokens per byte of a model's texts: tokens
@@ -161,13 +286,17 @@ func (d *density) tokens(bytes int) int {
 	return int(float64(bytes) * float64(sums>>32) / float64(sums&math.MaxUint32))
 }
 
-// EstimateTokens returns about how many tokens a text of so many bytes has, by
-// the texts that were tokenised so far, within what the model takes.
-func (p *Pipeline) EstimateTokens(bytes int) int {
+// EstimateTokens returns about how many tokens the model reads of a text of so
+// many bytes, by the texts that were tokenised so far, and in how many rows.
+func (p *Pipeline) EstimateTokens(bytes int) (tokens, rows int) {
 	if p.text == nil {
-		return 0
+		return 0, 1
 	}
-	return min(max(p.text.density.tokens(bytes), p.text.tok.SpecialTokens(false)+1), p.text.max)
+	tokens = max(p.text.density.tokens(bytes), p.text.tok.SpecialTokens(false)+1)
+	if p.text.stride == 0 || tokens <= p.text.max {
+		return min(tokens, p.text.max), 1
+	}
+	return tokens, (tokens + p.text.max - 1) / p.text.max
 }
 
 func (t *PreparedText) warn(code servingv1.WarningCode, message string) {
@@ -239,7 +368,7 @@ func (p *Pipeline) TextWaves(n int, bytes func(i int) int) []Wave {
 	const perToken = 8 * 3 // three inputs of int64 at most
 	return Cut(n, WaveItems, func(i int) int64 {
 		tokens := bytes(i) + 8
-		if p.text != nil {
+		if p.text != nil && p.text.stride == 0 {
 			tokens = min(tokens, p.text.max)
 		}
 		return int64(bytes(i) + tokens*perToken)

@@ -186,8 +186,8 @@ func TestEstimateTokens(t *testing.T) {
 	p := texts(t, pipeline.Limits{}, "max_length: 64")
 	want := func(bytes, tokens int) {
 		t.Helper()
-		if got := p.EstimateTokens(bytes); got != tokens {
-			t.Errorf("%d bytes are taken for %d tokens, want %d", bytes, got, tokens)
+		if got, rows := p.EstimateTokens(bytes); got != tokens || rows != 1 {
+			t.Errorf("%d bytes are taken for %d tokens in %d rows, want %d in 1", bytes, got, rows, tokens)
 		}
 	}
 	want(100, 20) // nothing is known
@@ -208,7 +208,11 @@ func TestEstimateTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := p.EstimateTokens(30); got < 30 || got > 33 {
+	if got, _ := p.EstimateTokens(30); got < 30 || got > 33 {
 		t.Errorf("30 dense bytes are taken for %d tokens", got)
+	}
+	long := texts(t, pipeline.Limits{}, "max_length: 64", "stride: 16")
+	if tokens, rows := long.EstimateTokens(5 << 10); tokens != 1024 || rows != 16 {
+		t.Errorf("a long text is taken for %d tokens in %d rows", tokens, rows)
 	}
 }

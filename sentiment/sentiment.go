@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/scry-ml/scry/bundle"
@@ -30,182 +31,251 @@ type Model interface {
 	Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer
 }
 
-// NewResults makes the results that Analyze fills, with ids and indices.
-func NewResults(texts []*sentimentv1.TextItem, first int64) []*sentimentv1.TextResult {
-	results := make([]*sentimentv1.TextResult, len(texts))
-	for i, t := range texts {
-		results[i] = &sentimentv1.TextResult{Id: t.GetId(), Index: first + int64(i)}
-	}
-	return results
-}
-
-// Analyze fills features that one model answers into results[i], or errs[i]
-// where text i failed; texts whose error is set already are left out. The error
-// that it returns concerns the whole call: overload, or a feature that the
-// model does not have.
-func Analyze(ctx context.Context, m Model, texts []*sentimentv1.TextItem, features []sentimentv1.TextFeature, results []*sentimentv1.TextResult, errs []error) error {
-	heads, err := newHeads(m, features)
-	if err != nil {
-		return err
-	}
-	if err := m.Pipeline().CheckCount("texts", len(texts)); err != nil {
-		return err
-	}
-	size := func(i int) int { return len(texts[i].GetText()) + len(texts[i].GetTextBytes()) }
-	waves := m.Pipeline().TextWaves(len(texts), size)
-	if err := admit(ctx, m, waves, size); err != nil {
-		return err
-	}
-	return pipeline.Waves(ctx, waves, func(ctx context.Context, _ int, w pipeline.Wave) error {
-		return analyzeWave(ctx, m, heads, texts, w, results, errs)
-	})
-}
-
-// admit refuses a call whose first wave cannot be answered in time before any
-// text is tokenised. Later waves meet the queue as it is then.
-func admit(ctx context.Context, m Model, waves []pipeline.Wave, size func(i int) int) error {
-	if len(waves) == 0 {
-		return nil
-	}
-	tokens, first := int64(0), waves[0]
-	for i := first.From; i < first.To; i++ {
-		tokens += int64(m.Pipeline().EstimateTokens(size(i)))
-	}
-	return m.Admit(ctx, first.To-first.From, tokens)
-}
-
-// analyzeWave answers the texts of one wave.
-func analyzeWave(ctx context.Context, m Model, heads *heads, texts []*sentimentv1.TextItem, w pipeline.Wave, results []*sentimentv1.TextResult, errs []error) error {
-	items := make([]pipeline.Item, 0, w.To-w.From)
-	prepared := make([]pipeline.PreparedText, 0, w.To-w.From)
-	places := make([]int, 0, w.To-w.From)
-	for i := w.From; i < w.To; i++ {
-		if errs[i] != nil {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p, err := prepare(m.Pipeline(), texts[i])
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		items = append(items, p.Item)
-		prepared = append(prepared, p)
-		places = append(places, i)
-	}
-	if len(items) == 0 {
-		return ctx.Err()
-	}
-	for k, answer := range m.Run(ctx, items) {
-		i := places[k]
-		if pipeline.Overload(answer.Err) {
-			return answer.Err
-		}
-		if errs[i] = answer.Err; errs[i] != nil {
-			continue
-		}
-		r := results[i]
-		if errs[i] = heads.fill(r, answer.Outputs); errs[i] != nil {
-			continue
-		}
-		if r.GetPredictionId() == "" {
-			r.PredictionId = pipeline.NewPredictionID()
-			r.Warnings = pipeline.Within(fmt.Sprintf("texts[%d]", i), prepared[k].Warnings)
-			r.Tokens = int32(prepared[k].Tokens)
-		}
-		r.ServedBy = append(r.ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
-	}
-	return nil
-}
-
-func prepare(p *pipeline.Pipeline, t *sentimentv1.TextItem) (pipeline.PreparedText, error) {
-	switch c := t.GetContent().(type) {
-	case *sentimentv1.TextItem_Text:
-		return p.Text(c.Text)
-	case *sentimentv1.TextItem_TextBytes:
-		return p.TextBytes(c.TextBytes)
-	}
-	return pipeline.PreparedText{}, &pipeline.InputError{Field: "text", Reason: "TEXT_EMPTY", Message: "neither text nor text_bytes is given"}
-}
-
-// heads are the manifest's heads that answer a call's features.
-type heads struct {
-	names     []string
-	sentiment *bundlev1.Head
-	embedding *bundlev1.Head
-}
-
-func newHeads(m Model, features []sentimentv1.TextFeature) (*heads, error) {
+// question finds the features of a call that a model answers.
+func (c *Call) question(_ context.Context, m Model, features []sentimentv1.TextFeature) (*question, error) {
 	manifest := m.Bundle().Manifest
 	if manifest.GetText() == nil {
 		return nil, fmt.Errorf("%w: %s takes no texts", ErrUnsupported, m.Identity().Model)
 	}
-	var out heads
-	names := make([]string, 0, len(manifest.GetHeads()))
+	q := &question{call: c, model: m, views: map[string]*view{}}
 	for name := range manifest.GetHeads() {
-		names = append(names, name)
+		q.heads = append(q.heads, name)
 	}
-	slices.Sort(names)
+	slices.Sort(q.heads)
 	for _, f := range features {
-		found := ""
-		for _, name := range names {
-			h := manifest.GetHeads()[name]
-			switch {
-			case f == sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT && h.GetSentiment() != nil:
-				out.sentiment, found = h, name
-			case f == sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING && h.GetEmbedding() != nil:
-				out.embedding, found = h, name
-			}
-			if found != "" {
-				break
-			}
+		var (
+			made feature
+			err  error
+		)
+		switch f {
+		case sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT:
+			made, err = q.polarity()
+		case sentimentv1.TextFeature_TEXT_FEATURE_SENTENCES:
+			made, err = q.sentences()
+		case sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING:
+			made, err = q.embedding()
+		case sentimentv1.TextFeature_TEXT_FEATURE_CLASSES:
+			made, err = q.classes()
+		default:
+			err = q.lacks(f)
 		}
-		if found == "" {
-			return nil, fmt.Errorf("%w: %s has no head for %v", ErrUnsupported, m.Identity().Model, f)
+		if err != nil {
+			return nil, err
 		}
-		out.names = append(out.names, found)
+		q.features = append(q.features, made)
 	}
-	return &out, nil
+	return q, nil
 }
 
-// fill reads the heads of one text.
-func (h *heads) fill(r *sentimentv1.TextResult, out pipeline.Outputs) error {
-	if h.sentiment != nil {
-		row, err := rowOf(out, h.sentiment)
-		if err != nil {
-			return err
-		}
-		if r.Sentiment, err = polarity(row, h.sentiment.GetSentiment()); err != nil {
-			return err
+// lacks is the error of a feature for which the model has no head.
+func (q *question) lacks(f sentimentv1.TextFeature) error {
+	return fmt.Errorf("%w: %s has no head for %v", ErrUnsupported, q.model.Identity().Model, f)
+}
+
+// head is the first head, by name, of a kind; false when the model has none.
+func (q *question) head(is func(h *bundlev1.Head) bool) (string, *bundlev1.Head, bool) {
+	for _, name := range q.heads {
+		if h := q.model.Bundle().Manifest.GetHeads()[name]; is(h) {
+			return name, h, true
 		}
 	}
-	if h.embedding != nil {
-		row, err := rowOf(out, h.embedding)
+	return "", nil, false
+}
+
+// view looks at a head's source, a row of which read may change and returns as
+// scores. Features that look at the same head share the view.
+func (q *question) view(name string, read func(row []float64) ([]float64, error)) *view {
+	if v, ok := q.views[name]; ok {
+		return v
+	}
+	source := q.model.Bundle().Manifest.GetHeads()[name].GetSource()
+	v := &view{read: func(out pipeline.Outputs) ([]float64, error) {
+		c, err := out.Columns(source)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.Embedding = &sentimentv1.Embedding{Values: pipeline.Vector(row, h.embedding.GetEmbedding().GetNormalize())}
+		row, err := c.Row(nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		return read(row)
+	}}
+	q.views[name] = v
+	q.names = append(q.names, name)
+	return v
+}
+
+// polarityFeature answers SENTIMENT.
+type polarityFeature struct {
+	*view
+	spec *bundlev1.Sentiment
+}
+
+func (q *question) polarity() (*polarityFeature, error) {
+	name, h, ok := q.head(func(h *bundlev1.Head) bool { return h.GetSentiment() != nil })
+	if !ok {
+		return nil, q.lacks(sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT)
+	}
+	spec := h.GetSentiment()
+	return &polarityFeature{spec: spec, view: q.view(name, func(row []float64) ([]float64, error) {
+		return row, pipeline.Activate(row, spec.GetActivation(), spec.GetTemperature())
+	})}, nil
+}
+
+func (f *polarityFeature) ask(s *subject) error {
+	s.all(f.view)
+	return nil
+}
+
+func (f *polarityFeature) answer(s *subject, r *sentimentv1.TextResult) (err error) {
+	r.Sentiment, err = polarity(s.whole.of(f.view), f.spec)
+	return err
+}
+
+// sentencesFeature answers SENTENCES.
+type sentencesFeature struct {
+	*polarityFeature
+	call *Call
+}
+
+func (q *question) sentences() (*sentencesFeature, error) {
+	p, err := q.polarity()
+	return &sentencesFeature{p, q.call}, err
+}
+
+func (f *sentencesFeature) ask(s *subject) error {
+	for k := range s.spans() {
+		s.part(k, f.view)
 	}
 	return nil
 }
 
-func rowOf(out pipeline.Outputs, h *bundlev1.Head) ([]float64, error) {
-	c, err := out.Columns(h.GetSource())
-	if err != nil {
-		return nil, err
+func (f *sentencesFeature) answer(s *subject, r *sentimentv1.TextResult) error {
+	places := s.places(f.call.options)
+	r.Sentences = make([]*sentimentv1.Sentence, len(s.spans()))
+	for k, span := range s.spans() {
+		p, err := polarity(s.part(k, f.view).of(f.view), f.spec)
+		if err != nil {
+			return err
+		}
+		r.Sentences[k] = &sentimentv1.Sentence{Span: places.span(span.Begin, span.End), Sentiment: p}
 	}
-	return c.Row(nil, 0)
+	return nil
 }
 
-// polarity reads a text's three probabilities; they are made to sum to 1, as
+// embeddingFeature answers EMBEDDING.
+type embeddingFeature struct {
+	*view     // the head's numbers, and behind them their Euclidean norm
+	normalize bool
+}
+
+func (q *question) embedding() (*embeddingFeature, error) {
+	name, h, ok := q.head(func(h *bundlev1.Head) bool { return h.GetEmbedding() != nil })
+	if !ok {
+		return nil, q.lacks(sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING)
+	}
+	return &embeddingFeature{normalize: h.GetEmbedding().GetNormalize(), view: q.view(name, func(row []float64) ([]float64, error) {
+		return append(row, norm(row)), nil
+	})}, nil
+}
+
+func norm(row []float64) float64 {
+	sum := 0.0
+	for _, x := range row {
+		sum += x * x
+	}
+	return math.Sqrt(sum)
+}
+
+func (f *embeddingFeature) ask(s *subject) error {
+	s.all(f.view)
+	return nil
+}
+
+func (f *embeddingFeature) answer(s *subject, r *sentimentv1.TextResult) error {
+	r.Embedding = &sentimentv1.Embedding{Values: pipeline.Vector(f.vector(s.whole), f.normalize)}
+	return nil
+}
+
+// vector is that of a passage. The mean over several rows is made as long as
+// these are on average, so that unit vectors give one.
+func (f *embeddingFeature) vector(p *passage) []float64 {
+	row := p.of(f.view)
+	last := len(row) - 1
+	row, long := row[:last:last], row[last]
+	if short := norm(row); p.rows > 1 && short > 0 {
+		row = slices.Clone(row)
+		for i := range row {
+			row[i] *= long / short
+		}
+	}
+	return row
+}
+
+// classesFeature answers CLASSES: every head with labels of its own.
+type classesFeature struct {
+	views  []*view
+	names  []string   // of heads
+	labels [][]string // by head
+}
+
+func (q *question) classes() (feature, error) {
+	f := &classesFeature{}
+	for _, name := range q.heads {
+		h := q.model.Bundle().Manifest.GetHeads()[name]
+		activation := h.GetClasses().GetActivation()
+		switch {
+		case h.GetLabels() != nil:
+			activation = h.GetLabels().GetActivation()
+		case h.GetClasses() == nil:
+			continue
+		}
+		f.names = append(f.names, name)
+		f.labels = append(f.labels, q.model.Bundle().Labels[name])
+		f.views = append(f.views, q.view(name, func(row []float64) ([]float64, error) {
+			return row, pipeline.Activate(row, activation, 0)
+		}))
+	}
+	if len(f.views) == 0 {
+		return nil, q.lacks(sentimentv1.TextFeature_TEXT_FEATURE_CLASSES)
+	}
+	return f, nil
+}
+
+func (f *classesFeature) ask(s *subject) error {
+	for _, v := range f.views {
+		s.all(v)
+	}
+	return nil
+}
+
+func (f *classesFeature) answer(s *subject, r *sentimentv1.TextResult) error {
+	for k, v := range f.views {
+		classes, err := byScore(f.labels[k], s.whole.of(v))
+		if err != nil {
+			return err
+		}
+		r.Classes = append(r.Classes, &sentimentv1.ClassSet{Head: f.names[k], Classes: classes})
+	}
+	return nil
+}
+
+// byScore pairs names with scores, in descending order of these.
+func byScore(names []string, scores []float64) ([]*sentimentv1.Score, error) {
+	if len(names) != len(scores) {
+		return nil, fmt.Errorf("%w: %d scores for %d names", pipeline.ErrOutput, len(scores), len(names))
+	}
+	out := make([]*sentimentv1.Score, 0, len(scores))
+	for _, at := range pipeline.Top(scores, len(scores), 0) {
+		out = append(out, &sentimentv1.Score{Name: names[at], Score: scores[at]})
+	}
+	return out, nil
+}
+
+// polarity reads the three probabilities among a passage's scores; they are made to sum to 1, as
 // rounding may leave them a hair off. The most probable one is the polarity; a
 // tie with neutral is neutral, one of positive and negative positive.
 func polarity(scores []float64, spec *bundlev1.Sentiment) (*sentimentv1.Sentiment, error) {
-	if err := pipeline.Activate(scores, spec.GetActivation(), spec.GetTemperature()); err != nil {
-		return nil, err
-	}
 	if n := int32(len(scores)); spec.GetNegative() >= n || spec.GetNeutral() >= n || spec.GetPositive() >= n {
 		return nil, fmt.Errorf("%w: it has %d columns", pipeline.ErrOutput, n)
 	}
@@ -216,8 +286,9 @@ func polarity(scores []float64, spec *bundlev1.Sentiment) (*sentimentv1.Sentimen
 	}
 	s := &sentimentv1.Sentiment{
 		Positive: positive / sum, Neutral: neutral / sum, Negative: negative / sum,
-		Score:    (positive - negative) / sum,
-		Polarity: sentimentv1.Polarity_POLARITY_NEUTRAL,
+		Score:     (positive - negative) / sum,
+		Magnitude: math.Abs(positive-negative) / sum,
+		Polarity:  sentimentv1.Polarity_POLARITY_NEUTRAL,
 	}
 	switch {
 	case positive > neutral && positive >= negative:

@@ -58,8 +58,9 @@ func text(s string) *sentimentv1.TextItem {
 
 func analyze(t testing.TB, m sentiment.Model, texts []*sentimentv1.TextItem, features ...sentimentv1.TextFeature) ([]*sentimentv1.TextResult, []error, error) {
 	t.Helper()
-	results, errs := sentiment.NewResults(texts, 0), make([]error, len(texts))
-	err := sentiment.Analyze(t.Context(), m, texts, features, results, errs)
+	call := sentiment.NewCall(texts, features, nil, 0, 1<<20)
+	err := call.Analyze(t.Context(), m, features)
+	results, errs := call.Results()
 	return results, errs, err
 }
 
@@ -159,10 +160,8 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestTwoModels wants each to add its part, and a text that the first refuses
-// to be left out by the second.
-// TestRefusedBeforeTokenising: a text that no tokenizer takes shows whether one
-// has seen it.
+// TestRefusedBeforeTokenising: that no density of tokens was measured shows that
+// no tokenizer has seen a text.
 func TestRefusedBeforeTokenising(t *testing.T) {
 	m := model(t, manifest, always(0.2, 0.7, 0.1))
 	texts := []*sentimentv1.TextItem{text(""), text("hello world"), text(strings.Repeat("long ", 100))}
@@ -171,8 +170,8 @@ func TestRefusedBeforeTokenising(t *testing.T) {
 	if !errors.Is(err, batch.ErrDeadline) {
 		t.Fatalf("%v, want ErrDeadline", err)
 	}
-	if errs[0] != nil || m.Items.Load() > 0 {
-		t.Errorf("a text was looked at (%v), %d items ran", errs[0], m.Items.Load())
+	if tokens, _ := m.Pipeline().EstimateTokens(30); tokens != 6 || m.Items.Load() > 0 {
+		t.Errorf("30 bytes are taken for %d tokens, %d items ran", tokens, m.Items.Load())
 	}
 	// Nothing was measured, so a token stands for five bytes, at least one beside
 	// the special ones, at most what the model takes.
@@ -185,15 +184,18 @@ func TestRefusedBeforeTokenising(t *testing.T) {
 	}
 }
 
+// TestTwoModels wants each to add its part, and a text that the first refuses
+// to be left out by the second.
 func TestTwoModels(t *testing.T) {
 	texts := []*sentimentv1.TextItem{text("fine"), text("")}
-	results, errs := sentiment.NewResults(texts, 10), make([]error, 2)
+	call := sentiment.NewCall(texts, nil, nil, 10, 1<<20)
 	a, b := model(t, manifest, always(0.1, 0.8, 0.1)), model(t, manifest, always(0.1, 0.8, 0.1))
-	if err := sentiment.Analyze(t.Context(), a, texts, []sentimentv1.TextFeature{polarity}, results, errs); err != nil {
+	if err := call.Analyze(t.Context(), a, []sentimentv1.TextFeature{polarity}); err != nil {
 		t.Fatal(err)
 	}
+	results, errs := call.Results()
 	id := results[0].GetPredictionId()
-	if err := sentiment.Analyze(t.Context(), b, texts, []sentimentv1.TextFeature{embedding}, results, errs); err != nil {
+	if err := call.Analyze(t.Context(), b, []sentimentv1.TextFeature{embedding}); err != nil {
 		t.Fatal(err)
 	}
 	r := results[0]
@@ -225,7 +227,8 @@ func TestUnsuitableModels(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := sentiment.Analyze(ctx, few, []*sentimentv1.TextItem{text("x")}, []sentimentv1.TextFeature{polarity}, sentiment.NewResults([]*sentimentv1.TextItem{text("x")}, 0), make([]error, 1)); !errors.Is(err, context.Canceled) {
+	call := sentiment.NewCall([]*sentimentv1.TextItem{text("x")}, nil, nil, 0, 1<<20)
+	if err := call.Analyze(ctx, few, []sentimentv1.TextFeature{polarity}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -9,10 +9,9 @@ import (
 
 // grouping says which model answers which feature of a call.
 type grouping[F comparable] struct {
-	defaults map[F]string
-	named    map[F]part[F]
-	// modelless tells features that no model answers; nil = all need one.
-	modelless func(F) bool
+	defaults   map[F]string
+	named      map[F]part[F]
+	needsModel func(F) bool // nil: all do
 }
 
 // part is one model's features of a call.
@@ -27,7 +26,7 @@ func (g *grouping[F]) name(i int, feature F, asked []F, model, version string) e
 	if !slices.Contains(asked, feature) {
 		return failed(codes.InvalidArgument, "FEATURE_NOT_ASKED", field, "names a model for a feature that the call does not ask for")
 	}
-	if g.modelless != nil && g.modelless(feature) {
+	if g.needsModel != nil && !g.needsModel(feature) {
 		return failed(codes.InvalidArgument, "FEATURE_NEEDS_NO_MODEL", field, "names a model for a feature that needs none")
 	}
 	if _, twice := g.named[feature]; twice {
@@ -40,11 +39,12 @@ func (g *grouping[F]) name(i int, feature F, asked []F, model, version string) e
 	return nil
 }
 
-// split joins the features that one model version answers.
+// split joins the features that one model version answers; those that need none
+// are left out.
 func (g *grouping[F]) split(features []F) ([]part[F], error) {
 	var parts []part[F]
 	for i, f := range features {
-		if g.modelless != nil && g.modelless(f) {
+		if g.needsModel != nil && !g.needsModel(f) {
 			continue
 		}
 		p, ok := g.named[f]

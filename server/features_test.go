@@ -36,7 +36,7 @@ func TestGrouping(t *testing.T) {
 		{name: "named twice", asked: []string{"mood"}, named: []named{{"mood", "m", ""}, {"mood", "x", ""}}, fails: "InvalidArgument FEATURE_TWICE models[1].feature"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			groups := grouping[string]{defaults: map[string]string{"mood": "m", "vector": "m", "labels": "l"}, modelless: func(f string) bool { return f == "colors" }}
+			groups := grouping[string]{defaults: map[string]string{"mood": "m", "vector": "m", "labels": "l"}, needsModel: func(f string) bool { return f != "colors" }}
 			var err error
 			for i, n := range c.named {
 				if err = groups.name(i, n.feature, c.asked, n.model, n.version); err != nil {

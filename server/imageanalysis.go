@@ -34,12 +34,12 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 	}
 	models := s.server.cfg.Models
 	for _, f := range features {
-		if imageanalysis.NeedsNoModel(f) {
+		if !imageanalysis.NeedsModel(f) {
 			ask.Features = append(ask.Features, f)
 		}
 	}
 	groups := grouping[imageanalysisv1.ImageFeature]{
-		modelless: imageanalysis.NeedsNoModel,
+		needsModel: imageanalysis.NeedsModel,
 		defaults: map[imageanalysisv1.ImageFeature]string{
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:    models.ImageLabels,
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING: models.ImageEmbedding,

@@ -33,9 +33,17 @@ func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.Analyze
 	}
 	models := s.server.cfg.Models
 	groups := grouping[sentimentv1.TextFeature]{
+		needsModel: sentiment.NeedsModel,
 		defaults: map[sentimentv1.TextFeature]string{
 			sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT: models.Sentiment,
+			sentimentv1.TextFeature_TEXT_FEATURE_SENTENCES: models.Sentiment,
+			sentimentv1.TextFeature_TEXT_FEATURE_EMOTIONS:  models.Sentiment,
+			sentimentv1.TextFeature_TEXT_FEATURE_TARGETS:   models.Sentiment,
+			sentimentv1.TextFeature_TEXT_FEATURE_CLASSES:   models.Sentiment,
 			sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING: models.TextEmbedding,
+			sentimentv1.TextFeature_TEXT_FEATURE_TOPICS:    models.TextEmbedding,
+			sentimentv1.TextFeature_TEXT_FEATURE_TOXICITY:  models.TextEmbedding,
+			sentimentv1.TextFeature_TEXT_FEATURE_INTENT:    models.TextEmbedding,
 		},
 	}
 	for i, m := range req.GetModels() {
@@ -47,19 +55,19 @@ func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.Analyze
 	if err != nil {
 		return nil, err
 	}
-	results := sentiment.NewResults(req.GetTexts(), first)
-	errs := make([]error, len(results))
+	call := sentiment.NewCall(req.GetTexts(), features, req.GetOptions(), first, limits.TextBytes)
 	for _, p := range parts {
 		v, release, err := s.server.cfg.Manager.Acquire(ctx, p.model, p.version)
 		if err != nil {
 			return nil, err
 		}
-		err = sentiment.Analyze(ctx, v, req.GetTexts(), p.features, results, errs)
+		err = call.Analyze(ctx, v, p.features)
 		release()
 		if err != nil {
 			return nil, err
 		}
 	}
+	results, errs := call.Results()
 	for i, err := range errs {
 		if err != nil {
 			results[i] = &sentimentv1.TextResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: itemStatus(err, "texts", i)}
@@ -81,17 +89,17 @@ func (s *sentimentService) StreamAnalyzeText(stream sentimentv1.SentimentService
 				head = req
 				return req, nil
 			}
-			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 {
-				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features and models belong to the first message of a stream")
+			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 || req.GetOptions() != nil {
+				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features, models and options belong to the first message of a stream")
 			}
-			req.Features, req.Models = head.GetFeatures(), head.GetModels()
+			req.Features, req.Models, req.Options = head.GetFeatures(), head.GetModels(), head.GetOptions()
 			return req, nil
 		},
 		stream.Send,
 		func(req *sentimentv1.StreamAnalyzeTextRequest) int64 { return int64(len(req.GetTexts())) },
 		func(ctx context.Context, first int64, req *sentimentv1.StreamAnalyzeTextRequest) (*sentimentv1.StreamAnalyzeTextResponse, error) {
 			results, err := patiently(ctx, func() ([]*sentimentv1.TextResult, error) {
-				return s.analyze(ctx, &sentimentv1.AnalyzeTextRequest{Texts: req.GetTexts(), Features: req.GetFeatures(), Models: req.GetModels()}, first)
+				return s.analyze(ctx, &sentimentv1.AnalyzeTextRequest{Texts: req.GetTexts(), Features: req.GetFeatures(), Models: req.GetModels(), Options: req.GetOptions()}, first)
 			})
 			return &sentimentv1.StreamAnalyzeTextResponse{Results: results}, err
 		})

@@ -113,6 +113,18 @@ func (t *Tokenizer) AppendIDs(dst []int32, text string, o Options) ([]int32, err
 	return dst, nil
 }
 
+// AppendAround appends ids of one text to dst, with the special tokens around them.
+func (t *Tokenizer) AppendAround(dst, ids []int32) []int32 {
+	for _, part := range t.post.single {
+		if part.text >= 0 {
+			dst = append(dst, ids...)
+		} else {
+			dst = append(dst, part.ids...)
+		}
+	}
+	return dst
+}
+
 // Count returns how many tokens a text has, special ones included, before truncation. It costs what AppendIDs costs.
 func (t *Tokenizer) Count(text string) (int, error) {
 	text, _ = Repair(text)

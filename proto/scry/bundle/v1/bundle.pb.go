@@ -3159,7 +3159,9 @@ type Text struct {
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// Tokens that the model takes, special tokens included.
 	MaxLength int32 `protobuf:"varint,3,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
-	// Tokens that neighbouring chunks of a long text share. 0 = a long text is
+	// Tokens that neighbouring chunks of a long text share, at most half of those
+	// that a chunk holds besides the prefix and special tokens. A head's answer is
+	// the mean over the chunks, weighted by their tokens. 0 = a long text is
 	// truncated with a warning.
 	Stride int32 `protobuf:"varint,4,opt,name=stride,proto3" json:"stride,omitempty"`
 	// Input that takes token ids; empty = "input_ids".
@@ -3167,7 +3169,10 @@ type Text struct {
 	// Input that takes the mask; empty = "attention_mask", fed if it exists.
 	AttentionMask string `protobuf:"bytes,6,opt,name=attention_mask,json=attentionMask,proto3" json:"attention_mask,omitempty"`
 	// Input that takes segment ids; empty = "token_type_ids", fed if it exists.
-	TokenTypeIds  string `protobuf:"bytes,7,opt,name=token_type_ids,json=tokenTypeIds,proto3" json:"token_type_ids,omitempty"`
+	TokenTypeIds string `protobuf:"bytes,7,opt,name=token_type_ids,json=tokenTypeIds,proto3" json:"token_type_ids,omitempty"`
+	// Languages that the model reads, as ISO 639-1 codes such as "ru"; answers on
+	// others carry a warning. Empty = not told: no answer does.
+	Languages     []string `protobuf:"bytes,8,rep,name=languages,proto3" json:"languages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3249,6 +3254,13 @@ func (x *Text) GetTokenTypeIds() string {
 		return x.TokenTypeIds
 	}
 	return ""
+}
+
+func (x *Text) GetLanguages() []string {
+	if x != nil {
+		return x.Languages
+	}
+	return nil
 }
 
 // Image is preprocessing of pictures.
@@ -4667,7 +4679,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"names_file\x18\x02 \x01(\tR\tnamesFile\x12:\n" +
 	"\n" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
-	"activation\"\xfc\x01\n" +
+	"activation\"\xb9\x02\n" +
 	"\x04Text\x12%\n" +
 	"\ttokenizer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\ttokenizer\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12*\n" +
@@ -4676,7 +4688,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06stride\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06stride\x12\x1b\n" +
 	"\tinput_ids\x18\x05 \x01(\tR\binputIds\x12%\n" +
 	"\x0eattention_mask\x18\x06 \x01(\tR\rattentionMask\x12$\n" +
-	"\x0etoken_type_ids\x18\a \x01(\tR\ftokenTypeIds\"\x82\x03\n" +
+	"\x0etoken_type_ids\x18\a \x01(\tR\ftokenTypeIds\x12;\n" +
+	"\tlanguages\x18\b \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\xe8\a\x18\x01\"\x10r\x0e2\f^[a-z]{2,3}$R\tlanguages\"\x82\x03\n" +
 	"\x05Image\x12\x14\n" +
 	"\x05input\x18\x01 \x01(\tR\x05input\x126\n" +
 	"\x06resize\x18\x02 \x01(\v2\x16.scry.bundle.v1.ResizeB\x06\xbaH\x03\xc8\x01\x01R\x06resize\x12)\n" +

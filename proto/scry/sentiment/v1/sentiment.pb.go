@@ -26,7 +26,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OffsetUnit is what an offset counts.
+// OffsetUnit is what an offset counts. Offsets are those of the text as the
+// models saw it: for text_bytes with invalid UTF-8 of the repaired text, with
+// options.redact of redacted_text, else of the text as it was sent.
 type OffsetUnit int32
 
 const (
@@ -255,8 +257,8 @@ const (
 	Polarity_POLARITY_NEUTRAL Polarity = 2
 	// A negative opinion.
 	Polarity_POLARITY_NEGATIVE Polarity = 3
-	// Some sentences are positive, others negative; only where sentences were asked
-	// for.
+	// At least one sentence is positive and at least one negative; only where
+	// sentences were asked for.
 	Polarity_POLARITY_MIXED Polarity = 4
 )
 
@@ -761,7 +763,8 @@ type TextResult struct {
 	ServedBy []*v1.ServedBy `protobuf:"bytes,7,rep,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
 	// What the caller should know.
 	Warnings []*v1.Warning `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// Tokens that the model read, special tokens included.
+	// Tokens that the first model read, special tokens and what sentences and chunks
+	// read again included.
 	Tokens int32 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
 	// The sentences, in their order; together they cover all but white space.
 	Sentences []*Sentence `protobuf:"bytes,10,rep,name=sentences,proto3" json:"sentences,omitempty"`
@@ -783,8 +786,9 @@ type TextResult struct {
 	RedactedText string `protobuf:"bytes,18,opt,name=redacted_text,json=redactedText,proto3" json:"redacted_text,omitempty"`
 	// The model's own labels, one set for each of its heads.
 	Classes []*ClassSet `protobuf:"bytes,19,rep,name=classes,proto3" json:"classes,omitempty"`
-	// Pieces in which the text was read; more than 1 for a text that is longer
-	// than the model takes at once.
+	// Pieces in which the text was read, or its longest sentence where only
+	// sentences were; more than 1 for a text that is longer than the model takes
+	// at once, 0 where no model read it.
 	Chunks        int32 `protobuf:"varint,20,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1251,7 +1255,9 @@ type Language struct {
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// How sure that is, in [0, 1].
 	Probability float64 `protobuf:"fixed64,2,opt,name=probability,proto3" json:"probability,omitempty"`
-	// Whether the models read it. Answers on other languages mean little.
+	// Whether all models that answered the call say that they read it; where only
+	// LANGUAGE or PERSONAL_DATA was asked for, whether the server's default for
+	// SENTIMENT does. Answers on other languages mean little.
 	Supported     bool `protobuf:"varint,3,opt,name=supported,proto3" json:"supported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1313,7 +1319,8 @@ type PersonalData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The kind.
 	Type PersonalDataType `protobuf:"varint,1,opt,name=type,proto3,enum=scry.sentiment.v1.PersonalDataType" json:"type,omitempty"`
-	// Where it stands in the text as it was sent.
+	// Where it stands in the text before it was redacted: as it was sent or, for
+	// text_bytes with invalid UTF-8, repaired.
 	Span          *Span `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

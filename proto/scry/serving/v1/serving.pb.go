@@ -53,6 +53,9 @@ const (
 	WarningCode_WARNING_CODE_LOW_SUPPORT WarningCode = 9
 	// The model's catalogue has no such item; it was ignored.
 	WarningCode_WARNING_CODE_UNKNOWN_ITEM WarningCode = 10
+	// The text is in a language that the model does not say it reads: its answers
+	// mean little.
+	WarningCode_WARNING_CODE_UNSUPPORTED_LANGUAGE WarningCode = 11
 )
 
 // Enum value maps for WarningCode.
@@ -69,19 +72,21 @@ var (
 		8:  "WARNING_CODE_COLD_START",
 		9:  "WARNING_CODE_LOW_SUPPORT",
 		10: "WARNING_CODE_UNKNOWN_ITEM",
+		11: "WARNING_CODE_UNSUPPORTED_LANGUAGE",
 	}
 	WarningCode_value = map[string]int32{
-		"WARNING_CODE_UNSPECIFIED":     0,
-		"WARNING_CODE_FEATURE_IMPUTED": 1,
-		"WARNING_CODE_OUT_OF_RANGE":    2,
-		"WARNING_CODE_UNSEEN_CATEGORY": 3,
-		"WARNING_CODE_UNKNOWN_FEATURE": 4,
-		"WARNING_CODE_TRUNCATED":       5,
-		"WARNING_CODE_TEXT_REPAIRED":   6,
-		"WARNING_CODE_EMPTY_INPUT":     7,
-		"WARNING_CODE_COLD_START":      8,
-		"WARNING_CODE_LOW_SUPPORT":     9,
-		"WARNING_CODE_UNKNOWN_ITEM":    10,
+		"WARNING_CODE_UNSPECIFIED":          0,
+		"WARNING_CODE_FEATURE_IMPUTED":      1,
+		"WARNING_CODE_OUT_OF_RANGE":         2,
+		"WARNING_CODE_UNSEEN_CATEGORY":      3,
+		"WARNING_CODE_UNKNOWN_FEATURE":      4,
+		"WARNING_CODE_TRUNCATED":            5,
+		"WARNING_CODE_TEXT_REPAIRED":        6,
+		"WARNING_CODE_EMPTY_INPUT":          7,
+		"WARNING_CODE_COLD_START":           8,
+		"WARNING_CODE_LOW_SUPPORT":          9,
+		"WARNING_CODE_UNKNOWN_ITEM":         10,
+		"WARNING_CODE_UNSUPPORTED_LANGUAGE": 11,
 	}
 )
 
@@ -326,7 +331,7 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\aWarning\x120\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1c.scry.serving.v1.WarningCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage*\xe4\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage*\x8b\x03\n" +
 	"\vWarningCode\x12\x1c\n" +
 	"\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cWARNING_CODE_FEATURE_IMPUTED\x10\x01\x12\x1d\n" +
@@ -339,7 +344,8 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\x17WARNING_CODE_COLD_START\x10\b\x12\x1c\n" +
 	"\x18WARNING_CODE_LOW_SUPPORT\x10\t\x12\x1d\n" +
 	"\x19WARNING_CODE_UNKNOWN_ITEM\x10\n" +
-	"B9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
+	"\x12%\n" +
+	"!WARNING_CODE_UNSUPPORTED_LANGUAGE\x10\vB9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
 
 var (
 	file_scry_serving_v1_serving_proto_rawDescOnce sync.Once

@@ -567,7 +567,7 @@ class Labels(_message.Message):
     def __init__(self, names: _Optional[_Iterable[str]] = ..., names_file: _Optional[str] = ..., activation: _Optional[_Union[Activation, str]] = ...) -> None: ...
 
 class Text(_message.Message):
-    __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids")
+    __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids", "languages")
     TOKENIZER_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -575,6 +575,7 @@ class Text(_message.Message):
     INPUT_IDS_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_MASK_FIELD_NUMBER: _ClassVar[int]
     TOKEN_TYPE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     tokenizer: str
     prefix: str
     max_length: int
@@ -582,7 +583,8 @@ class Text(_message.Message):
     input_ids: str
     attention_mask: str
     token_type_ids: str
-    def __init__(self, tokenizer: _Optional[str] = ..., prefix: _Optional[str] = ..., max_length: _Optional[int] = ..., stride: _Optional[int] = ..., input_ids: _Optional[str] = ..., attention_mask: _Optional[str] = ..., token_type_ids: _Optional[str] = ...) -> None: ...
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tokenizer: _Optional[str] = ..., prefix: _Optional[str] = ..., max_length: _Optional[int] = ..., stride: _Optional[int] = ..., input_ids: _Optional[str] = ..., attention_mask: _Optional[str] = ..., token_type_ids: _Optional[str] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("input", "resize", "crop_width", "crop_height", "scale", "mean", "std", "layout", "channels", "crop_floor")
