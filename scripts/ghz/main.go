@@ -1,7 +1,8 @@
 // Command ghz writes the requests that the load tests in this folder send:
 // score.json, text.json and image.json, each a JSON array in which one element is
 // one request of one item, all of them different. The same Go release writes
-// the same bytes. Run it as go run ./scripts/ghz
+// the same bytes. image.json is too large to be committed. Run it as
+// go run ./scripts/ghz
 package main
 
 import (
@@ -149,12 +150,12 @@ func textRequest(random *rand.Rand, i int) any {
 	return map[string]any{"texts": []any{map[string]any{"id": fmt.Sprintf("t%d", i), "text": text.String()}}}
 }
 
-// imageRequest holds a part of a photo, 64 to 112 pixels wide and high.
+// imageRequest holds a part of a photo, 240 to 296 pixels wide and high.
 func imageRequest(random *rand.Rand, i int, photos []image.Image) (any, error) {
 	photo := photos[random.IntN(len(photos))]
 	side := 120 + random.IntN(photo.Bounds().Dy()-120)
 	at := image.Pt(random.IntN(photo.Bounds().Dx()-side+1), random.IntN(photo.Bounds().Dy()-side+1))
-	short := 64 + random.IntN(49)
+	short := 240 + random.IntN(57)
 	small := image.NewRGBA(image.Rect(0, 0, short, short))
 	draw.CatmullRom.Scale(small, small.Bounds(), photo, image.Rectangle{Min: at, Max: at.Add(image.Pt(side, side))}, draw.Src, nil)
 	var content bytes.Buffer
