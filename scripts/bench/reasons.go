@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -80,7 +79,7 @@ func (d *daemon) oneRow(ctx context.Context, model string, reasons int32, length
 }
 
 // withoutContributions writes churn's bundle without the contributions that its
-// graph computes, with 100 typical rows made up as the others are.
+// graph computes, so that they are sampled against its typical rows.
 func withoutContributions(dir string) (string, error) {
 	b, err := bundle.Open(os.DirFS("models/churn"))
 	if err != nil {
@@ -88,29 +87,19 @@ func withoutContributions(dir string) (string, error) {
 	}
 	m := b.Manifest
 	m.GetHeads()["churn"].GetProbability().GetReasons().Contributions = ""
-	m.GetRow().Background, m.Goldens = "typical.jsonl", nil
+	m.Goldens = nil
 	manifest, err := protojson.Marshal(m) // JSON is YAML
 	if err != nil {
 		return "", err
-	}
-	rng := rand.New(rand.NewPCG(3, 5))
-	var typical strings.Builder
-	for range 100 {
-		text, err := protojson.Marshal(row(rng))
-		if err != nil {
-			return "", err
-		}
-		typical.Write(append(text, '\n'))
 	}
 	dir = filepath.Join(dir, "sampled")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	if err := copyFile("models/churn/model.onnx", filepath.Join(dir, "model.onnx")); err != nil {
-		return "", err
+	for _, name := range []string{"model.onnx", m.GetRow().GetBackground()} {
+		if err := copyFile(filepath.Join("models/churn", name), filepath.Join(dir, name)); err != nil {
+			return "", err
+		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "bundle.yaml"), manifest, 0o644); err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(filepath.Join(dir, "typical.jsonl"), []byte(typical.String()), 0o644)
+	return dir, os.WriteFile(filepath.Join(dir, "bundle.yaml"), manifest, 0o644)
 }
