@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"tokenizer":     {},
 	"personal":      {},
 	"sentence":      {},
+	"language":      {},
 	"pixel":         {"tensor"},
 	"bundle":        {"filter", "tensor"},
 	"gpu":           {"tensor"},
@@ -44,7 +45,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal", "sentence"}
+var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal", "sentence", "language"}
 
 type goPackage struct {
 	ImportPath string
