@@ -118,8 +118,9 @@ type Model struct {
 	}
 
 	index map[bundle.Source]int
-	// Items and Rows count what was run; MostRows is the largest item.
-	Items, Rows, MostRows atomic.Int64
+	// Items and Rows count what was run; MostRows is the largest item, MostAtOnce
+	// the most items of one run.
+	Items, Rows, MostRows, MostAtOnce atomic.Int64
 }
 
 // NewModel opens a bundle or fails the test.
@@ -165,12 +166,11 @@ func IsYielding(ctx context.Context) bool { return ctx.Value(yieldingKey{}) != n
 // Run answers items one by one.
 func (m *Model) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {
 	answers := make([]pipeline.Answer, len(items))
+	largest(&m.MostAtOnce, int64(len(items)))
 	for i, item := range items {
 		m.Items.Add(1)
 		m.Rows.Add(int64(item.Rows))
-		for most := m.MostRows.Load(); int64(item.Rows) > most && !m.MostRows.CompareAndSwap(most, int64(item.Rows)); {
-			most = m.MostRows.Load()
-		}
+		largest(&m.MostRows, int64(item.Rows))
 		out, err := m.Compute(ctx, item.Inputs)
 		answers[i] = pipeline.Answer{Err: err, Stats: pipeline.Stats{Device: "cpu", BatchRows: item.Rows, Compute: time.Microsecond}}
 		if err == nil {
@@ -178,6 +178,13 @@ func (m *Model) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answe
 		}
 	}
 	return answers
+}
+
+// largest keeps the largest n.
+func largest(kept *atomic.Int64, n int64) {
+	for most := kept.Load(); n > most && !kept.CompareAndSwap(most, n); {
+		most = kept.Load()
+	}
 }
 
 // Tokenizer is a small tokenizer.json (WordPiece, lower case): [PAD] 0, [UNK] 1,
