@@ -40,6 +40,8 @@ from sentiment_data import NEGATIVE, NEUTRAL, POLARITIES, POSITIVE, SOURCES, loa
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "query: "
 MAX_LENGTH = 512
+STRIDE = 64  # tokens that the chunks of a longer text share
+LANGUAGES = ["ru", "en"]
 SEED = 0
 ENDS = np.array([NEGATIVE, POSITIVE])
 
@@ -360,7 +362,8 @@ def manifest(metrics):
             "sentiment": {"source": "head.probabilities", "sentiment": {name: i for i, name in enumerate(POLARITIES)}},
             "embedding": {"source": "encoder.sentence_embedding", "embedding": {"normalize": False}},
         },
-        "text": {"tokenizer": "tokenizer.json", "prefix": PREFIX, "max_length": MAX_LENGTH},
+        "text": {"tokenizer": "tokenizer.json", "prefix": PREFIX, "max_length": MAX_LENGTH, "stride": STRIDE,
+                 "languages": LANGUAGES},
         "goldens": {"file": "goldens.jsonl", "tolerances": TOLERANCES},
         "lineage": {"data": [f"{source.title} ({source.license})" for source in SOURCES.values()],
                     "code": "scripts/models/sentiment.py",
