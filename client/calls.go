@@ -125,12 +125,12 @@ func (c *Client) AnalyzeText(ctx context.Context, req *sentimentv1.AnalyzeTextRe
 	if err != nil {
 		return nil, err
 	}
-	part := &sentimentv1.AnalyzeTextRequest{Features: req.GetFeatures(), Models: req.GetModels()}
+	part := &sentimentv1.AnalyzeTextRequest{Features: req.GetFeatures(), Models: req.GetModels(), Options: req.GetOptions()}
 	results, err := inParts(ctx, req.GetTexts(), newBudget(limits.GetMaxTexts(), limits.GetMaxMessageBytes(), part),
 		kind[*sentimentv1.TextItem, *sentimentv1.TextResult]{
 			call: func(ctx context.Context, texts []*sentimentv1.TextItem) ([]*sentimentv1.TextResult, error) {
 				r, err := c.Sentiment().AnalyzeText(ctx, &sentimentv1.AnalyzeTextRequest{
-					Features: part.Features, Models: part.Models, Texts: texts,
+					Features: part.Features, Models: part.Models, Options: part.Options, Texts: texts,
 				})
 				return r.GetResults(), err
 			},

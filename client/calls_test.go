@@ -311,3 +311,33 @@ func TestIsLoopback(t *testing.T) {
 		}
 	}
 }
+
+// TestTextOptions wants the options of texts sent with every part and with the
+// first message of a stream.
+func TestTextOptions(t *testing.T) {
+	s := clienttest.New()
+	s.Info.Limits.MaxTexts = 2
+	c := s.Dial(t)
+	withModels(t, c)
+	text := &sentimentv1.TextItem{Content: &sentimentv1.TextItem_Text{Text: "good"}}
+	req := &sentimentv1.AnalyzeTextRequest{Texts: []*sentimentv1.TextItem{text, text, text}, Options: &sentimentv1.TextOptions{Redact: true}}
+	resp, err := c.AnalyzeText(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := resp.GetResults()
+	for r, err := range c.StreamAnalyzeText(t.Context(), req, slices.Values(req.GetTexts())) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, r)
+	}
+	if len(results) != 6 {
+		t.Errorf("%d results", len(results))
+	}
+	for i, r := range results {
+		if r.GetRedactedText() != "[REDACTED]" {
+			t.Errorf("result %d: %v", i, r)
+		}
+	}
+}

@@ -55,8 +55,8 @@ func (c *Client) StreamScore(ctx context.Context, req *scoringv1.ScoreRequest, i
 	}
 }
 
-// StreamAnalyzeText is StreamScore for texts. Features and models are those of
-// req, whose texts are ignored.
+// StreamAnalyzeText is StreamScore for texts. Features, models and options are
+// those of req, whose texts are ignored.
 func (c *Client) StreamAnalyzeText(ctx context.Context, req *sentimentv1.AnalyzeTextRequest, texts iter.Seq[*sentimentv1.TextItem]) iter.Seq2[*sentimentv1.TextResult, error] {
 	return func(yield func(*sentimentv1.TextResult, error) bool) {
 		limits, err := c.limits(ctx)
@@ -64,12 +64,12 @@ func (c *Client) StreamAnalyzeText(ctx context.Context, req *sentimentv1.Analyze
 			yield(nil, err)
 			return
 		}
-		max := newBudget(min(streamTexts, limits.GetMaxTexts()), limits.GetMaxMessageBytes(), nil)
+		max := newBudget(min(streamTexts, limits.GetMaxTexts()), limits.GetMaxMessageBytes(), req.GetOptions())
 		stream(ctx, c.Sentiment().StreamAnalyzeText, texts, max,
 			func(first bool, texts []*sentimentv1.TextItem) *sentimentv1.StreamAnalyzeTextRequest {
 				m := &sentimentv1.StreamAnalyzeTextRequest{Texts: texts}
 				if first {
-					m.Features, m.Models = req.GetFeatures(), req.GetModels()
+					m.Features, m.Models, m.Options = req.GetFeatures(), req.GetModels(), req.GetOptions()
 				}
 				return m
 			}, (*sentimentv1.StreamAnalyzeTextResponse).GetResults, yield)

@@ -273,7 +273,7 @@ func (s *sentiment) AnalyzeText(_ context.Context, r *sentimentv1.AnalyzeTextReq
 	s.server.count("AnalyzeText", len(r.GetTexts()))
 	resp := &sentimentv1.AnalyzeTextResponse{}
 	for i, t := range r.GetTexts() {
-		resp.Results = append(resp.Results, analyzeText(int64(i), t, served))
+		resp.Results = append(resp.Results, analyzeText(int64(i), t, r.GetOptions(), served))
 	}
 	return resp, nil
 }
@@ -288,7 +288,10 @@ func (s *sentiment) served(models []*sentimentv1.FeatureModel) (*servingv1.Serve
 }
 
 func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.StreamAnalyzeTextRequest, sentimentv1.StreamAnalyzeTextResponse]) error {
-	var served *servingv1.ServedBy
+	var (
+		served  *servingv1.ServedBy
+		options *sentimentv1.TextOptions
+	)
 	for index := int64(0); ; {
 		r, err := call.Recv()
 		if err == io.EOF {
@@ -297,6 +300,7 @@ func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.
 			return err
 		}
 		if served == nil {
+			options = r.GetOptions()
 			if served, err = s.served(r.GetModels()); err != nil {
 				return err
 			}
@@ -304,7 +308,7 @@ func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.
 		s.server.count("StreamAnalyzeText", len(r.GetTexts()))
 		resp := &sentimentv1.StreamAnalyzeTextResponse{}
 		for _, t := range r.GetTexts() {
-			resp.Results = append(resp.Results, analyzeText(index, t, served))
+			resp.Results = append(resp.Results, analyzeText(index, t, options, served))
 			index++
 		}
 		if err := call.Send(resp); err != nil {
@@ -313,7 +317,7 @@ func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.
 	}
 }
 
-func analyzeText(index int64, t *sentimentv1.TextItem, served *servingv1.ServedBy) *sentimentv1.TextResult {
+func analyzeText(index int64, t *sentimentv1.TextItem, options *sentimentv1.TextOptions, served *servingv1.ServedBy) *sentimentv1.TextResult {
 	text := strings.ToLower(t.GetText() + string(t.GetTextBytes()))
 	result := &sentimentv1.TextResult{Id: t.GetId(), Index: index}
 	if text == "" {
@@ -332,6 +336,9 @@ func analyzeText(index int64, t *sentimentv1.TextItem, served *servingv1.ServedB
 	result.PredictionId = fmt.Sprintf("p%d", index)
 	result.ServedBy = []*servingv1.ServedBy{served}
 	result.Tokens = int32(len(strings.Fields(text)) + 2)
+	if options.GetRedact() {
+		result.RedactedText = "[REDACTED]"
+	}
 	return result
 }
 

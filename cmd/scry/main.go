@@ -37,6 +37,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type cli struct {
 	Connection connection `embed:"" group:"Connection"`
 	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for rows, csv. Rows, texts and pictures are one object a line in json and jsonl."`
+	Color      string     `enum:"auto,always,never" default:"auto" env:"SCRY_COLOR" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never."`
 	Quiet      bool       `short:"q" help:"Print no progress and no remarks."`
 
 	Status    statusCmd    `cmd:"" group:"Look" help:"Show the server, its devices and what is loaded."`
@@ -88,6 +89,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return exitUsage
 	}
 	app := &app{connection: &grammar.Connection, output: newOutput(in, out, errOut, grammar.Output, grammar.Quiet)}
+	app.output.color(grammar.Color)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(app)
 	err = errors.Join(err, app.close())

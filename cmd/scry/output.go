@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,8 @@ type output struct {
 
 	good, bad, faint, bold, strong lipgloss.Style // of out
 	errBad, errFaint               lipgloss.Style // of err
+
+	renderers [2]*lipgloss.Renderer // of out and err
 }
 
 func newOutput(in io.Reader, out, errOut io.Writer, format string, quiet bool) *output {
@@ -43,6 +46,20 @@ func newOutput(in io.Reader, out, errOut io.Writer, format string, quiet bool) *
 		strong:   r.NewStyle().Foreground(lipgloss.Color("3")),
 		errBad:   e.NewStyle().Foreground(lipgloss.Color("1")).Bold(true),
 		errFaint: e.NewStyle().Faint(true),
+
+		renderers: [2]*lipgloss.Renderer{r, e},
+	}
+}
+
+// color overrules what the renderers found out: always or never, else nothing.
+func (o *output) color(when string) {
+	for _, r := range o.renderers {
+		switch when {
+		case "always":
+			r.SetColorProfile(termenv.ANSI)
+		case "never":
+			r.SetColorProfile(termenv.Ascii)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -19,16 +20,89 @@ import (
 
 // sentimentCmd finds the sentiment of texts.
 type sentimentCmd struct {
-	Texts  []string `arg:"" optional:"" help:"Texts; without any they are read from the file or standard input."`
+	Texts  []string `arg:"" optional:"" help:"Texts; without any they are read from the file or standard input. With --column, the file."`
 	File   string   `short:"f" placeholder:"FILE" help:"A file with a text a line, a CSV file (with --column), or JSON Lines {\"id\": …, \"text\": …}; \"-\" for standard input."`
 	Format string   `enum:",text,csv,jsonl" default:"" help:"The input's format, where its name does not tell: text, csv or jsonl."`
 	Column string   `placeholder:"NAME" help:"The CSV column, or the JSON field, that holds the text."`
 	ID     string   `name:"id" placeholder:"NAME" help:"The CSV column, or the JSON field, that names the text."`
-	Model  modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for sentiment)."`
+	Model  modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's defaults)."`
+
+	Features []textFeature `placeholder:"NAME,…" default:"sentiment" help:"What to find: sentiment, sentences, emotions, topics, toxicity, intent, targets, language, personal-data, classes, embedding (default: sentiment)."`
+	Topics   []string      `sep:"none" placeholder:"TOPIC" help:"A topic to look for, once for each; implies the feature topics."`
+	Intents  []string      `sep:"none" placeholder:"INTENT" help:"An intent to look for, once for each; implies the feature intent."`
+	Targets  []textTarget  `sep:"none" placeholder:"NAME[=WORD,…]" help:"A brand, product or person towards whom opinion is read, with other words for it, once for each; implies the feature targets."`
+	Redact   bool          `help:"Replace personal data before a model sees a text."`
 	servedFlag
 }
 
+// textFeature is a feature by its name on the command line.
+type textFeature sentimentv1.TextFeature
+
+// UnmarshalText reads a name such as "personal-data".
+func (f *textFeature) UnmarshalText(text []byte) error {
+	name := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", "_"))
+	n, ok := sentimentv1.TextFeature_value["TEXT_FEATURE_"+name]
+	if !ok || n == 0 {
+		return fmt.Errorf("%q is no feature", text)
+	}
+	*f = textFeature(n)
+	return nil
+}
+
+// textTarget is a target with other words for it.
+type textTarget struct{ *sentimentv1.Target }
+
+// UnmarshalText reads NAME or NAME=WORD,….
+func (t *textTarget) UnmarshalText(text []byte) error {
+	name, words, given := strings.Cut(string(text), "=")
+	t.Target = &sentimentv1.Target{Name: name}
+	if given {
+		t.Aliases = strings.Split(words, ",")
+	}
+	if name == "" || slices.Contains(t.Aliases, "") {
+		return fmt.Errorf("%q is not NAME or NAME=WORD,…", text)
+	}
+	return nil
+}
+
+// request is what is asked of every text.
+func (c *sentimentCmd) request() *sentimentv1.AnalyzeTextRequest {
+	req := &sentimentv1.AnalyzeTextRequest{Options: &sentimentv1.TextOptions{Topics: c.Topics, Intents: c.Intents, Redact: c.Redact}}
+	add := func(f sentimentv1.TextFeature) {
+		if !slices.Contains(req.Features, f) {
+			req.Features = append(req.Features, f)
+		}
+	}
+	for _, f := range c.Features {
+		add(sentimentv1.TextFeature(f))
+	}
+	for _, t := range c.Targets {
+		req.Options.Targets = append(req.Options.Targets, t.Target)
+	}
+	for f, given := range map[sentimentv1.TextFeature]int{
+		sentimentv1.TextFeature_TEXT_FEATURE_TOPICS: len(c.Topics), sentimentv1.TextFeature_TEXT_FEATURE_INTENT: len(c.Intents),
+		sentimentv1.TextFeature_TEXT_FEATURE_TARGETS: len(c.Targets),
+	} {
+		if given > 0 {
+			add(f)
+		}
+	}
+	slices.Sort(req.Features)
+	if c.Model.Model == "" {
+		return req
+	}
+	for _, f := range req.Features {
+		if f != sentimentv1.TextFeature_TEXT_FEATURE_LANGUAGE && f != sentimentv1.TextFeature_TEXT_FEATURE_PERSONAL_DATA {
+			req.Models = append(req.Models, &sentimentv1.FeatureModel{Feature: f, Model: c.Model.Model, Version: c.Model.Version})
+		}
+	}
+	return req
+}
+
 func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
+	if len(c.Texts) == 1 && c.File == "" && c.Column != "" { // a column is one of a file
+		c.Texts, c.File = nil, c.Texts[0]
+	}
 	if len(c.Texts) > 0 && c.File != "" {
 		return wrongUse("texts and --file exclude each other")
 	}
@@ -41,22 +115,17 @@ func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	defer in.Close()
-	req := &sentimentv1.AnalyzeTextRequest{Features: []sentimentv1.TextFeature{sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT}}
-	if c.Model.Model != "" {
-		req.Models = []*sentimentv1.FeatureModel{{
-			Feature: sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT, Model: c.Model.Model, Version: c.Model.Version,
-		}}
-	}
-	var sent pending[string]
+	req := c.request()
+	p := &sentimentPrinter{features: req.GetFeatures(), served: c.servedFlag}
 	texts := func(yield func(*sentimentv1.TextItem) bool) {
 		for item := range source.items {
-			sent.put(shorten(item.GetText()+string(item.GetTextBytes()), maxCell))
+			p.put(item)
 			if !yield(item) {
 				return
 			}
 		}
 	}
-	return printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), source, &sent, c.servedFlag)
+	return printSentiment(app.output, in, server.StreamAnalyzeText(ctx, req, texts), source, p)
 }
 
 // textSource is texts, and why they ended early.
@@ -188,77 +257,4 @@ func (c *sentimentCmd) jsonText(line string, number int) (*sentimentv1.TextItem,
 		name = strconv.Itoa(number)
 	}
 	return textItem(name, text), nil
-}
-
-// printSentiment writes the answers as they come.
-func printSentiment(o *output, in io.Closer, results iter.Seq2[*sentimentv1.TextResult, error], source *textSource, sent *pending[string], served servedFlag) error {
-	write, flush, err := sentimentPrinter(o, sent, served)
-	if err != nil {
-		return err
-	}
-	bar := o.progress("reading", "texts")
-	bar.start(0, 0)
-	watched := !isTerminal(o.out)
-	t := &tally{items: "texts"}
-	err = each(in, results, t, func(r *sentimentv1.TextResult, failed error) error {
-		if watched {
-			bar.set(r.GetIndex() + 1)
-		}
-		return write(r, failed)
-	})
-	bar.end()
-	return t.finish(o, err, source.err, flush)
-}
-
-func sentimentPrinter(o *output, sent *pending[string], served servedFlag) (func(*sentimentv1.TextResult, error) error, func() error, error) {
-	switch o.format {
-	case "json", "jsonl":
-		return func(r *sentimentv1.TextResult, _ error) error {
-			sent.take(r.GetIndex())
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
-	case "csv":
-		w, err := o.csv(served.titles(o, "id", "polarity", "score", "positive", "neutral", "negative", "tokens", "prediction_id", "error")...)
-		if err != nil {
-			return nil, nil, err
-		}
-		number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-		return func(r *sentimentv1.TextResult, failed error) error {
-			sent.take(r.GetIndex())
-			s := r.GetSentiment()
-			if s == nil {
-				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", r.GetPredictionId(), errText(failed)}, served.cells(r.GetServedBy())...)...)
-			}
-			return w.row(append([]string{r.GetId(), polarityText(s), number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()),
-				number(s.GetNegative()), strconv.Itoa(int(r.GetTokens())), r.GetPredictionId(), errText(failed)}, served.cells(r.GetServedBy())...)...)
-		}, w.flush, nil
-	}
-	t := o.table(served.titles(o, "TEXT", "POLARITY", "SCORE", "POSITIVE", "NEUTRAL", "NEGATIVE")...)
-	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
-	return func(r *sentimentv1.TextResult, failed error) error {
-		text := sent.take(r.GetIndex())
-		if failed != nil {
-			t.line(text, cell{errText(failed), o.bad})
-			return t.err
-		}
-		s := r.GetSentiment()
-		polarity := cell{polarityText(s), o.strong}
-		switch s.GetPolarity() {
-		case sentimentv1.Polarity_POLARITY_POSITIVE:
-			polarity.style = o.good
-		case sentimentv1.Polarity_POLARITY_NEGATIVE:
-			polarity.style = o.bad
-		}
-		row := []any{text, polarity, number(s.GetScore()), number(s.GetPositive()), number(s.GetNeutral()), number(s.GetNegative())}
-		t.row(append(row, values(served.cells(r.GetServedBy()))...)...)
-		return t.err
-	}, t.flush, nil
-}
-
-func polarityText(s *sentimentv1.Sentiment) string {
-	return strings.ToLower(strings.TrimPrefix(s.GetPolarity().String(), "POLARITY_"))
 }
