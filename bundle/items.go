@@ -175,8 +175,8 @@ func (b *Bundle) checkQueryHead(at, name string, size int64) error {
 	if h.GetEmbedding() == nil {
 		return invalid(at, "there is no embedding head %q", name)
 	}
-	if b.Manifest.GetRow() == nil {
-		return invalid(at, "a query is made of a row's features, and the model takes no rows")
+	if b.Manifest.GetRow() == nil && b.Manifest.GetImage() == nil {
+		return invalid(at, "a query is made of a row's features or of a picture, and the model takes neither")
 	}
 	v, err := b.floats(at, h.GetSource())
 	if err != nil {

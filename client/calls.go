@@ -175,3 +175,42 @@ func (c *Client) AnalyzeImages(ctx context.Context, req *imageanalysisv1.Analyze
 	}
 	return &imageanalysisv1.AnalyzeImagesResponse{Results: results}, nil
 }
+
+// FindSimilar answers which items of a model's catalogue look like the request's
+// pictures: one result per picture, in their order. More pictures than the server
+// takes at once, than fit into a message, or for which it answers items at once,
+// are sent in several calls.
+func (c *Client) FindSimilar(ctx context.Context, req *imageanalysisv1.FindSimilarRequest) (*imageanalysisv1.FindSimilarResponse, error) {
+	if len(req.GetImages()) == 0 {
+		return c.ImageAnalysis().FindSimilar(ctx, req)
+	}
+	limits, err := c.limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const mostItems = 100_000
+	most := limits.GetMaxImages()
+	if n := req.GetCount(); n > 0 {
+		most = max(1, min(most, mostItems/n))
+	}
+	part := &imageanalysisv1.FindSimilarRequest{
+		Model: req.GetModel(), Version: req.GetVersion(), Filter: req.GetFilter(), Count: req.GetCount(), MinScore: req.MinScore, Attributes: req.GetAttributes(),
+	}
+	results, err := inParts(ctx, req.GetImages(), newBudget(most, limits.GetMaxMessageBytes(), part),
+		kind[*imageanalysisv1.ImageItem, *imageanalysisv1.SimilarResult]{
+			call: func(ctx context.Context, images []*imageanalysisv1.ImageItem) ([]*imageanalysisv1.SimilarResult, error) {
+				r, err := c.ImageAnalysis().FindSimilar(ctx, &imageanalysisv1.FindSimilarRequest{
+					Model: part.Model, Version: part.Version, Filter: part.Filter, Count: part.Count, MinScore: part.MinScore, Attributes: part.Attributes, Images: images,
+				})
+				return r.GetResults(), err
+			},
+			failed: func(i *imageanalysisv1.ImageItem, err *spb.Status) *imageanalysisv1.SimilarResult {
+				return &imageanalysisv1.SimilarResult{Id: i.GetId(), Error: err}
+			},
+			place: func(r *imageanalysisv1.SimilarResult, index int64) { r.Index = index },
+		})
+	if err != nil {
+		return nil, err
+	}
+	return &imageanalysisv1.FindSimilarResponse{Results: results}, nil
+}

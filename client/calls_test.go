@@ -108,6 +108,34 @@ func TestRecommendItemsSplits(t *testing.T) {
 	}
 }
 
+func TestFindSimilarSplits(t *testing.T) {
+	s := clienttest.New()
+	c := s.Dial(t)
+	withModels(t, c)
+	req := &imageanalysisv1.FindSimilarRequest{Count: 1000}
+	for i := range 150 {
+		req.Images = append(req.Images, &imageanalysisv1.ImageItem{Id: fmt.Sprint("p", i), Content: []byte("\x89PNG")})
+	}
+	req.Images[120].Content = nil
+	resp, err := c.FindSimilar(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := s.Sizes("FindSimilar")
+	slices.Sort(sizes)
+	if sum := sizes[0] + sizes[1]; sum != 150 || sizes[1] > 100 {
+		t.Errorf("calls of %v pictures, want at most 100", sizes)
+	}
+	for i, r := range resp.GetResults() {
+		if r.GetId() != fmt.Sprint("p", i) || r.GetIndex() != int64(i) || (client.ItemError(r) != nil) != (i == 120) || (len(r.GetItems()) == 1000) != (i != 120) {
+			t.Errorf("result %d: %s at %d, %v, %d items", i, r.GetId(), r.GetIndex(), r.GetError(), len(r.GetItems()))
+		}
+	}
+	if resp, err := c.FindSimilar(t.Context(), &imageanalysisv1.FindSimilarRequest{}); err != nil || len(resp.GetResults()) != 0 {
+		t.Errorf("no pictures: %v, %v", resp, err)
+	}
+}
+
 func TestAnalyzeImagesSplitsByBytes(t *testing.T) {
 	s := clienttest.New()
 	s.Info.Limits.MaxMessageBytes = 1 << 20

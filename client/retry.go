@@ -26,6 +26,7 @@ var idempotent = []string{
 	scoringv1.ScoringService_Score_FullMethodName,
 	sentimentv1.SentimentService_AnalyzeText_FullMethodName,
 	imageanalysisv1.ImageAnalysisService_AnalyzeImages_FullMethodName,
+	imageanalysisv1.ImageAnalysisService_FindSimilar_FullMethodName,
 	modelstorev1.ModelStoreService_GetUpload_FullMethodName,
 	modelstorev1.ModelStoreService_CommitUpload_FullMethodName,
 	modelstorev1.ModelStoreService_GetModel_FullMethodName,

@@ -76,16 +76,12 @@ type Request struct {
 // have.
 func Analyze(ctx context.Context, req Request, results []*imageanalysisv1.ImageResult, errs []error) error {
 	c := &call{Request: req, results: results, errs: errs}
-	var pipelines []*pipeline.Pipeline
 	for _, p := range req.Parts {
-		h, err := newHeads(p.Model, p.Features, req.Options)
+		h, err := newLabelling(p.Model, p.Features, req.Options)
 		if err != nil {
 			return err
 		}
-		if err := p.Model.Pipeline().CheckCount("images", len(req.Images)); err != nil {
-			return err
-		}
-		c.heads, pipelines = append(c.heads, h), append(pipelines, p.Model.Pipeline())
+		c.readers = append(c.readers, h)
 	}
 	for _, f := range req.Features {
 		switch f {
@@ -97,15 +93,35 @@ func Analyze(ctx context.Context, req Request, results []*imageanalysisv1.ImageR
 			return fmt.Errorf("%w: %v needs one", ErrUnsupported, f)
 		}
 	}
-	waves := pipeline.ImageWaves(len(req.Images), pipelines...)
-	for _, p := range req.Parts {
+	return c.all(ctx)
+}
+
+// reader reads a model's outputs about one picture.
+type reader interface {
+	// fill adds what picture i's outputs say to its result.
+	fill(i int, r *imageanalysisv1.ImageResult, out pipeline.Outputs) error
+	// heads are the names of those that are read.
+	heads() []string
+}
+
+// all answers all pictures.
+func (c *call) all(ctx context.Context) error {
+	pipelines := make([]*pipeline.Pipeline, len(c.Parts))
+	for k, p := range c.Parts {
+		pipelines[k] = p.Model.Pipeline()
+		if err := pipelines[k].CheckCount("images", len(c.Images)); err != nil {
+			return err
+		}
+	}
+	waves := pipeline.ImageWaves(len(c.Images), pipelines...)
+	for _, p := range c.Parts {
 		if len(waves) == 0 {
 			break
 		}
 		// What cannot be answered in time is refused before any picture is
 		// decoded. The first wave must fit into the queue; the time is needed for
 		// all.
-		if err := p.Model.Admit(ctx, waves[0].To-waves[0].From, int64(len(req.Images))); err != nil {
+		if err := p.Model.Admit(ctx, waves[0].To-waves[0].From, int64(len(c.Images))); err != nil {
 			return err
 		}
 	}
@@ -115,7 +131,7 @@ func Analyze(ctx context.Context, req Request, results []*imageanalysisv1.ImageR
 // call is one call of Analyze.
 type call struct {
 	Request
-	heads           []*heads // of each part
+	readers         []reader // of each part
 	colors, quality bool
 	results         []*imageanalysisv1.ImageResult
 	errs            []error
@@ -182,7 +198,7 @@ func (c *call) run(ctx context.Context, part int, w pipeline.Wave, prepared []pi
 	if len(items) == 0 {
 		return nil
 	}
-	m, heads := c.Parts[part].Model, c.heads[part]
+	m, read := c.Parts[part].Model, c.readers[part]
 	for k, answer := range m.Run(ctx, items) {
 		i := places[k]
 		if pipeline.Overload(answer.Err) {
@@ -191,10 +207,10 @@ func (c *call) run(ctx context.Context, part int, w pipeline.Wave, prepared []pi
 		if c.errs[i] = answer.Err; c.errs[i] != nil {
 			continue
 		}
-		if c.errs[i] = heads.fill(c.results[i], answer.Outputs); c.errs[i] != nil {
+		if c.errs[i] = read.fill(i, c.results[i], answer.Outputs); c.errs[i] != nil {
 			continue
 		}
-		c.results[i].ServedBy = append(c.results[i].ServedBy, answer.Stats.ServedBy(m.Identity(), heads.names))
+		c.results[i].ServedBy = append(c.results[i].ServedBy, answer.Stats.ServedBy(m.Identity(), read.heads()))
 	}
 	return nil
 }
@@ -203,8 +219,8 @@ func info(i pixel.Info) *imageanalysisv1.ImageInfo {
 	return &imageanalysisv1.ImageInfo{Format: strings.ToLower(i.Format.String()), Width: int32(i.Width), Height: int32(i.Height)}
 }
 
-// heads are the manifest's heads that answer a call's features.
-type heads struct {
+// labelling reads the manifest's heads that answer a call's features.
+type labelling struct {
 	names     []string
 	labels    []string
 	embedding string
@@ -214,12 +230,12 @@ type heads struct {
 	least     float64
 }
 
-func newHeads(m Model, features []imageanalysisv1.ImageFeature, opts *imageanalysisv1.ImageOptions) (*heads, error) {
+func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imageanalysisv1.ImageOptions) (*labelling, error) {
 	manifest := m.Bundle().Manifest
 	if manifest.GetImage() == nil {
 		return nil, fmt.Errorf("%w: %s takes no pictures", ErrUnsupported, m.Identity().Model)
 	}
-	out := &heads{manifest: manifest, classes: m.Bundle().Labels, most: int(opts.GetMaxLabels()), least: opts.GetMinScore()}
+	out := &labelling{manifest: manifest, classes: m.Bundle().Labels, most: int(opts.GetMaxLabels()), least: opts.GetMinScore()}
 	if out.most == 0 {
 		out.most = DefaultLabels
 	}
@@ -260,8 +276,9 @@ func newHeads(m Model, features []imageanalysisv1.ImageFeature, opts *imageanaly
 	return out, nil
 }
 
-// fill reads the heads of one picture.
-func (h *heads) fill(r *imageanalysisv1.ImageResult, out pipeline.Outputs) error {
+func (h *labelling) heads() []string { return h.names }
+
+func (h *labelling) fill(_ int, r *imageanalysisv1.ImageResult, out pipeline.Outputs) error {
 	sets := make([]*imageanalysisv1.LabelSet, 0, len(h.labels))
 	for _, name := range h.labels {
 		spec := h.manifest.GetHeads()[name]
@@ -299,7 +316,7 @@ func rowOf(out pipeline.Outputs, name string, spec *bundlev1.Head) (row []float6
 }
 
 // set returns the labels with the highest scores.
-func (h *heads) set(name string, scores []float64, spec *bundlev1.Labels) (*imageanalysisv1.LabelSet, error) {
+func (h *labelling) set(name string, scores []float64, spec *bundlev1.Labels) (*imageanalysisv1.LabelSet, error) {
 	names := h.classes[name]
 	if len(scores) != len(names) {
 		return nil, fmt.Errorf("%w: %d columns for %d labels", pipeline.ErrOutput, len(scores), len(names))

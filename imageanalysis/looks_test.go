@@ -42,6 +42,20 @@ func flat(stripes ...any) *pixel.RGB {
 	return img
 }
 
+// encoded is a picture as a PNG.
+func encoded(id string, img *pixel.RGB) *imageanalysisv1.ImageItem {
+	out := image.NewRGBA(image.Rect(0, 0, img.W, img.H))
+	for i := range img.W * img.H {
+		copy(out.Pix[4*i:], img.Pix[3*i:3*i+3])
+		out.Pix[4*i+3] = 255
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, out); err != nil {
+		panic(err)
+	}
+	return &imageanalysisv1.ImageItem{Id: id, Content: b.Bytes()}
+}
+
 func showColors(list []*imageanalysisv1.Color) string {
 	out := ""
 	for _, c := range list {

@@ -107,7 +107,7 @@ func compile(field, text string, attributes []filter.Attribute) (*filter.Program
 }
 
 // columnsFor finds the attributes that an answer is to hold.
-func columnsFor(items *bundle.Items, names []string) ([]int, error) {
+func columnsFor(field string, items *bundle.Items, names []string) ([]int, error) {
 	var out []int
 	for i, name := range names {
 		if name == "*" {
@@ -119,7 +119,7 @@ func columnsFor(items *bundle.Items, names []string) ([]int, error) {
 		}
 		k := items.Column(name)
 		if k < 0 {
-			return nil, invalid(fmt.Sprintf("options.attributes[%d]", i), "ATTRIBUTE_UNKNOWN", "the items have no attribute %.80q", name)
+			return nil, invalid(fmt.Sprintf("%s[%d]", field, i), "ATTRIBUTE_UNKNOWN", "the items have no attribute %.80q", name)
 		}
 		out = append(out, k)
 	}

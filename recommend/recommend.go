@@ -134,7 +134,7 @@ func newCall(ctx context.Context, m Model, req *scoringv1.RecommendItemsRequest,
 	if c.token, err = readToken(req, m.Identity(), seed, now); err != nil {
 		return nil, err
 	}
-	if c.columns, err = columnsFor(items, c.opts.GetAttributes()); err != nil {
+	if c.columns, err = columnsFor("options.attributes", items, c.opts.GetAttributes()); err != nil {
 		return nil, err
 	}
 	if err := c.filters(ctx); err != nil {
@@ -292,7 +292,7 @@ func (c *call) prepare(i int) error {
 	if _, ok := features[feature]; ok && feature != "" {
 		others--
 	}
-	queried := c.spec.GetQueryHead() != ""
+	queried := c.spec.GetQueryHead() != "" && c.model.Bundle().Manifest.GetRow() != nil // a picture is FindSimilar's
 	switch {
 	case queried && (malformed || others > 0 || len(s.history) > 0 && feature != ""):
 		s.row = in.GetFeatures()
@@ -446,7 +446,7 @@ func (c *call) run(ctx context.Context, rows []*structpb.Struct, which []int) er
 		switch {
 		case a.Err == nil:
 			c.known[i].served = a.Stats.ServedBy(c.model.Identity(), []string{c.spec.GetQueryHead()})
-			c.known[i].vector, c.errs[i] = c.vector(&a)
+			c.known[i].vector, c.errs[i] = QueryVector(c.model.Bundle().Manifest, c.items, a.Outputs)
 		case pipeline.Overload(a.Err):
 			return a.Err
 		default:
@@ -454,28 +454,6 @@ func (c *call) run(ctx context.Context, rows []*structpb.Struct, which []int) er
 		}
 	}
 	return nil
-}
-
-// vector reads a query of the model's.
-func (c *call) vector(a *pipeline.Answer) ([]float32, error) {
-	head := c.model.Bundle().Manifest.GetHeads()[c.spec.GetQueryHead()]
-	source, err := a.Outputs.Columns(head.GetSource())
-	if err != nil {
-		return nil, err
-	}
-	if source.Columns != c.items.Size {
-		return nil, fmt.Errorf("%w: the query has %d elements, the items' vectors have %d", pipeline.ErrOutput, source.Columns, c.items.Size)
-	}
-	numbers, err := source.Row(nil, 0)
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range numbers {
-		if math.Abs(x) > bundle.MaxElement {
-			return nil, fmt.Errorf("%w: an element of the query lies beyond ±%g", pipeline.ErrOutput, float64(bundle.MaxElement))
-		}
-	}
-	return pipeline.Vector(numbers, head.GetEmbedding().GetNormalize()), nil
 }
 
 // rank ranks the items for all subjects and makes their lists.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -73,6 +74,33 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 		}
 	}
 	return results, nil
+}
+
+// FindSimilar implements the RPC of that name.
+func (s *imageAnalysisService) FindSimilar(ctx context.Context, req *imageanalysisv1.FindSimilarRequest) (*imageanalysisv1.FindSimilarResponse, error) {
+	cfg := &s.server.cfg
+	if n := len(req.GetImages()); n > cfg.Limits.Images {
+		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "images", "%d pictures, the limit is %d", n, cfg.Limits.Images)
+	}
+	model, err := pick(req.GetModel(), cfg.Models.ImageEmbedding, "model")
+	if err != nil {
+		return nil, err
+	}
+	v, release, err := cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	resp, errs, err := imageanalysis.Similar(ctx, v, req, cfg.Items, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for i, err := range errs {
+		if err != nil {
+			resp.GetResults()[i].Error = itemStatus(err, "images", i)
+		}
+	}
+	return resp, nil
 }
 
 // StreamAnalyzeImages implements the RPC of that name.

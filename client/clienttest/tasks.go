@@ -370,6 +370,39 @@ func (s *images) AnalyzeImages(_ context.Context, r *imageanalysisv1.AnalyzeImag
 	return resp, nil
 }
 
+// FindSimilar finds as many items as are asked for, called after their places and
+// the picture.
+func (s *images) FindSimilar(_ context.Context, r *imageanalysisv1.FindSimilarRequest) (*imageanalysisv1.FindSimilarResponse, error) {
+	_, served, err := s.server.store.route("image_labels", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("FindSimilar", len(r.GetImages()))
+	resp := &imageanalysisv1.FindSimilarResponse{}
+	for i, image := range r.GetImages() {
+		seen := analyzeImage(int64(i), image, nil, served)
+		result := &imageanalysisv1.SimilarResult{Id: seen.GetId(), Index: seen.GetIndex(), Error: seen.GetError()}
+		for k := range r.GetCount() {
+			if seen.GetError() != nil {
+				break
+			}
+			item := &imageanalysisv1.SimilarItem{Item: fmt.Sprintf("%s%d", image.GetId(), k+1), Score: 1 / float64(k+1)}
+			for _, name := range r.GetAttributes() {
+				if item.Attributes == nil {
+					item.Attributes = &structpb.Struct{Fields: map[string]*structpb.Value{}}
+				}
+				item.Attributes.Fields[name] = structpb.NewStringValue("a " + name)
+			}
+			result.Items = append(result.Items, item)
+		}
+		if seen.GetError() == nil {
+			result.PredictionId, result.ServedBy = fmt.Sprintf("p%d", i), []*servingv1.ServedBy{served}
+		}
+		resp.Results = append(resp.Results, result)
+	}
+	return resp, nil
+}
+
 func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysisv1.StreamAnalyzeImagesRequest, imageanalysisv1.StreamAnalyzeImagesResponse]) error {
 	var served *servingv1.ServedBy
 	var options *imageanalysisv1.ImageOptions

@@ -232,13 +232,18 @@ def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], 
                  for part in _parts(items, lim.max_texts, room)), join)
 
 
+# Features of pictures that no model answers.
+_MODELLESS = (imageanalysis_pb2.IMAGE_FEATURE_COLORS, imageanalysis_pb2.IMAGE_FEATURE_QUALITY)
+
+
 def analyze_images(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str, max_labels: int,
                    min_score: float, heads: Sequence[str], ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
     check_errors(errors)
     wanted = [_enum(imageanalysis_pb2.ImageFeature, "IMAGE_FEATURE_", name) for name in features]
     envelope = imageanalysis_pb2.AnalyzeImagesRequest(
         features=wanted, options=imageanalysis_pb2.ImageOptions(max_labels=max_labels, min_score=min_score, heads=heads),
-        models=[imageanalysis_pb2.FeatureModel(feature=f, model=model, version=str(version)) for f in wanted] if model else [])
+        models=[imageanalysis_pb2.FeatureModel(feature=f, model=model, version=str(version))
+                for f in wanted if f not in _MODELLESS] if model else [])
     if isinstance(data, (str, bytes, os.PathLike)):
         raise TypeError("images are a sequence; put a single one into a list")
     images = list(data)
@@ -253,6 +258,28 @@ def analyze_images(data: Any, lim: server_pb2.Limits, *, features: Sequence[str]
 
     return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "AnalyzeImages",
                 (request(part) for part in _parts(items, lim.max_images, room)), lambda responses: _items(responses, errors))
+
+
+def find_similar(data: Any, lim: server_pb2.Limits, *, model: str, version: str, count: int, filter: str, min_score: float | None,
+                 attributes: Sequence[str], ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
+    check_errors(errors)
+    envelope = imageanalysis_pb2.FindSimilarRequest(model=model, version=version, count=count, filter=filter, min_score=min_score,
+                                                    attributes=attributes)
+    if isinstance(data, (str, bytes, os.PathLike)):
+        raise TypeError("images are a sequence; put a single one into a list")
+    images = list(data)
+    names = _names(ids, len(images))
+    items = (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image)) for i, (name, image) in enumerate(zip(names, images)))
+    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
+    most = min(lim.max_images, max(1, 100_000 // count)) if count > 0 else lim.max_images
+
+    def request(part: list[Any]) -> imageanalysis_pb2.FindSimilarRequest:
+        out = imageanalysis_pb2.FindSimilarRequest(images=part)
+        out.MergeFrom(envelope)
+        return out
+
+    return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "FindSimilar",
+                (request(part) for part in _parts(items, most, room)), lambda responses: _items(responses, errors))
 
 
 def _picture(place: int, image: Any) -> bytes:

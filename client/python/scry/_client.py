@@ -288,10 +288,19 @@ class Client:
                        version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),
                        ids: Sequence[str] | None = None, errors: str = "raise",
                        timeout: float | None = None) -> list[imageanalysis_pb2.ImageResult]:
-        """Analyses pictures (paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images): features "labels" and
-        "embedding". max_labels 0 = 5. errors is as for score."""
+        """Analyses pictures (paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images): features "labels", "embedding",
+        and, without a model, "colors" and "quality". max_labels 0 = 5. errors is as for score."""
         call = _calls.analyze_images(images, self._limits(), features=features, model=model, version=str(version),
                                      max_labels=max_labels, min_score=min_score, heads=heads, ids=ids, errors=errors)
+        return self._run(call, timeout)
+
+    def find_similar(self, images: Sequence[Any], *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",
+                     min_score: float | None = None, attributes: Sequence[str] = (), ids: Sequence[str] | None = None,
+                     errors: str = "raise", timeout: float | None = None) -> list[imageanalysis_pb2.SimilarResult]:
+        """Finds the items of a model's catalogue that look most like pictures, which are as for analyze_images. filter is an
+        AIP-160 filter over the items' attributes, attributes names those to answer ("*" = all). errors is as for score."""
+        call = _calls.find_similar(images, self._limits(), model=model, version=str(version), count=count, filter=filter,
+                                   min_score=min_score, attributes=attributes, ids=ids, errors=errors)
         return self._run(call, timeout)
 
     def push(self, path: str | os.PathLike[str], model: str, *, activate: bool = False, features: Sequence[str] = (),

@@ -139,6 +139,14 @@ class Client:
                                                      version=str(version), max_labels=max_labels, min_score=min_score, heads=heads,
                                                      ids=ids, errors=errors), timeout)
 
+    async def find_similar(self, images: Sequence[Any], *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",
+                           min_score: float | None = None, attributes: Sequence[str] = (), ids: Sequence[str] | None = None,
+                           errors: str = "raise", timeout: float | None = None) -> list[Any]:
+        """As scry.Client.find_similar."""
+        return await self._run(_calls.find_similar(images, await self._limits(), model=model, version=str(version), count=count,
+                                                   filter=filter, min_score=min_score, attributes=attributes, ids=ids,
+                                                   errors=errors), timeout)
+
     async def _limits(self) -> server_pb2.Limits:
         try:
             return _calls.limits(await self.server_info())

@@ -243,6 +243,36 @@ class Images(Served):
         with self.assertRaises(FileNotFoundError):
             self.client.analyze_images(["nowhere.jpg"])
 
+    def test_colors_and_quality(self):
+        black = Image.new("RGB", (8, 8))
+        result, = self.client.analyze_images([black], features=["colors", "quality"], model="products")
+        self.assertEqual([(c.hex, c.name_en, c.name_ru, c.fraction) for c in result.colors], [("#000000", "black", "чёрный", 1.0)])
+        self.assertEqual((result.quality.underexposed, result.quality.megapixels, len(result.served_by)), (1.0, 64e-6, 0))
+
+    def test_find_similar(self):
+        pictures = [CAT, daemon.ROOT / "scripts/demo/coffee.jpg"]
+        vectors = [r.embedding.values for r in self.client.analyze_images(pictures, features=["embedding"], model="products")]
+        with tempfile.TemporaryDirectory() as directory:
+            folder = Path(directory, "products")
+            shutil.copytree(daemon.ROOT / "models/products", folder)
+            np.save(folder / "vectors.npy", np.array(vectors, np.float32))
+            (folder / "items.jsonl").write_text('{"id": "cat", "kind": "animal"}\n{"id": "coffee", "kind": "drink"}\n')
+            manifest = folder / "bundle.yaml"
+            manifest.write_text(manifest.read_text() + "\ncatalogue: {items: {file: items.jsonl, vectors: vectors.npy, "
+                                "query_head: embedding, attributes: [{name: kind, type: ATTRIBUTE_TYPE_STRING}]}}\n")
+            self.client.push(folder, "shop", activate=True)
+        cat, coffee = self.client.find_similar(pictures, model="shop", count=2, attributes=["kind"])
+        self.assertEqual([i.item for r in (cat, coffee) for i in r.items], ["cat", "coffee", "coffee", "cat"])
+        self.assertAlmostEqual(cat.items[0].score, 1, places=4)
+        self.assertEqual(cat.items[0].attributes["kind"], "animal")
+        drinks, = self.client.find_similar([CAT], model="shop", filter='kind = "drink"')
+        self.assertEqual([i.item for i in drinks.items], ["coffee"])
+        with self.assertRaisesRegex(scry.Error, "MODEL_UNSUITABLE"):
+            self.client.find_similar([CAT], model="products")
+        with self.assertRaises(scry.ItemErrors) as raised:
+            self.client.find_similar([b"no picture"], model="shop")
+        self.assertEqual(raised.exception.errors[0].reason, "IMAGE_FORMAT")
+
 
 class Store(Served):
     def test_push(self):

@@ -92,7 +92,7 @@ func (AttributeType) EnumDescriptor() ([]byte, []int) {
 // is offered and what the model was trained on cannot differ.
 type Catalogue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What RecommendItems ranks.
+	// What RecommendItems and FindSimilar rank.
 	Items *Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
 	// What ChooseAction chooses from.
 	Actions []*Action `protobuf:"bytes,2,rep,name=actions,proto3" json:"actions,omitempty"`
@@ -167,7 +167,8 @@ type Items struct {
 	Vectors string `protobuf:"bytes,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
 	// A .npy file, float32 or float16 [items], added to the scores; empty = none.
 	Biases string `protobuf:"bytes,4,opt,name=biases,proto3" json:"biases,omitempty"`
-	// The embedding head that makes a query of a subject's features; empty = the
+	// The embedding head that makes a query of a subject's features, or of a picture
+	// (FindSimilar, which needs it); empty = the
 	// model knows items alone: it answers for anchors, and for histories by the mean
 	// of their items' vectors.
 	QueryHead string `protobuf:"bytes,5,opt,name=query_head,json=queryHead,proto3" json:"query_head,omitempty"`
