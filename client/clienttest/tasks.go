@@ -365,7 +365,7 @@ func (s *images) AnalyzeImages(_ context.Context, r *imageanalysisv1.AnalyzeImag
 	s.server.count("AnalyzeImages", len(r.GetImages()))
 	resp := &imageanalysisv1.AnalyzeImagesResponse{}
 	for i, image := range r.GetImages() {
-		resp.Results = append(resp.Results, analyzeImage(int64(i), image, r.GetOptions(), served))
+		resp.Results = append(resp.Results, analyzeImage(int64(i), image, r.GetFeatures(), r.GetOptions(), served))
 	}
 	return resp, nil
 }
@@ -380,7 +380,7 @@ func (s *images) FindSimilar(_ context.Context, r *imageanalysisv1.FindSimilarRe
 	s.server.count("FindSimilar", len(r.GetImages()))
 	resp := &imageanalysisv1.FindSimilarResponse{}
 	for i, image := range r.GetImages() {
-		seen := analyzeImage(int64(i), image, nil, served)
+		seen := analyzeImage(int64(i), image, nil, nil, served)
 		result := &imageanalysisv1.SimilarResult{Id: seen.GetId(), Index: seen.GetIndex(), Error: seen.GetError()}
 		for k := range r.GetCount() {
 			if seen.GetError() != nil {
@@ -406,6 +406,7 @@ func (s *images) FindSimilar(_ context.Context, r *imageanalysisv1.FindSimilarRe
 func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysisv1.StreamAnalyzeImagesRequest, imageanalysisv1.StreamAnalyzeImagesResponse]) error {
 	var served *servingv1.ServedBy
 	var options *imageanalysisv1.ImageOptions
+	var features []imageanalysisv1.ImageFeature
 	for index := int64(0); ; {
 		r, err := call.Recv()
 		if err == io.EOF {
@@ -414,7 +415,7 @@ func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysis
 			return err
 		}
 		if served == nil {
-			options = r.GetOptions()
+			features, options = r.GetFeatures(), r.GetOptions()
 			if served, err = s.served(r.GetModels()); err != nil {
 				return err
 			}
@@ -422,7 +423,7 @@ func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysis
 		s.server.count("StreamAnalyzeImages", len(r.GetImages()))
 		resp := &imageanalysisv1.StreamAnalyzeImagesResponse{}
 		for _, image := range r.GetImages() {
-			resp.Results = append(resp.Results, analyzeImage(index, image, options, served))
+			resp.Results = append(resp.Results, analyzeImage(index, image, features, options, served))
 			index++
 		}
 		if err := call.Send(resp); err != nil {
@@ -431,7 +432,7 @@ func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysis
 	}
 }
 
-func analyzeImage(index int64, image *imageanalysisv1.ImageItem, options *imageanalysisv1.ImageOptions, served *servingv1.ServedBy) *imageanalysisv1.ImageResult {
+func analyzeImage(index int64, image *imageanalysisv1.ImageItem, features []imageanalysisv1.ImageFeature, options *imageanalysisv1.ImageOptions, served *servingv1.ServedBy) *imageanalysisv1.ImageResult {
 	result := &imageanalysisv1.ImageResult{Id: image.GetId(), Index: index}
 	switch {
 	case bytes.HasPrefix(image.GetContent(), []byte("\x89PNG")):
@@ -446,9 +447,36 @@ func analyzeImage(index int64, image *imageanalysisv1.ImageItem, options *imagea
 	if n := int(options.GetMaxLabels()); n > 0 {
 		labels = labels[:min(n, len(labels))]
 	}
-	result.Labels = []*imageanalysisv1.LabelSet{
-		{Head: "clothing", Labels: []*imageanalysisv1.Label{{Name: "T-shirt", Score: 0.875}}},
-		{Head: "imagenet", Labels: labels},
+	if len(features) == 0 {
+		features = []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS}
+	}
+	for _, f := range features {
+		switch f {
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:
+			result.Labels = []*imageanalysisv1.LabelSet{
+				{Head: "clothing", Labels: []*imageanalysisv1.Label{{Name: "T-shirt", Score: 0.875}}},
+				{Head: "imagenet", Labels: labels},
+			}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING:
+			n := float32(len(image.GetContent()))
+			result.Embedding = &imageanalysisv1.Embedding{Values: []float32{n}}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_COLORS:
+			result.Colors = []*imageanalysisv1.Color{
+				{Hex: "#FF0000", NameEn: "red", NameRu: "красный", Fraction: 0.75}, {Hex: "#FFFFFF", NameEn: "white", NameRu: "белый", Fraction: 0.25},
+			}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_QUALITY:
+			result.Quality = &imageanalysisv1.Quality{Sharpness: 120.5, Brightness: 0.5, Contrast: 0.25, Overexposed: 0.125, Megapixels: 0.3072}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES:
+			result.Faces = []*imageanalysisv1.Face{{
+				Box: &imageanalysisv1.Box{Left: 1, Top: 1, Width: 4, Height: 3}, Score: 0.75,
+				Landmarks:   []*imageanalysisv1.Landmark{{Name: "nose", Point: &imageanalysisv1.Point{X: 3, Y: 2}}},
+				Expressions: []*imageanalysisv1.Label{{Name: "happy", Score: 0.5}},
+			}}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH:
+			result.SafeSearch = &imageanalysisv1.SafeSearch{Adult: 0.125}
+		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT:
+			result.Text = []*imageanalysisv1.TextLine{{Text: "SALE", Score: 0.5, Corners: []*imageanalysisv1.Point{{X: 6, Y: 1}, {X: 8, Y: 1}, {X: 8, Y: 4}, {X: 6, Y: 4}}}}
+		}
 	}
 	result.PredictionId = fmt.Sprintf("p%d", index)
 	result.ServedBy = []*servingv1.ServedBy{served}

@@ -8,23 +8,41 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/lipgloss"
+
+	"github.com/scry-ml/scry/client"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 )
 
 // imageCmd finds what pictures show.
 type imageCmd struct {
-	Files    []string `arg:"" help:"JPEG, PNG, WebP or GIF files; \"-\" for one on standard input."`
-	Top      int      `short:"n" default:"5" help:"Labels of each kind."`
-	MinScore float64  `help:"Leave out labels with a lower score."`
-	Heads    []string `help:"Kinds of labels to ask for, such as clothing (default: all of the model)."`
-	Model    modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for labels)."`
+	Files      []string `arg:"" help:"JPEG, PNG, WebP or GIF files; \"-\" for one on standard input."`
+	Features   []string `default:"labels" enum:"labels,colors,quality,faces,safe_search,text,embedding" help:"What to find: labels, colors, quality, faces, safe_search, text, embedding (printed as JSON only)."`
+	Top        int      `short:"n" default:"5" help:"Labels of each kind, colours or similar items."`
+	MinScore   float64  `help:"Leave out labels and items with a lower score."`
+	Heads      []string `help:"Kinds of labels to ask for, such as clothing (default: all of the model)."`
+	Annotate   string   `type:"path" placeholder:"DIR" help:"Write each picture there as a PNG, with boxes around faces and text."`
+	Similar    bool     `help:"Find the items of the model's catalogue that look like each picture."`
+	Filter     string   `help:"With --similar: which items, as an AIP-160 filter over their attributes."`
+	Attributes []string `placeholder:"NAME" help:"With --similar: attributes to print; '*' for all."`
+	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for each feature)."`
 	servedFlag
 }
 
+// modelless are the features that no model answers.
+var modelless = []string{"colors", "quality"}
+
 func (c *imageCmd) Run(ctx context.Context, app *app) error {
+	if !c.Similar && (c.Filter != "" || len(c.Attributes) > 0) {
+		return wrongUse("--filter and --attributes are for --similar")
+	}
+	if c.Similar && c.Annotate != "" {
+		return wrongUse("--annotate and --similar exclude each other")
+	}
 	server, err := app.dial(ctx)
 	if err != nil {
 		return err
@@ -32,15 +50,6 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	info, err := server.ServerInfo(ctx)
 	if err != nil {
 		return err
-	}
-	req := &imageanalysisv1.AnalyzeImagesRequest{
-		Features: []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS},
-		Options:  &imageanalysisv1.ImageOptions{MaxLabels: int32(c.Top), MinScore: c.MinScore, Heads: c.Heads},
-	}
-	if c.Model.Model != "" {
-		req.Models = []*imageanalysisv1.FeatureModel{{
-			Feature: imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS, Model: c.Model.Model, Version: c.Model.Version,
-		}}
 	}
 	names, err := expand(c.Files)
 	if err != nil {
@@ -61,12 +70,49 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 			}
 		}
 	}
-	err = printImages(app.output, server.StreamAnalyzeImages(ctx, req, images), t, c.servedFlag)
+	if c.Similar {
+		err = c.similar(ctx, app, server, images, t)
+	} else {
+		err = c.analyze(ctx, app, server, images, t)
+	}
 	t.failed += unread
 	if err != nil {
 		return err
 	}
 	return t.close(app.output)
+}
+
+func (c *imageCmd) analyze(ctx context.Context, app *app, server *client.Client, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
+	req := &imageanalysisv1.AnalyzeImagesRequest{
+		Options: &imageanalysisv1.ImageOptions{MaxLabels: int32(c.Top), MaxColors: int32(min(c.Top, 16)), MinScore: c.MinScore, Heads: c.Heads},
+	}
+	for _, name := range c.Features {
+		f := imageanalysisv1.ImageFeature(imageanalysisv1.ImageFeature_value["IMAGE_FEATURE_"+strings.ToUpper(name)])
+		if slices.Contains(req.Features, f) {
+			return wrongUse("--features names %s twice", name)
+		}
+		req.Features = append(req.Features, f)
+		if c.Model.Model != "" && !slices.Contains(modelless, name) {
+			req.Models = append(req.Models, &imageanalysisv1.FeatureModel{Feature: f, Model: c.Model.Model, Version: c.Model.Version})
+		}
+	}
+	found := "LABELS"
+	if !slices.Equal(c.Features, []string{"labels"}) {
+		found = "FOUND"
+	}
+	write, flush, err := imagePrinter(app.output, found, c.servedFlag)
+	if err != nil {
+		return err
+	}
+	if c.Annotate != "" {
+		marks := &annotator{dir: c.Annotate, taken: map[string]bool{}}
+		images, write = marks.around(images, write)
+	}
+	err = each(io.NopCloser(nil), server.StreamAnalyzeImages(ctx, req, images), t, write)
+	if t.answered+t.failed > 0 { // no file could be read otherwise, or the call failed
+		err = errors.Join(err, flush())
+	}
+	return err
 }
 
 // expand resolves patterns, which the shell of Windows leaves to the program.
@@ -113,20 +159,48 @@ func readImage(o *output, name string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// printImages writes the answers as they come.
-func printImages(o *output, results iter.Seq2[*imageanalysisv1.ImageResult, error], t *tally, served servedFlag) error {
-	write, flush, err := imagePrinter(o, served)
-	if err != nil {
-		return err
-	}
-	err = each(io.NopCloser(nil), results, t, write)
-	if t.answered+t.failed > 0 { // no file could be read otherwise, or the call failed
-		err = errors.Join(err, flush())
-	}
-	return err
+// finding is one thing that was found in a picture.
+type finding struct {
+	head  string // or the feature
+	label string
+	score float64
 }
 
-func imagePrinter(o *output, served servedFlag) (func(*imageanalysisv1.ImageResult, error) error, func() error, error) {
+// findings lists what an answer holds, the vector aside.
+func findings(r *imageanalysisv1.ImageResult) []finding {
+	var out []finding
+	for _, set := range r.GetLabels() {
+		for _, l := range set.GetLabels() {
+			out = append(out, finding{set.GetHead(), l.GetName(), l.GetScore()})
+		}
+	}
+	for _, c := range r.GetColors() {
+		out = append(out, finding{"colors", c.GetHex() + " " + c.GetNameEn(), c.GetFraction()})
+	}
+	if q := r.GetQuality(); q != nil {
+		out = append(out,
+			finding{"quality", "sharpness", q.GetSharpness()}, finding{"quality", "brightness", q.GetBrightness()},
+			finding{"quality", "contrast", q.GetContrast()}, finding{"quality", "underexposed", q.GetUnderexposed()},
+			finding{"quality", "overexposed", q.GetOverexposed()}, finding{"quality", "megapixels", q.GetMegapixels()})
+	}
+	for _, f := range r.GetFaces() {
+		b := f.GetBox()
+		label := fmt.Sprintf("%.0f×%.0f at %.0f,%.0f", b.GetWidth(), b.GetHeight(), b.GetLeft(), b.GetTop())
+		for _, e := range f.GetExpressions()[:min(1, len(f.GetExpressions()))] {
+			label += " " + e.GetName()
+		}
+		out = append(out, finding{"faces", label, f.GetScore()})
+	}
+	if s := r.GetSafeSearch(); s != nil {
+		out = append(out, finding{"safe_search", "adult", s.GetAdult()})
+	}
+	for _, l := range r.GetText() {
+		out = append(out, finding{"text", l.GetText(), l.GetScore()})
+	}
+	return out
+}
+
+func imagePrinter(o *output, title string, served servedFlag) (func(*imageanalysisv1.ImageResult, error) error, func() error, error) {
 	switch o.format {
 	case "json", "jsonl":
 		return func(r *imageanalysisv1.ImageResult, _ error) error {
@@ -136,7 +210,7 @@ func imagePrinter(o *output, served servedFlag) (func(*imageanalysisv1.ImageResu
 			}
 			return o.writeRaw(raw, false)
 		}, func() error { return nil }, nil
-	case "csv": // one line a label
+	case "csv": // one line a finding
 		w, err := o.csv(served.titles(o, "file", "head", "rank", "label", "score", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
@@ -145,37 +219,69 @@ func imagePrinter(o *output, served servedFlag) (func(*imageanalysisv1.ImageResu
 			if failed != nil {
 				return w.row(append([]string{r.GetId(), "", "", "", "", "", errText(failed)}, served.cells(r.GetServedBy())...)...)
 			}
-			for _, set := range r.GetLabels() {
-				for i, l := range set.GetLabels() {
-					score := strconv.FormatFloat(l.GetScore(), 'g', -1, 64)
-					row := []string{r.GetId(), set.GetHead(), strconv.Itoa(i + 1), l.GetName(), score, r.GetPredictionId(), ""}
-					if err := w.row(append(row, served.cells(r.GetServedBy())...)...); err != nil {
-						return err
-					}
+			rank, head := 0, ""
+			for _, f := range findings(r) {
+				if rank++; f.head != head {
+					rank, head = 1, f.head
+				}
+				row := []string{r.GetId(), head, strconv.Itoa(rank), f.label, strconv.FormatFloat(f.score, 'g', -1, 64), r.GetPredictionId(), ""}
+				if err := w.row(append(row, served.cells(r.GetServedBy())...)...); err != nil {
+					return err
 				}
 			}
 			return nil
 		}, w.flush, nil
 	}
-	t := o.table(served.titles(o, "FILE", "PICTURE", "HEAD", "LABELS")...)
+	t := o.table(served.titles(o, "FILE", "PICTURE", "HEAD", title)...)
 	return func(r *imageanalysisv1.ImageResult, failed error) error {
 		if failed != nil {
 			t.line(r.GetId(), cell{errText(failed), o.bad})
 			return t.err
 		}
+		name, by := r.GetId(), served.cells(r.GetServedBy())
 		about := fmt.Sprintf("%s %d×%d", r.GetInfo().GetFormat(), r.GetInfo().GetWidth(), r.GetInfo().GetHeight())
-		for i, set := range r.GetLabels() {
-			labels := make([]string, len(set.GetLabels()))
-			for j, l := range set.GetLabels() {
-				labels[j] = fmt.Sprintf("%s %.3f", l.GetName(), l.GetScore())
+		all := findings(r)
+		for first := true; first || len(all) > 0; first = false {
+			n := 0
+			var texts []string
+			for ; n < len(all) && all[n].head == all[0].head; n++ {
+				texts = append(texts, fmt.Sprintf("%s %.3f", all[n].label, all[n].score))
 			}
-			name, by := r.GetId(), served.cells(r.GetServedBy())
-			if i > 0 { // another head of the same picture
-				name, about = "", ""
-				clear(by)
+			var head string
+			found := cell{strings.Join(texts, ", "), o.plain}
+			if n > 0 {
+				if head = all[0].head; head == "colors" {
+					found = o.swatches(r.GetColors())
+				}
 			}
-			t.row(append([]any{name, about, set.GetHead(), strings.Join(labels, ", ")}, values(by)...)...)
+			t.row(append([]any{name, about, head, found}, values(by)...)...)
+			all = all[n:]
+			name, about = "", "" // another head of the same picture
+			clear(by)
 		}
 		return t.err
 	}, t.flush, nil
+}
+
+// swatch stands for a colour, and is painted in it on a terminal.
+const swatch = "■"
+
+// swatches is a cell of colours.
+func (o *output) swatches(colors []*imageanalysisv1.Color) cell {
+	painted := o.bold.Render(swatch) != swatch
+	texts := make([]string, len(colors))
+	for i, c := range colors {
+		texts[i] = fmt.Sprintf("%s %s %.3f", c.GetHex(), c.GetNameEn(), c.GetFraction())
+		if painted {
+			texts[i] = swatch + " " + texts[i]
+		}
+	}
+	// The text is cleaned and measured before its swatches are painted.
+	return cell{strings.Join(texts, ", "), o.plain.Transform(func(text string) string {
+		for _, c := range colors {
+			paint := o.plain.Foreground(lipgloss.Color(c.GetHex())).Render("●")
+			text = strings.Replace(text, swatch, paint, 1)
+		}
+		return text
+	})}
 }

@@ -57,6 +57,8 @@ type cli struct {
 	Init    initCmd    `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`
 	Prepare prepareCmd `cmd:"" group:"Models" help:"Show what a model sees of an input: token ids, picture tensors, named inputs."`
 
+	Catalogue catalogueCmd `cmd:"" group:"Models" help:"Make a catalogue of pictures, for \"scry image --similar\"."`
+
 	Push     pushCmd     `cmd:"" group:"Models" help:"Send a bundle or an ONNX file as a new version."`
 	Pull     pullCmd     `cmd:"" group:"Models" help:"Fetch a version's files."`
 	Activate activateCmd `cmd:"" group:"Models" help:"Route a model's calls to a version."`

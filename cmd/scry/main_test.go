@@ -86,6 +86,7 @@ func TestScripts(t *testing.T) {
 			"tls":     serveTLS,
 			"code":    exitCode,
 			"picture": writePicture,
+			"pixels":  readPixels,
 			"npy":     readNPY,
 			"padded":  padTokenizer,
 		},
@@ -182,10 +183,30 @@ func writePicture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	picture := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(picture, picture.Bounds(), image.NewUniform(color.RGBA{R: 255, A: 255}), image.Point{}, draw.Src)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
 	f, err := os.Create(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(png.Encode(f, picture))
 	ts.Check(f.Close())
+}
+
+// readPixels looks at pixels of a PNG: pixels FILE WIDTH HEIGHT X,Y=RRGGBB ….
+func readPixels(ts *testscript.TestScript, _ bool, args []string) {
+	img, err := png.Decode(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	if size := fmt.Sprintf("%d %d", img.Bounds().Dx(), img.Bounds().Dy()); size != args[1]+" "+args[2] {
+		ts.Fatalf("%s is %s", args[0], size)
+	}
+	for _, arg := range args[3:] {
+		var x, y int
+		var want string
+		_, err := fmt.Sscanf(arg, "%d,%d=%s", &x, &y, &want)
+		ts.Check(err)
+		r, g, b, _ := img.At(x, y).RGBA()
+		if got := fmt.Sprintf("%02x%02x%02x", r>>8, g>>8, b>>8); got != want {
+			ts.Fatalf("%s: the pixel at %d,%d is %s, want %s", args[0], x, y, got, want)
+		}
+	}
 }
 
 // readNPY reads a .npy file of float32 as NumPy does, by its header, and compares:

@@ -26,8 +26,8 @@ type output struct {
 	quiet    bool
 	terminal bool // err is a terminal that a person watches
 
-	good, bad, faint, bold, strong lipgloss.Style // of out
-	errBad, errFaint               lipgloss.Style // of err
+	plain, good, bad, faint, bold, strong lipgloss.Style // of out
+	errBad, errFaint                      lipgloss.Style // of err
 
 	renderers [2]*lipgloss.Renderer // of out and err
 }
@@ -39,6 +39,7 @@ func newOutput(in io.Reader, out, errOut io.Writer, format string, quiet bool) *
 	return &output{
 		in: in, out: out, err: errOut, format: format, quiet: quiet,
 		terminal: isTerminal(errOut) && os.Getenv("TERM") != "dumb",
+		plain:    r.NewStyle(),
 		good:     r.NewStyle().Foreground(lipgloss.Color("2")),
 		bad:      r.NewStyle().Foreground(lipgloss.Color("1")),
 		faint:    r.NewStyle().Faint(true),
