@@ -19,6 +19,10 @@ build: ## Build bin/scryd and bin/scry
 setup: ## Fetch ONNX Runtime and rebuild the large weights; does nothing when all is there
 	@scripts/setup.sh
 
+.PHONY: setup-extra
+setup-extra: ## Set up, and rebuild the weights that not everybody needs: safe search, faces
+	@scripts/setup.sh extra
+
 .PHONY: demo
 demo: setup build ## Set up, serve the starter models, and show what they answer
 	@scripts/demo.sh

@@ -93,6 +93,8 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 		return c.uplift(k.Uplift)
 	case *bundlev1.Head_Forecast:
 		return c.forecast(k.Forecast)
+	case *bundlev1.Head_SafeSearch:
+		return c.column(".safe_search.adult_column", k.SafeSearch.GetAdultColumn())
 	}
 	return nil
 }

@@ -224,6 +224,7 @@ type labelling struct {
 	names     []string
 	labels    []string
 	embedding string
+	safe      string
 	manifest  *bundlev1.Manifest
 	classes   map[string][]string
 	most      int
@@ -239,17 +240,20 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 	if out.most == 0 {
 		out.most = DefaultLabels
 	}
-	var labels, embeddings []string
+	var labels, embeddings, safe []string
 	for name, h := range manifest.GetHeads() {
 		switch {
 		case h.GetLabels() != nil:
 			labels = append(labels, name)
 		case h.GetEmbedding() != nil:
 			embeddings = append(embeddings, name)
+		case h.GetSafeSearch() != nil:
+			safe = append(safe, name)
 		}
 	}
 	slices.Sort(labels)
 	slices.Sort(embeddings)
+	slices.Sort(safe)
 	for i, name := range opts.GetHeads() {
 		if !slices.Contains(labels, name) {
 			return nil, &pipeline.InputError{
@@ -269,6 +273,9 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING && len(embeddings) > 0:
 			out.embedding = embeddings[0]
 			out.names = append(out.names, embeddings[0])
+		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH && len(safe) > 0:
+			out.safe = safe[0]
+			out.names = append(out.names, safe[0])
 		default:
 			return nil, fmt.Errorf("%w: %s has no head for %v", ErrUnsupported, m.Identity().Model, f)
 		}
@@ -300,8 +307,29 @@ func (h *labelling) fill(_ int, r *imageanalysisv1.ImageResult, out pipeline.Out
 		}
 		r.Embedding = &imageanalysisv1.Embedding{Values: pipeline.Vector(row, spec.GetEmbedding().GetNormalize())}
 	}
+	if h.safe != "" {
+		spec := h.manifest.GetHeads()[h.safe]
+		row, err := rowOf(out, h.safe, spec)
+		if err != nil {
+			return err
+		}
+		if r.SafeSearch, err = safeSearch(row, spec.GetSafeSearch()); err != nil {
+			return fmt.Errorf("head %s: %w", h.safe, err)
+		}
+	}
 	r.Labels = append(r.Labels, sets...)
 	return nil
+}
+
+func safeSearch(scores []float64, spec *bundlev1.SafeSearch) (*imageanalysisv1.SafeSearch, error) {
+	at := int(spec.GetAdultColumn())
+	if at >= len(scores) {
+		return nil, fmt.Errorf("%w: %d columns, there is no column %d", pipeline.ErrOutput, len(scores), at)
+	}
+	if err := pipeline.Activate(scores, spec.GetActivation(), 0); err != nil {
+		return nil, err
+	}
+	return &imageanalysisv1.SafeSearch{Adult: scores[at]}, nil
 }
 
 func rowOf(out pipeline.Outputs, name string, spec *bundlev1.Head) (row []float64, err error) {

@@ -251,3 +251,16 @@ func TestManyPictures(t *testing.T) {
 		}
 	}
 }
+
+// TestSafeSearch reads the column that the manifest names, activated.
+func TestSafeSearch(t *testing.T) {
+	m := model(t, manifest+"\n")
+	if _, _, err := analyze(t, m, []*imageanalysisv1.ImageItem{picture("a", 0)}, nil, imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH); !errors.Is(err, imageanalysis.ErrUnsupported) {
+		t.Errorf("a model without such a head: %v", err)
+	}
+	m = model(t, strings.Replace(manifest, "heads:", "heads:\n  safe: {source: model.moods, safe_search: {adult_column: 1, activation: ACTIVATION_SOFTMAX}}", 1))
+	results, errs, err := analyze(t, m, []*imageanalysisv1.ImageItem{picture("a", 0)}, nil, imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH)
+	if err != nil || errs[0] != nil || math.Abs(results[0].GetSafeSearch().GetAdult()-0.75) > 1e-6 || len(results[0].GetLabels()) > 0 {
+		t.Errorf("%v %v %v, want 0.75 and no labels", results[0], errs[0], err)
+	}
+}

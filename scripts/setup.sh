@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh             everything
 #   scripts/setup.sh runtime     the tools and ONNX Runtime only
+#   scripts/setup.sh extra       everything, and the networks for safe search (24 MB)
 #
 # SCRY_ORT_LIBRARY=/path/libonnxruntime.so   use this library; nothing is fetched for it
 # SCRY_ORT_BUILD=cpu|cuda                    do not look for a driver, take this build
@@ -64,6 +65,12 @@ rebuild_weights() {
   weights_state >"$stamp"
 }
 
+# What not everybody needs. Each script reads its files' sums first.
+rebuild_extra() {
+  make_venv
+  .venv/bin/python scripts/models/open_nsfw.py --out models/safesearch || die "models/safesearch was not rebuilt"
+}
+
 weights_state() {
   sha256sum scripts/models/efficientnet.py scripts/models/encoder.py scripts/setup/requirements.txt
   stat --format '%n %s %Y' models/products/efficientnet-lite0.onnx models/sentiment/encoder.onnx \
@@ -76,3 +83,4 @@ exec 9>.runtime/.lock
 flock 9 # two `make` at once: the second waits and finds the first one's work
 fetch_runtime
 [ "${1:-}" = runtime ] || rebuild_weights
+[ "${1:-}" != extra ] || rebuild_extra

@@ -42,8 +42,10 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 	groups := grouping[imageanalysisv1.ImageFeature]{
 		needsModel: imageanalysis.NeedsModel,
 		defaults: map[imageanalysisv1.ImageFeature]string{
-			imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:    models.ImageLabels,
-			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING: models.ImageEmbedding,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS:      models.ImageLabels,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING:   models.ImageEmbedding,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH: models.SafeSearch,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES:       models.Faces,
 		},
 	}
 	for i, m := range req.GetModels() {

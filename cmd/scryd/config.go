@@ -52,7 +52,7 @@ type Config struct {
 	MaxTexts        int
 	MaxImages       int
 
-	ModelScoring, ModelRecommendation, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding string
+	ModelScoring, ModelRecommendation, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding, ModelSafeSearch, ModelFaces string
 
 	LogLevel, LogFormat string
 }
@@ -95,6 +95,8 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.StringVar(&c.ModelTextEmbedding, "model-text-embedding", "sentiment", "model of the text EMBEDDING feature")
 	f.StringVar(&c.ModelImageLabels, "model-image-labels", "products", "model of the LABELS feature")
 	f.StringVar(&c.ModelImageEmbedding, "model-image-embedding", "products", "model of the picture EMBEDDING feature")
+	f.StringVar(&c.ModelSafeSearch, "model-safe-search", "safesearch", "model of the SAFE_SEARCH feature")
+	f.StringVar(&c.ModelFaces, "model-faces", "faces", "model of the FACES feature")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error; debug logs every call, never its payload")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	return f

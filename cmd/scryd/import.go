@@ -9,8 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/modelstore"
@@ -38,12 +41,42 @@ func importBundles(ctx context.Context, store *modelstore.Store, dir string, log
 		if !errors.Is(err, modelstore.ErrNotFound) {
 			return err
 		}
+		if how, err := os.ReadFile(filepath.Join(path, fetchFile)); err == nil {
+			if file := missingGraph(os.DirFS(path)); file != "" {
+				log.Warn("not imported: its weights have not been fetched", "model", e.Name(), "missing", file, "fetch", strings.TrimSpace(string(how)))
+				continue
+			}
+		}
 		if err := importBundle(ctx, store, e.Name(), os.DirFS(path)); err != nil {
 			return fmt.Errorf("%s: %w", e.Name(), err)
 		}
 		log.Info("imported", "model", e.Name())
 	}
 	return nil
+}
+
+// fetchFile lies in a bundle whose weights not everybody fetches, and holds the
+// command that does.
+const fetchFile = "FETCH"
+
+// missingGraph names a graph's file that a bundle's manifest has and its
+// directory has not; empty when there is none, or when the manifest cannot be
+// read, of which importBundle tells more.
+func missingGraph(dir fs.FS) string {
+	text, err := fs.ReadFile(dir, bundle.ManifestFile)
+	if err != nil {
+		return ""
+	}
+	m, err := bundle.ParseManifest(text)
+	if err != nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.GetGraphs())) {
+		if _, err := fs.Stat(dir, m.GetGraphs()[name].GetFile()); errors.Is(err, fs.ErrNotExist) {
+			return m.GetGraphs()[name].GetFile()
+		}
+	}
+	return ""
 }
 
 // finishImport activates what an import that was cut short had committed.

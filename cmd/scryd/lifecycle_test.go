@@ -598,6 +598,14 @@ func TestImport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "notes") || !strings.Contains(err.Error(), "none.onnx") {
 		t.Errorf("%v does not name the bundle and the file", err)
 	}
+	// One whose weights are to be fetched by whoever wants them is left out.
+	if err := os.WriteFile(filepath.Join(from, "notes", fetchFile), []byte("make setup-extra\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d = startAt(t, d.dir, "--import", from)
+	if got, err := d.score("", "", 1); err != nil || got != 1 {
+		t.Errorf("beside a bundle without its weights: version %d, %v", got, err)
+	}
 }
 
 // TestStartFails starts the daemon with what cannot work; it says what, and

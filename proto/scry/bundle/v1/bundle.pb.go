@@ -1292,6 +1292,7 @@ type Head struct {
 	//	*Head_Segment
 	//	*Head_Uplift
 	//	*Head_Forecast
+	//	*Head_SafeSearch
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1422,6 +1423,15 @@ func (x *Head) GetForecast() *Forecast {
 	return nil
 }
 
+func (x *Head) GetSafeSearch() *SafeSearch {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_SafeSearch); ok {
+			return x.SafeSearch
+		}
+	}
+	return nil
+}
+
 type isHead_Kind interface {
 	isHead_Kind()
 }
@@ -1471,6 +1481,11 @@ type Head_Forecast struct {
 	Forecast *Forecast `protobuf:"bytes,10,opt,name=forecast,proto3,oneof"`
 }
 
+type Head_SafeSearch struct {
+	// How likely a picture is not safe to show at work.
+	SafeSearch *SafeSearch `protobuf:"bytes,21,opt,name=safe_search,json=safeSearch,proto3,oneof"`
+}
+
 func (*Head_Probability) isHead_Kind() {}
 
 func (*Head_Value) isHead_Kind() {}
@@ -1488,6 +1503,8 @@ func (*Head_Segment) isHead_Kind() {}
 func (*Head_Uplift) isHead_Kind() {}
 
 func (*Head_Forecast) isHead_Kind() {}
+
+func (*Head_SafeSearch) isHead_Kind() {}
 
 // Probability is the probability of one event, such as a customer's leaving.
 type Probability struct {
@@ -3150,6 +3167,61 @@ func (x *Labels) GetActivation() Activation {
 	return Activation_ACTIVATION_UNSPECIFIED
 }
 
+// SafeSearch tells how likely a picture is not safe to show at work.
+type SafeSearch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column of the source, [N, columns], for nudity or pornography.
+	AdultColumn int32 `protobuf:"varint,1,opt,name=adult_column,json=adultColumn,proto3" json:"adult_column,omitempty"`
+	// How the source becomes scores.
+	Activation    Activation `protobuf:"varint,2,opt,name=activation,proto3,enum=scry.bundle.v1.Activation" json:"activation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SafeSearch) Reset() {
+	*x = SafeSearch{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SafeSearch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SafeSearch) ProtoMessage() {}
+
+func (x *SafeSearch) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SafeSearch.ProtoReflect.Descriptor instead.
+func (*SafeSearch) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SafeSearch) GetAdultColumn() int32 {
+	if x != nil {
+		return x.AdultColumn
+	}
+	return 0
+}
+
+func (x *SafeSearch) GetActivation() Activation {
+	if x != nil {
+		return x.Activation
+	}
+	return Activation_ACTIVATION_UNSPECIFIED
+}
+
 // Text is preprocessing by a tokenizer.
 type Text struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3179,7 +3251,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3263,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3276,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -3294,7 +3366,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3378,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3391,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Image) GetInput() string {
@@ -3414,7 +3486,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3498,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3511,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -3504,7 +3576,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3516,7 +3588,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3529,7 +3601,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -3573,7 +3645,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3657,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3670,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -3672,7 +3744,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +3756,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +3769,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Feature) GetName() string {
@@ -3854,7 +3926,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +3938,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +3951,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -3910,7 +3982,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3922,7 +3994,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3935,7 +4007,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Goldens) GetFile() string {
@@ -3967,7 +4039,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +4051,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +4064,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -4037,7 +4109,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4049,7 +4121,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4062,7 +4134,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -4158,7 +4230,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4170,7 +4242,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4183,7 +4255,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4208,7 +4280,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4220,7 +4292,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4233,7 +4305,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -4273,7 +4345,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4285,7 +4357,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4298,7 +4370,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -4335,7 +4407,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4419,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4432,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -4394,7 +4466,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4406,7 +4478,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4419,7 +4491,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Lineage) GetData() []string {
@@ -4521,7 +4593,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06inputs\x18\x02 \x03(\v2 .scry.bundle.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfb\x04\n" +
 	"\x04Head\x129\n" +
 	"\x06source\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^[a-z][a-z0-9_]{0,62}\\..+$R\x06source\x12?\n" +
 	"\vprobability\x18\x02 \x01(\v2\x1b.scry.bundle.v1.ProbabilityH\x00R\vprobability\x12-\n" +
@@ -4533,7 +4605,9 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\asegment\x18\b \x01(\v2\x17.scry.bundle.v1.SegmentH\x00R\asegment\x120\n" +
 	"\x06uplift\x18\t \x01(\v2\x16.scry.bundle.v1.UpliftH\x00R\x06uplift\x126\n" +
 	"\bforecast\x18\n" +
-	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecastB\r\n" +
+	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecast\x12=\n" +
+	"\vsafe_search\x18\x15 \x01(\v2\x1a.scry.bundle.v1.SafeSearchH\x00R\n" +
+	"safeSearchB\r\n" +
 	"\x04kind\x12\x05\xbaH\x02\b\x01\"\xfc\x02\n" +
 	"\vProbability\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12\x1f\n" +
@@ -4679,6 +4753,12 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"names_file\x18\x02 \x01(\tR\tnamesFile\x12:\n" +
 	"\n" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
+	"activation\"t\n" +
+	"\n" +
+	"SafeSearch\x12*\n" +
+	"\fadult_column\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vadultColumn\x12:\n" +
+	"\n" +
+	"activation\x18\x02 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\"\xb9\x02\n" +
 	"\x04Text\x12%\n" +
 	"\ttokenizer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\ttokenizer\x12\x16\n" +
@@ -4879,7 +4959,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Activation)(0),               // 0: scry.bundle.v1.Activation
 	(ResizeMode)(0),               // 1: scry.bundle.v1.ResizeMode
@@ -4922,59 +5002,60 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(*Forecast)(nil),              // 38: scry.bundle.v1.Forecast
 	(*Sentiment)(nil),             // 39: scry.bundle.v1.Sentiment
 	(*Labels)(nil),                // 40: scry.bundle.v1.Labels
-	(*Text)(nil),                  // 41: scry.bundle.v1.Text
-	(*Image)(nil),                 // 42: scry.bundle.v1.Image
-	(*Resize)(nil),                // 43: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 44: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 45: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 46: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 47: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 48: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 49: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 50: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 51: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 52: scry.bundle.v1.Values
-	(*Limits)(nil),                // 53: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 54: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 55: scry.bundle.v1.Lineage
-	nil,                           // 56: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 57: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 58: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 59: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 60: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 61: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 62: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 63: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 64: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 65: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 66: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 67: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 68: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 69: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 70: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 71: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 72: google.protobuf.Timestamp
+	(*SafeSearch)(nil),            // 41: scry.bundle.v1.SafeSearch
+	(*Text)(nil),                  // 42: scry.bundle.v1.Text
+	(*Image)(nil),                 // 43: scry.bundle.v1.Image
+	(*Resize)(nil),                // 44: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 45: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 46: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 47: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 48: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 49: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 50: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 51: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 52: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 53: scry.bundle.v1.Values
+	(*Limits)(nil),                // 54: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 55: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 56: scry.bundle.v1.Lineage
+	nil,                           // 57: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 58: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 59: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 60: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 61: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 62: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 63: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 64: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 65: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 66: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 67: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 68: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 69: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 71: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 72: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 73: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	56, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	57, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
 	17, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	57, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	41, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	42, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	44, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	48, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	53, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	54, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	55, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	68, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	58, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	42, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	43, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	45, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	49, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	54, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	55, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	56, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	69, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
 	11, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	58, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	59, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	59, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	60, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
 	15, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
 	16, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
 	13, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	69, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	60, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	70, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	61, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
 	19, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
 	26, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
 	30, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
@@ -4984,63 +5065,65 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	32, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
 	36, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
 	38, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	20, // 28: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	23, // 29: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	24, // 30: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	21, // 31: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	22, // 32: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	25, // 33: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	61, // 34: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	27, // 35: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	28, // 36: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	29, // 37: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	24, // 38: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	0,  // 39: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	0,  // 40: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	33, // 41: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	34, // 42: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	35, // 43: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	62, // 44: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	63, // 45: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	37, // 46: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	64, // 47: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	69, // 48: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	0,  // 49: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 50: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	43, // 51: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	3,  // 52: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	4,  // 53: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	1,  // 54: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	2,  // 55: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	46, // 56: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	45, // 57: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	7,  // 58: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	70, // 59: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	8,  // 60: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	46, // 61: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	47, // 62: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	6,  // 63: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	5,  // 64: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	49, // 65: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	9,  // 66: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	71, // 67: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	51, // 68: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	65, // 69: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	66, // 70: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	69, // 71: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	67, // 72: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	72, // 73: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	12, // 74: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	18, // 75: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	14, // 76: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	14, // 77: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	52, // 78: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	52, // 79: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	41, // 28: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
+	20, // 29: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	23, // 30: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	24, // 31: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	21, // 32: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	22, // 33: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	25, // 34: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	62, // 35: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	27, // 36: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	28, // 37: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	29, // 38: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	24, // 39: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	0,  // 40: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	0,  // 41: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	33, // 42: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	34, // 43: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	35, // 44: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	63, // 45: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	64, // 46: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	37, // 47: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	65, // 48: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	70, // 49: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	0,  // 50: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 51: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 52: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
+	44, // 53: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	3,  // 54: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	4,  // 55: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	1,  // 56: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	2,  // 57: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	47, // 58: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	46, // 59: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	7,  // 60: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	71, // 61: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	8,  // 62: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	47, // 63: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	48, // 64: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	6,  // 65: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	5,  // 66: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	50, // 67: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	9,  // 68: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	72, // 69: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	52, // 70: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	66, // 71: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	67, // 72: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	70, // 73: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	68, // 74: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	73, // 75: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	12, // 76: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	18, // 77: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	14, // 78: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	14, // 79: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	53, // 80: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	53, // 81: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5065,6 +5148,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Segment)(nil),
 		(*Head_Uplift)(nil),
 		(*Head_Forecast)(nil),
+		(*Head_SafeSearch)(nil),
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[9].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[10].OneofWrappers = []any{
@@ -5082,8 +5166,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[26].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[36].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[40].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[37].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[41].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -5095,7 +5179,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -85,7 +85,8 @@ type GetServerInfoResponse struct {
 	// What it accepts.
 	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The model of each feature for calls that name none: "scoring", "recommendation",
-	// "sentiment", "text_embedding", "image_labels", "image_embedding".
+	// "sentiment", "text_embedding", "image_labels", "image_embedding", "safe_search",
+	// "faces".
 	DefaultModels map[string]string `protobuf:"bytes,10,rep,name=default_models,json=defaultModels,proto3" json:"default_models,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

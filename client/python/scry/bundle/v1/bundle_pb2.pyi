@@ -265,7 +265,7 @@ class Step(_message.Message):
     def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Head(_message.Message):
-    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast")
+    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "safe_search")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -276,6 +276,7 @@ class Head(_message.Message):
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     UPLIFT_FIELD_NUMBER: _ClassVar[int]
     FORECAST_FIELD_NUMBER: _ClassVar[int]
+    SAFE_SEARCH_FIELD_NUMBER: _ClassVar[int]
     source: str
     probability: Probability
     value: Value
@@ -286,7 +287,8 @@ class Head(_message.Message):
     segment: Segment
     uplift: Uplift
     forecast: Forecast
-    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ...) -> None: ...
+    safe_search: SafeSearch
+    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ...) -> None: ...
 
 class Probability(_message.Message):
     __slots__ = ("event", "column", "raw_score", "calibration", "threshold", "quantiles", "bands", "reasons")
@@ -565,6 +567,14 @@ class Labels(_message.Message):
     names_file: str
     activation: Activation
     def __init__(self, names: _Optional[_Iterable[str]] = ..., names_file: _Optional[str] = ..., activation: _Optional[_Union[Activation, str]] = ...) -> None: ...
+
+class SafeSearch(_message.Message):
+    __slots__ = ("adult_column", "activation")
+    ADULT_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    adult_column: int
+    activation: Activation
+    def __init__(self, adult_column: _Optional[int] = ..., activation: _Optional[_Union[Activation, str]] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids", "languages")
