@@ -88,11 +88,13 @@ func Open(dir fs.FS) (*Bundle, error) {
 			return nil, err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		file, err := onlyGraph(dir)
+		file, err := onlyGraph(dir, "")
 		if err != nil {
 			return nil, err
 		}
-		if b.Manifest, b.Guesses, err = infer(dir, file, nil, nil); err != nil {
+		over := newOverlay(dir) // where a tokenizer.json is made
+		b.FS = over
+		if b.Manifest, b.Guesses, err = infer(over, file, nil, nil); err != nil {
 			return nil, err
 		}
 	default:

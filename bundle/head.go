@@ -3,6 +3,7 @@ package bundle
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
@@ -81,6 +82,10 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 		return c.probability(k.Probability)
 	case *bundlev1.Head_Value:
 		return c.value(k.Value)
+	case *bundlev1.Head_Embedding:
+		if k.Embedding.GetPooling() != 0 && (b.Manifest.GetText() == nil || v.Shape != nil && len(v.Shape) != 3) {
+			return c.invalid(".embedding.pooling", "is for texts and a source [N, tokens, size]; %s is %s", c.source, shapeText(v.Shape))
+		}
 	case *bundlev1.Head_Sentiment:
 		return c.sentiment(k.Sentiment)
 	case *bundlev1.Head_Classes:
@@ -127,6 +132,17 @@ func (c headCheck) inSource(columns ...column) error {
 }
 
 func (c headCheck) sentiment(s *bundlev1.Sentiment) error {
+	if n := len(s.GetColumns()); n > 0 {
+		switch {
+		case s.GetNegative() != 0 || s.GetNeutral() != 0 || s.GetPositive() != 0:
+			return c.invalid(".sentiment.columns", "are given instead of negative, neutral and positive")
+		case c.columns >= 0 && c.columns != int64(n):
+			return c.invalid(".sentiment.columns", "%d polarities for the %d columns of %s", n, c.columns, c.source)
+		case !slices.Contains(s.GetColumns(), bundlev1.Polarity_POLARITY_NEGATIVE) || !slices.Contains(s.GetColumns(), bundlev1.Polarity_POLARITY_POSITIVE):
+			return c.invalid(".sentiment.columns", "there must be a negative and a positive one")
+		}
+		return nil
+	}
 	if err := c.inSource(column{".sentiment.negative", s.GetNegative()}, column{".sentiment.neutral", s.GetNeutral()}, column{".sentiment.positive", s.GetPositive()}); err != nil {
 		return err
 	}

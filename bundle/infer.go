@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"sort"
@@ -27,11 +26,11 @@ type Guess struct {
 	undecided []string
 }
 
-// infer makes the manifest of a directory that has none: one ONNX file, with a
-// tokenizer.json where it reads token ids, a row of features where its inputs
-// are columns or one matrix, or bare tensors. classes are those of a ZipMap that
-// was cut from it.
-func infer(dir fs.FS, file string, classes []string, hints *bundlev1.Hints) (*bundlev1.Manifest, []Guess, error) {
+// infer makes the manifest of a directory that has none: one ONNX file, with what
+// Hugging Face's exporters leave beside it, with a row of features where its
+// inputs are columns or one matrix, or with bare tensors. classes are those of a
+// ZipMap that was cut from it. Files that are made are added to dir.
+func infer(dir *overlay, file string, classes []string, hints *bundlev1.Hints) (*bundlev1.Manifest, []Guess, error) {
 	f, err := dir.Open(file)
 	if err != nil {
 		return nil, nil, invalid(file, "%v", cause(err))
@@ -42,9 +41,14 @@ func infer(dir fs.FS, file string, classes []string, hints *bundlev1.Hints) (*bu
 		return nil, nil, within(file, err)
 	}
 	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}, Goldens: hints.GetGoldens()}
-	guesses := []Guess{{Field: "graphs.model.file", Why: "the only .onnx file"}}
-	if hasInput(g, "input_ids") && exists(dir, "tokenizer.json") {
-		return m, append(guesses, inferText(dir, m)...), nil
+	why := "the only .onnx file"
+	if hints.GetGraph() != "" {
+		why = "as was said"
+	}
+	guesses := []Guess{{Field: "graphs.model.file", Why: why}}
+	hf := hfInference{dir: dir, manifest: m, graph: g, hints: hints}
+	if done, err := hf.run(); err != nil || done {
+		return m, append(guesses, hf.guesses...), err
 	}
 	i := rowInference{manifest: m, graph: g, classes: classes, hints: hints}
 	if err := i.run(); err != nil {
@@ -53,7 +57,9 @@ func infer(dir fs.FS, file string, classes []string, hints *bundlev1.Hints) (*bu
 	return m, append(guesses, i.guesses...), nil
 }
 
-func onlyGraph(dir fs.FS) (string, error) {
+// onlyGraph finds the .onnx file that is meant: the one of that name, or the only
+// one.
+func onlyGraph(dir fs.FS, name string) (string, error) {
 	var found []string
 	for _, pattern := range []string{"*.onnx", "onnx/*.onnx"} {
 		names, err := fs.Glob(dir, pattern)
@@ -65,6 +71,12 @@ func onlyGraph(dir fs.FS) (string, error) {
 			break
 		}
 	}
+	if name != "" {
+		if exists(dir, name) {
+			return name, (&Bundle{FS: dir}).checkFile("hints.graph", name)
+		}
+		return "", invalid("hints.graph", "there is no %q; there are %s", name, quotedList(found))
+	}
 	switch len(found) {
 	case 0:
 		return "", &FieldError{Field: "graphs", text: ErrNoGraph.Error(), err: ErrNoGraph}
@@ -72,7 +84,7 @@ func onlyGraph(dir fs.FS) (string, error) {
 		return found[0], (&Bundle{FS: dir}).checkFile("graphs", found[0])
 	}
 	sort.Strings(found)
-	return "", invalid("graphs", "there is no %s and more than one graph: %s: push the one that you mean, or write a %s that says how they follow one another",
+	return "", invalid("graphs", "there is no %s and more than one graph: %s: say which one is meant (graph), or write a %s that says how they follow one another",
 		ManifestFile, strings.Join(found, ", "), ManifestFile)
 }
 
@@ -182,45 +194,6 @@ func sequenceAxes(g *Graph, v Value) (axes []int32, why string) {
 		return open, fmt.Sprintf("its axis %d is the only open one after the first", open[0])
 	}
 	return open, ""
-}
-
-// inferText takes the length from config.json and tokenizer_config.json as
-// Hugging Face writes them.
-func inferText(dir fs.FS, m *bundlev1.Manifest) []Guess {
-	const usual = 512
-	length, why := int64(usual), "usual, as no configuration gives a length"
-	var files []string
-	var config struct {
-		MaxPositions int64  `json:"max_position_embeddings"`
-		PadID        *int64 `json:"pad_token_id"`
-		Type         string `json:"model_type"`
-	}
-	if readJSON(dir, "config.json", &config) && config.MaxPositions > 1 {
-		length, why = config.MaxPositions, "max_position_embeddings of config.json"
-		// RoBERTa counts positions from pad_token_id + 1.
-		if strings.Contains(config.Type, "roberta") && config.PadID != nil && *config.PadID+1 < length {
-			length -= *config.PadID + 1
-			why += ", less pad_token_id + 1"
-		}
-		files = append(files, "config.json")
-	}
-	var tok struct {
-		MaxLength float64 `json:"model_max_length"` // 1e30 when unset
-	}
-	if readJSON(dir, "tokenizer_config.json", &tok) && tok.MaxLength >= 2 && tok.MaxLength < float64(length) {
-		length, why = int64(tok.MaxLength), "model_max_length of tokenizer_config.json"
-		files = append(files, "tokenizer_config.json")
-	}
-	m.Preprocessing = &bundlev1.Manifest_Text{Text: &bundlev1.Text{Tokenizer: "tokenizer.json", MaxLength: int32(min(max(length, 2), 1<<20))}}
-	return []Guess{
-		{Field: "text.tokenizer", Why: "a tokenizer.json lies beside a graph that reads input_ids"},
-		{Field: "text.max_length", Why: why, Files: files},
-	}
-}
-
-func readJSON(dir fs.FS, name string, into any) bool {
-	text, err := readFile(dir, name)
-	return err == nil && len(text) < maxManifest && json.Unmarshal(text, into) == nil
 }
 
 func featureType(d tensor.DType) bundlev1.FeatureType {

@@ -15,6 +15,10 @@ type overlay struct {
 	edited map[string][]edit
 }
 
+func newOverlay(dir fs.FS) *overlay {
+	return &overlay{FS: dir, added: map[string][]byte{}, edited: map[string][]edit{}}
+}
+
 // Open implements fs.FS.
 func (o *overlay) Open(name string) (fs.File, error) {
 	if content, ok := o.added[name]; ok {

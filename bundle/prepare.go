@@ -29,7 +29,7 @@ type Prepared struct {
 // one row only are opened. Nothing in dir is written to. Errors wrap ErrInvalid
 // or ErrGraph.
 func Prepare(dir fs.FS, hints *bundlev1.Hints) (*Prepared, error) {
-	over := &overlay{FS: dir, added: map[string][]byte{}, edited: map[string][]edit{}}
+	over := newOverlay(dir)
 	p := &Prepared{dir: dir}
 	text, err := readFile(dir, ManifestFile)
 	switch {
@@ -120,7 +120,7 @@ func amended(text []byte, graph string, origin *bundlev1.Origin) ([]byte, error)
 
 // inferred prepares a bundle that has no manifest.
 func (p *Prepared) inferred(over *overlay, hints *bundlev1.Hints) error {
-	file, err := onlyGraph(over.FS)
+	file, err := onlyGraph(over.FS, hints.GetGraph())
 	if err != nil {
 		return err
 	}

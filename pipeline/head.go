@@ -90,8 +90,8 @@ func (c Columns) At(row, column int) (float64, error) {
 	return x, nil
 }
 
-// Activate turns a row of finite numbers into scores in [0, 1], in place.
-// temperature divides logits; 0 stands for 1. Errors wrap ErrOutput.
+// Activate turns a row of finite numbers into scores in [0, 1], in place; NONE
+// leaves them as they are. temperature divides logits; 0 stands for 1. Errors wrap ErrOutput.
 func Activate(row []float64, a bundlev1.Activation, temperature float64) error {
 	if temperature == 0 {
 		temperature = 1
@@ -111,6 +111,7 @@ func Activate(row []float64, a bundlev1.Activation, temperature float64) error {
 		for i, x := range row {
 			row[i] = Logistic(x / temperature)
 		}
+	case bundlev1.Activation_ACTIVATION_NONE:
 	default:
 		for i, x := range row {
 			var err error

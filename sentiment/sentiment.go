@@ -88,13 +88,9 @@ func (q *question) view(name string, read func(row []float64) ([]float64, error)
 	if v, ok := q.views[name]; ok {
 		return v
 	}
-	source := q.model.Bundle().Manifest.GetHeads()[name].GetSource()
+	h := q.model.Bundle().Manifest.GetHeads()[name]
 	v := &view{read: func(out pipeline.Outputs) ([]float64, error) {
-		c, err := out.Columns(source)
-		if err != nil {
-			return nil, err
-		}
-		row, err := c.Row(nil, 0)
+		row, err := out.Pooled(h, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -266,20 +262,20 @@ func byScore(names []string, scores []float64) ([]*sentimentv1.Score, error) {
 		return nil, fmt.Errorf("%w: %d scores for %d names", pipeline.ErrOutput, len(scores), len(names))
 	}
 	out := make([]*sentimentv1.Score, 0, len(scores))
-	for _, at := range pipeline.Top(scores, len(scores), 0) {
+	for _, at := range pipeline.Top(scores, len(scores), math.Inf(-1)) {
 		out = append(out, &sentimentv1.Score{Name: names[at], Score: scores[at]})
 	}
 	return out, nil
 }
 
-// polarity reads the three probabilities among a passage's scores; they are made to sum to 1, as
-// rounding may leave them a hair off. The most probable one is the polarity; a
+// polarity reads the three probabilities among a passage's scores; they are
+// made to sum to 1, as rounding may leave them a hair off. The most probable one is the polarity; a
 // tie with neutral is neutral, one of positive and negative positive.
 func polarity(scores []float64, spec *bundlev1.Sentiment) (*sentimentv1.Sentiment, error) {
-	if n := int32(len(scores)); spec.GetNegative() >= n || spec.GetNeutral() >= n || spec.GetPositive() >= n {
-		return nil, fmt.Errorf("%w: it has %d columns", pipeline.ErrOutput, n)
+	positive, neutral, negative, err := byPolarity(scores, spec)
+	if err != nil {
+		return nil, err
 	}
-	positive, neutral, negative := scores[spec.GetPositive()], scores[spec.GetNeutral()], scores[spec.GetNegative()]
 	sum := positive + neutral + negative
 	if sum <= 0 {
 		return nil, fmt.Errorf("%w: the probabilities sum to 0", pipeline.ErrOutput)

@@ -29,7 +29,134 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Activation turns a graph's output into scores in [0, 1].
+// Pooling makes one vector of those of a text's tokens, special ones included,
+// as the package sentence-transformers names them.
+type Pooling int32
+
+const (
+	// There is one vector already.
+	Pooling_POOLING_UNSPECIFIED Pooling = 0
+	// The mean.
+	Pooling_POOLING_MEAN Pooling = 1
+	// The vector of the first token.
+	Pooling_POOLING_CLS Pooling = 2
+	// The largest number of each column.
+	Pooling_POOLING_MAX Pooling = 3
+	// The sum, divided by the square root of the number of tokens.
+	Pooling_POOLING_MEAN_SQRT_LEN Pooling = 4
+	// The vector of the last token.
+	Pooling_POOLING_LAST Pooling = 5
+	// The mean, token i weighing i (the first one 1).
+	Pooling_POOLING_WEIGHTED_MEAN Pooling = 6
+)
+
+// Enum value maps for Pooling.
+var (
+	Pooling_name = map[int32]string{
+		0: "POOLING_UNSPECIFIED",
+		1: "POOLING_MEAN",
+		2: "POOLING_CLS",
+		3: "POOLING_MAX",
+		4: "POOLING_MEAN_SQRT_LEN",
+		5: "POOLING_LAST",
+		6: "POOLING_WEIGHTED_MEAN",
+	}
+	Pooling_value = map[string]int32{
+		"POOLING_UNSPECIFIED":   0,
+		"POOLING_MEAN":          1,
+		"POOLING_CLS":           2,
+		"POOLING_MAX":           3,
+		"POOLING_MEAN_SQRT_LEN": 4,
+		"POOLING_LAST":          5,
+		"POOLING_WEIGHTED_MEAN": 6,
+	}
+)
+
+func (x Pooling) Enum() *Pooling {
+	p := new(Pooling)
+	*p = x
+	return p
+}
+
+func (x Pooling) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Pooling) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+}
+
+func (Pooling) Type() protoreflect.EnumType {
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[0]
+}
+
+func (x Pooling) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Pooling.Descriptor instead.
+func (Pooling) EnumDescriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+}
+
+// Polarity is what a column of a sentiment head speaks for.
+type Polarity int32
+
+const (
+	// Not allowed.
+	Polarity_POLARITY_UNSPECIFIED Polarity = 0
+	// A negative opinion.
+	Polarity_POLARITY_NEGATIVE Polarity = 1
+	// No opinion, or none that outweighs.
+	Polarity_POLARITY_NEUTRAL Polarity = 2
+	// A positive opinion.
+	Polarity_POLARITY_POSITIVE Polarity = 3
+)
+
+// Enum value maps for Polarity.
+var (
+	Polarity_name = map[int32]string{
+		0: "POLARITY_UNSPECIFIED",
+		1: "POLARITY_NEGATIVE",
+		2: "POLARITY_NEUTRAL",
+		3: "POLARITY_POSITIVE",
+	}
+	Polarity_value = map[string]int32{
+		"POLARITY_UNSPECIFIED": 0,
+		"POLARITY_NEGATIVE":    1,
+		"POLARITY_NEUTRAL":     2,
+		"POLARITY_POSITIVE":    3,
+	}
+)
+
+func (x Polarity) Enum() *Polarity {
+	p := new(Polarity)
+	*p = x
+	return p
+}
+
+func (x Polarity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Polarity) Descriptor() protoreflect.EnumDescriptor {
+	return file_scry_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
+}
+
+func (Polarity) Type() protoreflect.EnumType {
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[1]
+}
+
+func (x Polarity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Polarity.Descriptor instead.
+func (Polarity) EnumDescriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+}
+
+// Activation turns a graph's output into scores in [0, 1], but for NONE.
 type Activation int32
 
 const (
@@ -39,6 +166,8 @@ const (
 	Activation_ACTIVATION_SOFTMAX Activation = 1
 	// Logistic function of each column: labels that do not.
 	Activation_ACTIVATION_SIGMOID Activation = 2
+	// The numbers as they are, of any size, as a regression gives them.
+	Activation_ACTIVATION_NONE Activation = 3
 )
 
 // Enum value maps for Activation.
@@ -47,11 +176,13 @@ var (
 		0: "ACTIVATION_UNSPECIFIED",
 		1: "ACTIVATION_SOFTMAX",
 		2: "ACTIVATION_SIGMOID",
+		3: "ACTIVATION_NONE",
 	}
 	Activation_value = map[string]int32{
 		"ACTIVATION_UNSPECIFIED": 0,
 		"ACTIVATION_SOFTMAX":     1,
 		"ACTIVATION_SIGMOID":     2,
+		"ACTIVATION_NONE":        3,
 	}
 )
 
@@ -66,11 +197,11 @@ func (x Activation) String() string {
 }
 
 func (Activation) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[2].Descriptor()
 }
 
 func (Activation) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[0]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[2]
 }
 
 func (x Activation) Number() protoreflect.EnumNumber {
@@ -79,7 +210,7 @@ func (x Activation) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Activation.Descriptor instead.
 func (Activation) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
 }
 
 // ResizeMode tells what resizing keeps.
@@ -123,11 +254,11 @@ func (x ResizeMode) String() string {
 }
 
 func (ResizeMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[3].Descriptor()
 }
 
 func (ResizeMode) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[1]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[3]
 }
 
 func (x ResizeMode) Number() protoreflect.EnumNumber {
@@ -136,7 +267,7 @@ func (x ResizeMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ResizeMode.Descriptor instead.
 func (ResizeMode) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
 }
 
 // Filter is a resampling filter by its Pillow name.
@@ -192,11 +323,11 @@ func (x Filter) String() string {
 }
 
 func (Filter) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[2].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[4].Descriptor()
 }
 
 func (Filter) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[2]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[4]
 }
 
 func (x Filter) Number() protoreflect.EnumNumber {
@@ -205,7 +336,7 @@ func (x Filter) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Filter.Descriptor instead.
 func (Filter) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 // Layout is the order of a picture tensor's axes.
@@ -245,11 +376,11 @@ func (x Layout) String() string {
 }
 
 func (Layout) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[3].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
 }
 
 func (Layout) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[3]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
 }
 
 func (x Layout) Number() protoreflect.EnumNumber {
@@ -258,7 +389,7 @@ func (x Layout) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Layout.Descriptor instead.
 func (Layout) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 // Channels is the order of a picture tensor's channels.
@@ -302,11 +433,11 @@ func (x Channels) String() string {
 }
 
 func (Channels) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[4].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
 }
 
 func (Channels) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[4]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
 }
 
 func (x Channels) Number() protoreflect.EnumNumber {
@@ -315,7 +446,7 @@ func (x Channels) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Channels.Descriptor instead.
 func (Channels) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 // InfinityPolicy is what to do with an infinite number.
@@ -355,11 +486,11 @@ func (x InfinityPolicy) String() string {
 }
 
 func (InfinityPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[5].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
 }
 
 func (InfinityPolicy) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[5]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
 }
 
 func (x InfinityPolicy) Number() protoreflect.EnumNumber {
@@ -368,7 +499,7 @@ func (x InfinityPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InfinityPolicy.Descriptor instead.
 func (InfinityPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 // TimeEncoding is how a time becomes a number.
@@ -409,11 +540,11 @@ func (x TimeEncoding) String() string {
 }
 
 func (TimeEncoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[6].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[8].Descriptor()
 }
 
 func (TimeEncoding) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[6]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[8]
 }
 
 func (x TimeEncoding) Number() protoreflect.EnumNumber {
@@ -422,7 +553,7 @@ func (x TimeEncoding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TimeEncoding.Descriptor instead.
 func (TimeEncoding) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 // FeatureType is what callers send for a feature.
@@ -478,11 +609,11 @@ func (x FeatureType) String() string {
 }
 
 func (FeatureType) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[7].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[9].Descriptor()
 }
 
 func (FeatureType) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[7]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[9]
 }
 
 func (x FeatureType) Number() protoreflect.EnumNumber {
@@ -491,7 +622,7 @@ func (x FeatureType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureType.Descriptor instead.
 func (FeatureType) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 // UnknownPolicy is what to do with a category that training did not see.
@@ -531,11 +662,11 @@ func (x UnknownPolicy) String() string {
 }
 
 func (UnknownPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[8].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[10].Descriptor()
 }
 
 func (UnknownPolicy) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[8]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[10]
 }
 
 func (x UnknownPolicy) Number() protoreflect.EnumNumber {
@@ -544,7 +675,7 @@ func (x UnknownPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UnknownPolicy.Descriptor instead.
 func (UnknownPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 // Precision is the arithmetic that a device uses for a graph.
@@ -592,11 +723,11 @@ func (x Precision) String() string {
 }
 
 func (Precision) Descriptor() protoreflect.EnumDescriptor {
-	return file_scry_bundle_v1_bundle_proto_enumTypes[9].Descriptor()
+	return file_scry_bundle_v1_bundle_proto_enumTypes[11].Descriptor()
 }
 
 func (Precision) Type() protoreflect.EnumType {
-	return &file_scry_bundle_v1_bundle_proto_enumTypes[9]
+	return &file_scry_bundle_v1_bundle_proto_enumTypes[11]
 }
 
 func (x Precision) Number() protoreflect.EnumNumber {
@@ -605,7 +736,7 @@ func (x Precision) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Precision.Descriptor instead.
 func (Precision) EnumDescriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 // Manifest is the content of bundle.yaml. Every path in it is relative to the
@@ -2415,7 +2546,10 @@ func (x *Classes) GetActivation() Activation {
 type Embedding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Divide by the Euclidean norm.
-	Normalize     bool `protobuf:"varint,1,opt,name=normalize,proto3" json:"normalize,omitempty"`
+	Normalize bool `protobuf:"varint,1,opt,name=normalize,proto3" json:"normalize,omitempty"`
+	// How the vectors of a text's tokens, a source [N, tokens, size], become one;
+	// unspecified = the source is [N, size].
+	Pooling       Pooling `protobuf:"varint,2,opt,name=pooling,proto3,enum=scry.bundle.v1.Pooling" json:"pooling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2455,6 +2589,13 @@ func (x *Embedding) GetNormalize() bool {
 		return x.Normalize
 	}
 	return false
+}
+
+func (x *Embedding) GetPooling() Pooling {
+	if x != nil {
+		return x.Pooling
+	}
+	return Pooling_POOLING_UNSPECIFIED
 }
 
 // Segment finds the group whose centre is closest to the source, a vector such
@@ -3020,7 +3161,8 @@ func (x *Forecast) GetStep() *durationpb.Duration {
 	return nil
 }
 
-// Sentiment reads polarity from a source [N, 3].
+// Sentiment reads polarity from a source [N, 3], or one of other columns, of
+// which each has a polarity.
 type Sentiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The column of each polarity.
@@ -3033,7 +3175,10 @@ type Sentiment struct {
 	Activation Activation `protobuf:"varint,4,opt,name=activation,proto3,enum=scry.bundle.v1.Activation" json:"activation,omitempty"`
 	// Divides logits before a softmax (temperature scaling, Guo et al. 2017);
 	// 0 = 1.
-	Temperature   float64 `protobuf:"fixed64,5,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	Temperature float64 `protobuf:"fixed64,5,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	// Instead of negative, neutral and positive: the polarity of every column, as
+	// of five stars. Columns of the same polarity are added up; neutral may lack.
+	Columns       []Polarity `protobuf:"varint,6,rep,packed,name=columns,proto3,enum=scry.bundle.v1.Polarity" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3101,6 +3246,13 @@ func (x *Sentiment) GetTemperature() float64 {
 		return x.Temperature
 	}
 	return 0
+}
+
+func (x *Sentiment) GetColumns() []Polarity {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
 }
 
 // Labels names what a picture shows.
@@ -4681,9 +4833,10 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"names_file\x18\x02 \x01(\tR\tnamesFile\x12:\n" +
 	"\n" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
-	"activation\")\n" +
+	"activation\"f\n" +
 	"\tEmbedding\x12\x1c\n" +
-	"\tnormalize\x18\x01 \x01(\bR\tnormalize\"\xaf\x02\n" +
+	"\tnormalize\x18\x01 \x01(\bR\tnormalize\x12;\n" +
+	"\apooling\x18\x02 \x01(\x0e2\x17.scry.bundle.v1.PoolingB\b\xbaH\x05\x82\x01\x02\x10\x01R\apooling\"\xaf\x02\n" +
 	"\aSegment\x12@\n" +
 	"\bclusters\x18\x01 \x03(\v2\x17.scry.bundle.v1.ClusterB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bclusters\x123\n" +
 	"\anearest\x18\x02 \x01(\v2\x17.scry.bundle.v1.NearestH\x00R\anearest\x123\n" +
@@ -4737,7 +4890,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x01R\ahorizon\x12<\n" +
 	"\tquantiles\x18\x03 \x03(\x01B\x1e\xbaH\x1b\x92\x01\x18\x10c\"\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\tquantiles\x12\x12\n" +
 	"\x04mean\x18\x04 \x01(\tR\x04mean\x12-\n" +
-	"\x04step\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xe6\x01\n" +
+	"\x04step\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xaf\x02\n" +
 	"\tSentiment\x12#\n" +
 	"\bnegative\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bnegative\x12!\n" +
 	"\aneutral\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\aneutral\x12#\n" +
@@ -4745,7 +4898,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"activation\x18\x04 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\x120\n" +
-	"\vtemperature\x18\x05 \x01(\x01B\x0e\xbaH\v\x12\t)\x00\x00\x00\x00\x00\x00\x00\x00R\vtemperature\"\x85\x01\n" +
+	"\vtemperature\x18\x05 \x01(\x01B\x0e\xbaH\v\x12\t)\x00\x00\x00\x00\x00\x00\x00\x00R\vtemperature\x12G\n" +
+	"\acolumns\x18\x06 \x03(\x0e2\x18.scry.bundle.v1.PolarityB\x13\xbaH\x10\x92\x01\r\x10@\"\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\acolumns\"\x85\x01\n" +
 	"\x06Labels\x12 \n" +
 	"\x05names\x18\x01 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\x80\x80\x04R\x05names\x12\x1d\n" +
@@ -4889,12 +5043,26 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"trained_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\ttrainedAt\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*X\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*\x9e\x01\n" +
+	"\aPooling\x12\x17\n" +
+	"\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fPOOLING_MEAN\x10\x01\x12\x0f\n" +
+	"\vPOOLING_CLS\x10\x02\x12\x0f\n" +
+	"\vPOOLING_MAX\x10\x03\x12\x19\n" +
+	"\x15POOLING_MEAN_SQRT_LEN\x10\x04\x12\x10\n" +
+	"\fPOOLING_LAST\x10\x05\x12\x19\n" +
+	"\x15POOLING_WEIGHTED_MEAN\x10\x06*h\n" +
+	"\bPolarity\x12\x18\n" +
+	"\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11POLARITY_NEGATIVE\x10\x01\x12\x14\n" +
+	"\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n" +
+	"\x11POLARITY_POSITIVE\x10\x03*m\n" +
 	"\n" +
 	"Activation\x12\x1a\n" +
 	"\x16ACTIVATION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACTIVATION_SOFTMAX\x10\x01\x12\x16\n" +
-	"\x12ACTIVATION_SIGMOID\x10\x02*|\n" +
+	"\x12ACTIVATION_SIGMOID\x10\x02\x12\x13\n" +
+	"\x0fACTIVATION_NONE\x10\x03*|\n" +
 	"\n" +
 	"ResizeMode\x12\x1b\n" +
 	"\x17RESIZE_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -4958,172 +5126,176 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_scry_bundle_v1_bundle_proto_rawDescData
 }
 
-var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
 var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
-	(Activation)(0),               // 0: scry.bundle.v1.Activation
-	(ResizeMode)(0),               // 1: scry.bundle.v1.ResizeMode
-	(Filter)(0),                   // 2: scry.bundle.v1.Filter
-	(Layout)(0),                   // 3: scry.bundle.v1.Layout
-	(Channels)(0),                 // 4: scry.bundle.v1.Channels
-	(InfinityPolicy)(0),           // 5: scry.bundle.v1.InfinityPolicy
-	(TimeEncoding)(0),             // 6: scry.bundle.v1.TimeEncoding
-	(FeatureType)(0),              // 7: scry.bundle.v1.FeatureType
-	(UnknownPolicy)(0),            // 8: scry.bundle.v1.UnknownPolicy
-	(Precision)(0),                // 9: scry.bundle.v1.Precision
-	(*Manifest)(nil),              // 10: scry.bundle.v1.Manifest
-	(*Inference)(nil),             // 11: scry.bundle.v1.Inference
-	(*Graph)(nil),                 // 12: scry.bundle.v1.Graph
-	(*Origin)(nil),                // 13: scry.bundle.v1.Origin
-	(*Port)(nil),                  // 14: scry.bundle.v1.Port
-	(*Batching)(nil),              // 15: scry.bundle.v1.Batching
-	(*Execution)(nil),             // 16: scry.bundle.v1.Execution
-	(*Step)(nil),                  // 17: scry.bundle.v1.Step
-	(*Head)(nil),                  // 18: scry.bundle.v1.Head
-	(*Probability)(nil),           // 19: scry.bundle.v1.Probability
-	(*Calibration)(nil),           // 20: scry.bundle.v1.Calibration
-	(*Logistic)(nil),              // 21: scry.bundle.v1.Logistic
-	(*Points)(nil),                // 22: scry.bundle.v1.Points
-	(*Band)(nil),                  // 23: scry.bundle.v1.Band
-	(*Reasons)(nil),               // 24: scry.bundle.v1.Reasons
-	(*ReasonCode)(nil),            // 25: scry.bundle.v1.ReasonCode
-	(*Value)(nil),                 // 26: scry.bundle.v1.Value
-	(*QuantileInterval)(nil),      // 27: scry.bundle.v1.QuantileInterval
-	(*LogNormal)(nil),             // 28: scry.bundle.v1.LogNormal
-	(*ValueBand)(nil),             // 29: scry.bundle.v1.ValueBand
-	(*Classes)(nil),               // 30: scry.bundle.v1.Classes
-	(*Embedding)(nil),             // 31: scry.bundle.v1.Embedding
-	(*Segment)(nil),               // 32: scry.bundle.v1.Segment
-	(*Cluster)(nil),               // 33: scry.bundle.v1.Cluster
-	(*Nearest)(nil),               // 34: scry.bundle.v1.Nearest
-	(*Mixture)(nil),               // 35: scry.bundle.v1.Mixture
-	(*Uplift)(nil),                // 36: scry.bundle.v1.Uplift
-	(*Treatment)(nil),             // 37: scry.bundle.v1.Treatment
-	(*Forecast)(nil),              // 38: scry.bundle.v1.Forecast
-	(*Sentiment)(nil),             // 39: scry.bundle.v1.Sentiment
-	(*Labels)(nil),                // 40: scry.bundle.v1.Labels
-	(*SafeSearch)(nil),            // 41: scry.bundle.v1.SafeSearch
-	(*Text)(nil),                  // 42: scry.bundle.v1.Text
-	(*Image)(nil),                 // 43: scry.bundle.v1.Image
-	(*Resize)(nil),                // 44: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 45: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 46: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 47: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 48: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 49: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 50: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 51: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 52: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 53: scry.bundle.v1.Values
-	(*Limits)(nil),                // 54: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 55: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 56: scry.bundle.v1.Lineage
-	nil,                           // 57: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 58: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 59: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 60: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 61: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 62: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 63: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 64: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 65: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 66: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 67: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 68: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 69: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 71: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 72: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 73: google.protobuf.Timestamp
+	(Pooling)(0),                  // 0: scry.bundle.v1.Pooling
+	(Polarity)(0),                 // 1: scry.bundle.v1.Polarity
+	(Activation)(0),               // 2: scry.bundle.v1.Activation
+	(ResizeMode)(0),               // 3: scry.bundle.v1.ResizeMode
+	(Filter)(0),                   // 4: scry.bundle.v1.Filter
+	(Layout)(0),                   // 5: scry.bundle.v1.Layout
+	(Channels)(0),                 // 6: scry.bundle.v1.Channels
+	(InfinityPolicy)(0),           // 7: scry.bundle.v1.InfinityPolicy
+	(TimeEncoding)(0),             // 8: scry.bundle.v1.TimeEncoding
+	(FeatureType)(0),              // 9: scry.bundle.v1.FeatureType
+	(UnknownPolicy)(0),            // 10: scry.bundle.v1.UnknownPolicy
+	(Precision)(0),                // 11: scry.bundle.v1.Precision
+	(*Manifest)(nil),              // 12: scry.bundle.v1.Manifest
+	(*Inference)(nil),             // 13: scry.bundle.v1.Inference
+	(*Graph)(nil),                 // 14: scry.bundle.v1.Graph
+	(*Origin)(nil),                // 15: scry.bundle.v1.Origin
+	(*Port)(nil),                  // 16: scry.bundle.v1.Port
+	(*Batching)(nil),              // 17: scry.bundle.v1.Batching
+	(*Execution)(nil),             // 18: scry.bundle.v1.Execution
+	(*Step)(nil),                  // 19: scry.bundle.v1.Step
+	(*Head)(nil),                  // 20: scry.bundle.v1.Head
+	(*Probability)(nil),           // 21: scry.bundle.v1.Probability
+	(*Calibration)(nil),           // 22: scry.bundle.v1.Calibration
+	(*Logistic)(nil),              // 23: scry.bundle.v1.Logistic
+	(*Points)(nil),                // 24: scry.bundle.v1.Points
+	(*Band)(nil),                  // 25: scry.bundle.v1.Band
+	(*Reasons)(nil),               // 26: scry.bundle.v1.Reasons
+	(*ReasonCode)(nil),            // 27: scry.bundle.v1.ReasonCode
+	(*Value)(nil),                 // 28: scry.bundle.v1.Value
+	(*QuantileInterval)(nil),      // 29: scry.bundle.v1.QuantileInterval
+	(*LogNormal)(nil),             // 30: scry.bundle.v1.LogNormal
+	(*ValueBand)(nil),             // 31: scry.bundle.v1.ValueBand
+	(*Classes)(nil),               // 32: scry.bundle.v1.Classes
+	(*Embedding)(nil),             // 33: scry.bundle.v1.Embedding
+	(*Segment)(nil),               // 34: scry.bundle.v1.Segment
+	(*Cluster)(nil),               // 35: scry.bundle.v1.Cluster
+	(*Nearest)(nil),               // 36: scry.bundle.v1.Nearest
+	(*Mixture)(nil),               // 37: scry.bundle.v1.Mixture
+	(*Uplift)(nil),                // 38: scry.bundle.v1.Uplift
+	(*Treatment)(nil),             // 39: scry.bundle.v1.Treatment
+	(*Forecast)(nil),              // 40: scry.bundle.v1.Forecast
+	(*Sentiment)(nil),             // 41: scry.bundle.v1.Sentiment
+	(*Labels)(nil),                // 42: scry.bundle.v1.Labels
+	(*SafeSearch)(nil),            // 43: scry.bundle.v1.SafeSearch
+	(*Text)(nil),                  // 44: scry.bundle.v1.Text
+	(*Image)(nil),                 // 45: scry.bundle.v1.Image
+	(*Resize)(nil),                // 46: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 47: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 48: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 49: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 50: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 51: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 52: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 53: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 54: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 55: scry.bundle.v1.Values
+	(*Limits)(nil),                // 56: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 57: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 58: scry.bundle.v1.Lineage
+	nil,                           // 59: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 60: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 61: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 62: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 63: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 64: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 65: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 66: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 67: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 68: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 69: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 70: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 71: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 72: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 73: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 74: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 75: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	57, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
-	17, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	58, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	42, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	43, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	45, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	49, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	54, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	55, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	56, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	69, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
-	11, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	59, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	60, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
-	15, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
-	16, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
-	13, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	70, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	61, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	19, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	26, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	30, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	31, // 22: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	39, // 23: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	40, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	32, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
-	36, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
-	38, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	41, // 28: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
-	20, // 29: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	23, // 30: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	24, // 31: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	21, // 32: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	22, // 33: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	25, // 34: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	62, // 35: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	27, // 36: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	28, // 37: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	29, // 38: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	24, // 39: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	0,  // 40: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	0,  // 41: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	33, // 42: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	34, // 43: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	35, // 44: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	63, // 45: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	64, // 46: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	37, // 47: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	65, // 48: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	70, // 49: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	0,  // 50: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 51: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 52: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
-	44, // 53: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	3,  // 54: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	4,  // 55: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	1,  // 56: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	2,  // 57: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	47, // 58: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	46, // 59: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	7,  // 60: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	71, // 61: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	8,  // 62: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	47, // 63: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	48, // 64: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	6,  // 65: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	5,  // 66: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	50, // 67: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	9,  // 68: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	72, // 69: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	52, // 70: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	66, // 71: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	67, // 72: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	70, // 73: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	68, // 74: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	73, // 75: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	12, // 76: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	18, // 77: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	14, // 78: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	14, // 79: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	53, // 80: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	53, // 81: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	82, // [82:82] is the sub-list for method output_type
-	82, // [82:82] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	59, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	19, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
+	60, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	44, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	45, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	47, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	51, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	56, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	57, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	58, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	71, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	13, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
+	61, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	62, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	17, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
+	18, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
+	15, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
+	72, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	63, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	21, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	28, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	32, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	33, // 22: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	41, // 23: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	42, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	34, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	38, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	40, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	43, // 28: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
+	22, // 29: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	25, // 30: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	26, // 31: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	23, // 32: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	24, // 33: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	27, // 34: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	64, // 35: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	29, // 36: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	30, // 37: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	31, // 38: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	26, // 39: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	2,  // 40: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	2,  // 41: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 42: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
+	35, // 43: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	36, // 44: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	37, // 45: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	65, // 46: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	66, // 47: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	39, // 48: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	67, // 49: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	72, // 50: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	2,  // 51: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	1,  // 52: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
+	2,  // 53: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	2,  // 54: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
+	46, // 55: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	5,  // 56: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	6,  // 57: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	3,  // 58: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	4,  // 59: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	49, // 60: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	48, // 61: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	9,  // 62: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	73, // 63: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	10, // 64: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	49, // 65: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	50, // 66: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	8,  // 67: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	7,  // 68: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	52, // 69: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	11, // 70: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	74, // 71: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	54, // 72: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	68, // 73: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	69, // 74: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	72, // 75: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	70, // 76: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	75, // 77: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	14, // 78: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	20, // 79: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	16, // 80: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	16, // 81: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	55, // 82: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	55, // 83: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5178,7 +5350,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
-			NumEnums:      10,
+			NumEnums:      12,
 			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -38,7 +38,19 @@ type Hints struct {
 	// Golden samples that lie in the upload.
 	Goldens *Goldens `protobuf:"bytes,4,opt,name=goldens,proto3" json:"goldens,omitempty"`
 	// Where the columns are from, such as "train.csv"; for people.
-	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// The .onnx file that is meant, where there are several.
+	Graph string `protobuf:"bytes,6,opt,name=graph,proto3" json:"graph,omitempty"`
+	// Names of the classes in the order of the graph's columns, instead of those
+	// that an exporter wrote.
+	Labels []string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty"`
+	// What the model reads where files do not tell: "text" or "image".
+	Task string `protobuf:"bytes,8,opt,name=task,proto3" json:"task,omitempty"`
+	// How pictures become the input: "imagenet", or "torchvision:NAME" with the
+	// name of a model or of weights of torchvision, such as
+	// "torchvision:resnet50" or "torchvision:ResNet50_Weights.IMAGENET1K_V2".
+	// Empty = as the upload's preprocessor_config.json says.
+	Preprocess    string `protobuf:"bytes,9,opt,name=preprocess,proto3" json:"preprocess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +116,34 @@ func (x *Hints) GetGoldens() *Goldens {
 func (x *Hints) GetSource() string {
 	if x != nil {
 		return x.Source
+	}
+	return ""
+}
+
+func (x *Hints) GetGraph() string {
+	if x != nil {
+		return x.Graph
+	}
+	return ""
+}
+
+func (x *Hints) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Hints) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Hints) GetPreprocess() string {
+	if x != nil {
+		return x.Preprocess
 	}
 	return ""
 }
@@ -204,13 +244,19 @@ var File_scry_bundle_v1_hints_proto protoreflect.FileDescriptor
 
 const file_scry_bundle_v1_hints_proto_rawDesc = "" +
 	"\n" +
-	"\x1ascry/bundle/v1/hints.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bscry/bundle/v1/bundle.proto\"\xef\x01\n" +
+	"\x1ascry/bundle/v1/hints.proto\x12\x0escry.bundle.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bscry/bundle/v1/bundle.proto\"\x90\x03\n" +
 	"\x05Hints\x12;\n" +
 	"\acolumns\x18\x01 \x03(\v2\x16.scry.bundle.v1.ColumnB\t\xbaH\x06\x92\x01\x03\x10\x80 R\acolumns\x12.\n" +
 	"\x06target\x18\x02 \x01(\v2\x16.scry.bundle.v1.ColumnR\x06target\x12$\n" +
 	"\bpositive\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\bpositive\x121\n" +
 	"\agoldens\x18\x04 \x01(\v2\x17.scry.bundle.v1.GoldensR\agoldens\x12 \n" +
-	"\x06source\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06source\"\xfe\x01\n" +
+	"\x06source\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06source\x12\x1e\n" +
+	"\x05graph\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05graph\x12+\n" +
+	"\x06labels\x18\a \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x80\x80\x04\"\ar\x05\x10\x01\x18\x80\bR\x06labels\x12(\n" +
+	"\x04task\x18\b \x01(\tB\x14\xbaH\x11r\x0fR\x00R\x04textR\x05imageR\x04task\x12(\n" +
+	"\n" +
+	"preprocess\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\n" +
+	"preprocess\"\xfe\x01\n" +
 	"\x06Column\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04name\x12A\n" +

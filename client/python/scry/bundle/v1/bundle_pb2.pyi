@@ -13,11 +13,29 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Pooling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POOLING_UNSPECIFIED: _ClassVar[Pooling]
+    POOLING_MEAN: _ClassVar[Pooling]
+    POOLING_CLS: _ClassVar[Pooling]
+    POOLING_MAX: _ClassVar[Pooling]
+    POOLING_MEAN_SQRT_LEN: _ClassVar[Pooling]
+    POOLING_LAST: _ClassVar[Pooling]
+    POOLING_WEIGHTED_MEAN: _ClassVar[Pooling]
+
+class Polarity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLARITY_UNSPECIFIED: _ClassVar[Polarity]
+    POLARITY_NEGATIVE: _ClassVar[Polarity]
+    POLARITY_NEUTRAL: _ClassVar[Polarity]
+    POLARITY_POSITIVE: _ClassVar[Polarity]
+
 class Activation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ACTIVATION_UNSPECIFIED: _ClassVar[Activation]
     ACTIVATION_SOFTMAX: _ClassVar[Activation]
     ACTIVATION_SIGMOID: _ClassVar[Activation]
+    ACTIVATION_NONE: _ClassVar[Activation]
 
 class ResizeMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -84,9 +102,21 @@ class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRECISION_TF32: _ClassVar[Precision]
     PRECISION_BF16: _ClassVar[Precision]
     PRECISION_FP16: _ClassVar[Precision]
+POOLING_UNSPECIFIED: Pooling
+POOLING_MEAN: Pooling
+POOLING_CLS: Pooling
+POOLING_MAX: Pooling
+POOLING_MEAN_SQRT_LEN: Pooling
+POOLING_LAST: Pooling
+POOLING_WEIGHTED_MEAN: Pooling
+POLARITY_UNSPECIFIED: Polarity
+POLARITY_NEGATIVE: Polarity
+POLARITY_NEUTRAL: Polarity
+POLARITY_POSITIVE: Polarity
 ACTIVATION_UNSPECIFIED: Activation
 ACTIVATION_SOFTMAX: Activation
 ACTIVATION_SIGMOID: Activation
+ACTIVATION_NONE: Activation
 RESIZE_MODE_UNSPECIFIED: ResizeMode
 RESIZE_MODE_STRETCH: ResizeMode
 RESIZE_MODE_SHORTEST_EDGE: ResizeMode
@@ -432,10 +462,12 @@ class Classes(_message.Message):
     def __init__(self, names: _Optional[_Iterable[str]] = ..., names_file: _Optional[str] = ..., activation: _Optional[_Union[Activation, str]] = ...) -> None: ...
 
 class Embedding(_message.Message):
-    __slots__ = ("normalize",)
+    __slots__ = ("normalize", "pooling")
     NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FIELD_NUMBER: _ClassVar[int]
     normalize: bool
-    def __init__(self, normalize: bool = ...) -> None: ...
+    pooling: Pooling
+    def __init__(self, normalize: bool = ..., pooling: _Optional[_Union[Pooling, str]] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("clusters", "nearest", "mixture", "outlier_distance", "grid_columns")
@@ -545,18 +577,20 @@ class Forecast(_message.Message):
     def __init__(self, unit: _Optional[str] = ..., horizon: _Optional[int] = ..., quantiles: _Optional[_Iterable[float]] = ..., mean: _Optional[str] = ..., step: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Sentiment(_message.Message):
-    __slots__ = ("negative", "neutral", "positive", "activation", "temperature")
+    __slots__ = ("negative", "neutral", "positive", "activation", "temperature", "columns")
     NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     NEUTRAL_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     negative: int
     neutral: int
     positive: int
     activation: Activation
     temperature: float
-    def __init__(self, negative: _Optional[int] = ..., neutral: _Optional[int] = ..., positive: _Optional[int] = ..., activation: _Optional[_Union[Activation, str]] = ..., temperature: _Optional[float] = ...) -> None: ...
+    columns: _containers.RepeatedScalarFieldContainer[Polarity]
+    def __init__(self, negative: _Optional[int] = ..., neutral: _Optional[int] = ..., positive: _Optional[int] = ..., activation: _Optional[_Union[Activation, str]] = ..., temperature: _Optional[float] = ..., columns: _Optional[_Iterable[_Union[Polarity, str]]] = ...) -> None: ...
 
 class Labels(_message.Message):
     __slots__ = ("names", "names_file", "activation")

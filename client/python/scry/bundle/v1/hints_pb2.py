@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from scry.bundle.v1 import bundle_pb2 as scry_dot_bundle_dot_v1_dot_bundle__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ascry/bundle/v1/hints.proto\x12\x0escry.bundle.v1\x1a\x1bscry/bundle/v1/bundle.proto\"\xd6\x01\n\x05Hints\x12\x32\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x16.scry.bundle.v1.ColumnB\x00R\x07\x63olumns\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x16.scry.bundle.v1.ColumnR\x06target\x12\x1c\n\x08positive\x18\x03 \x01(\tB\x00R\x08positive\x12\x31\n\x07goldens\x18\x04 \x01(\x0b\x32\x17.scry.bundle.v1.GoldensR\x07goldens\x12\x18\n\x06source\x18\x05 \x01(\tB\x00R\x06source\"\xd1\x01\n\x06\x43olumn\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32\x1b.scry.bundle.v1.FeatureTypeB\x00R\x04type\x12\x15\n\x03min\x18\x03 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x04 \x01(\x01H\x01R\x03max\x88\x01\x01\x12 \n\ncategories\x18\x05 \x03(\tB\x00R\ncategories\x12\x1e\n\tquantiles\x18\x06 \x03(\x01\x42\x00R\tquantilesB\x06\n\x04_minB\x06\n\x04_maxB7Z5github.com/scry-ml/scry/proto/scry/bundle/v1;bundlev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ascry/bundle/v1/hints.proto\x12\x0escry.bundle.v1\x1a\x1bscry/bundle/v1/bundle.proto\"\xc0\x02\n\x05Hints\x12\x32\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x16.scry.bundle.v1.ColumnB\x00R\x07\x63olumns\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x16.scry.bundle.v1.ColumnR\x06target\x12\x1c\n\x08positive\x18\x03 \x01(\tB\x00R\x08positive\x12\x31\n\x07goldens\x18\x04 \x01(\x0b\x32\x17.scry.bundle.v1.GoldensR\x07goldens\x12\x18\n\x06source\x18\x05 \x01(\tB\x00R\x06source\x12\x16\n\x05graph\x18\x06 \x01(\tB\x00R\x05graph\x12\x18\n\x06labels\x18\x07 \x03(\tB\x00R\x06labels\x12\x14\n\x04task\x18\x08 \x01(\tB\x00R\x04task\x12 \n\npreprocess\x18\t \x01(\tB\x00R\npreprocess\"\xd1\x01\n\x06\x43olumn\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32\x1b.scry.bundle.v1.FeatureTypeB\x00R\x04type\x12\x15\n\x03min\x18\x03 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x04 \x01(\x01H\x01R\x03max\x88\x01\x01\x12 \n\ncategories\x18\x05 \x03(\tB\x00R\ncategories\x12\x1e\n\tquantiles\x18\x06 \x03(\x01\x42\x00R\tquantilesB\x06\n\x04_minB\x06\n\x04_maxB7Z5github.com/scry-ml/scry/proto/scry/bundle/v1;bundlev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z5github.com/scry-ml/scry/proto/scry/bundle/v1;bundlev1'
   _globals['_HINTS']._serialized_start=76
-  _globals['_HINTS']._serialized_end=290
-  _globals['_COLUMN']._serialized_start=293
-  _globals['_COLUMN']._serialized_end=502
+  _globals['_HINTS']._serialized_end=396
+  _globals['_COLUMN']._serialized_start=399
+  _globals['_COLUMN']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

@@ -8,18 +8,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hints(_message.Message):
-    __slots__ = ("columns", "target", "positive", "goldens", "source")
+    __slots__ = ("columns", "target", "positive", "goldens", "source", "graph", "labels", "task", "preprocess")
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_FIELD_NUMBER: _ClassVar[int]
     GOLDENS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESS_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.RepeatedCompositeFieldContainer[Column]
     target: Column
     positive: str
     goldens: _bundle_pb2.Goldens
     source: str
-    def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., target: _Optional[_Union[Column, _Mapping]] = ..., positive: _Optional[str] = ..., goldens: _Optional[_Union[_bundle_pb2.Goldens, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
+    graph: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    task: str
+    preprocess: str
+    def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., target: _Optional[_Union[Column, _Mapping]] = ..., positive: _Optional[str] = ..., goldens: _Optional[_Union[_bundle_pb2.Goldens, _Mapping]] = ..., source: _Optional[str] = ..., graph: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., task: _Optional[str] = ..., preprocess: _Optional[str] = ...) -> None: ...
 
 class Column(_message.Message):
     __slots__ = ("name", "type", "min", "max", "categories", "quantiles")
