@@ -3,15 +3,19 @@ package main
 import (
 	"bufio"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/bundle"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -23,14 +27,22 @@ type hintFlags struct {
 	Sample   string   `group:"Without a bundle.yaml" type:"existingfile" placeholder:"FILE" help:"A CSV file of training data: the features' names, types, ranges and categories are taken from it. It is read here and not sent."`
 	Target   string   `group:"Without a bundle.yaml" placeholder:"NAME" help:"What the model predicts, and with --sample its column: the head's name, and a number's percentiles."`
 	Positive string   `group:"Without a bundle.yaml" placeholder:"CLASS" help:"The class of a classifier that is the event whose probability is answered."`
+
+	Onnx       string `group:"Without a bundle.yaml" name:"onnx" placeholder:"PATH" help:"The graph that is meant, where the directory has several."`
+	Labels     string `group:"Without a bundle.yaml" placeholder:"NAME,…|FILE" help:"The classes of a model of texts or pictures in the order of its columns, instead of config.json's: names, or a file with one a line (.json: a list, or id2label). Names such as positive, neutral and negative make polarity of them."`
+	Task       string `group:"Without a bundle.yaml" enum:",text,image" default:"" placeholder:"text|image" help:"What the model reads."`
+	Preprocess string `group:"Without a bundle.yaml" placeholder:"HOW" help:"How pictures become the input: imagenet, torchvision:NAME (a model or its weights), or a preprocessor_config.json."`
 }
 
 // hints are what the flags say; nil when they say nothing.
-func (f *hintFlags) hints(o *output) (*bundlev1.Hints, error) {
-	if len(f.Features) == 0 && f.Sample == "" && f.Target == "" && f.Positive == "" {
+func (f *hintFlags) hints(o *output, s *source, path string) (*bundlev1.Hints, error) {
+	h := &bundlev1.Hints{Positive: f.Positive, Task: f.Task}
+	if err := f.exported(h, s, path); err != nil {
+		return nil, err
+	}
+	if len(f.Features) == 0 && f.Sample == "" && f.Target == "" && proto.Size(h) == 0 {
 		return nil, nil
 	}
-	h := &bundlev1.Hints{Positive: f.Positive}
 	if f.Target != "" {
 		h.Target = &bundlev1.Column{Name: f.Target}
 	}
@@ -44,6 +56,86 @@ func (f *hintFlags) hints(o *output) (*bundlev1.Hints, error) {
 		h.Source = "--features"
 	}
 	return h, nil
+}
+
+// exported adds what the flags say of texts and pictures. A preprocessor_config.json
+// of another place becomes a file of the bundle.
+func (f *hintFlags) exported(h *bundlev1.Hints, s *source, path string) error {
+	if f.Onnx != "" {
+		h.Graph = filepath.ToSlash(filepath.Clean(f.Onnx))
+		if within, err := filepath.Rel(path, f.Onnx); err == nil && filepath.IsLocal(within) {
+			h.Graph = filepath.ToSlash(within)
+		}
+	}
+	if f.Labels != "" {
+		labels, err := readLabels(f.Labels)
+		if err != nil {
+			return err
+		}
+		h.Labels = labels
+	}
+	switch how := f.Preprocess; {
+	case how == "":
+	case how == "imagenet" || strings.HasPrefix(how, "torchvision:"):
+		h.Preprocess = how
+	default:
+		content, err := os.ReadFile(how)
+		if errors.Is(err, fs.ErrNotExist) {
+			return wrongUse("--preprocess is imagenet, torchvision:NAME or a file; there is no file %s", how)
+		} else if err != nil {
+			return err
+		}
+		s.add("preprocessor_config.json", content)
+	}
+	return nil
+}
+
+// readLabels reads names between commas, or those of a file.
+func readLabels(what string) ([]string, error) {
+	text, err := os.ReadFile(what)
+	var labels []string
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.Contains(what, ","):
+		labels = strings.Split(what, ",")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, wrongUse("--labels is a list of names with commas, or a file; there is no file %s", what)
+	case err != nil:
+		return nil, err
+	case strings.EqualFold(filepath.Ext(what), ".json"):
+		if labels, err = jsonLabels(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+	default:
+		labels = strings.Split(strings.TrimRight(strings.TrimPrefix(string(text), string(bom)), "\r\n"), "\n")
+	}
+	for i := range labels {
+		if labels[i] = strings.TrimSpace(labels[i]); labels[i] == "" {
+			return nil, wrongUse("label %d of --labels %s is empty", i, what)
+		}
+	}
+	return labels, nil
+}
+
+// jsonLabels reads a list of names, or an object from the column's number to the
+// name, as id2label is one.
+func jsonLabels(text []byte) ([]string, error) {
+	var list []string
+	if json.Unmarshal(text, &list) == nil && len(list) > 0 {
+		return list, nil
+	}
+	var byID map[string]string
+	if err := json.Unmarshal(text, &byID); err != nil || len(byID) == 0 {
+		return nil, errors.New("it is neither a list of names nor an object such as {\"0\": \"cat\", \"1\": \"dog\"}")
+	}
+	list = make([]string, len(byID))
+	for i := range list {
+		name, ok := byID[strconv.Itoa(i)]
+		if !ok {
+			return nil, fmt.Errorf("it has %d names and none for %d", len(byID), i)
+		}
+		list[i] = name
+	}
+	return list, nil
 }
 
 // sample reads the columns of a CSV file, one row at a time.
@@ -246,7 +338,7 @@ func short(x float64) float64 {
 // one: it asks on a terminal, and refuses where nobody can answer. With yes it
 // leaves the classes as they are.
 func (f *hintFlags) settle(o *output, s *source, path string, yes bool) (*bundle.Prepared, *bundlev1.Hints, error) {
-	h, err := f.hints(o)
+	h, err := f.hints(o, s, path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -287,6 +379,10 @@ func (f *hintFlags) advise(err error) error {
 		return fmt.Errorf("%w (--target NAME takes out what is predicted, --features NAME,… says which columns are features)", err)
 	case about.Field == "hints.columns" && f.Sample != "":
 		return fmt.Errorf("%w (--features NAME,… says which columns are features, and in which order)", err)
+	case about.Field == "graphs" && !errors.Is(err, bundle.ErrNoGraph):
+		return fmt.Errorf("%w (--onnx PATH says it)", err)
+	case about.Field == "config.json" && f.Labels == "":
+		return fmt.Errorf("%w (--labels NAME,… does)", err)
 	}
 	return err
 }

@@ -73,7 +73,29 @@ func (c *initCmd) Run(app *app) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	if err := writeMade(p, dir); err != nil {
+		return err
+	}
 	return app.output.done(map[string]any{"file": target}, "%s is written; each guess has a comment that says what it rests on", target)
+}
+
+// writeMade writes the files that the manifest names and the directory lacks,
+// such as a tokenizer.json that was made of a vocab.txt.
+func writeMade(p *bundle.Prepared, dir string) error {
+	there := p.Uploads()
+	for _, name := range p.Changed {
+		if name == bundle.ManifestFile || slices.Contains(there, name) {
+			continue
+		}
+		content, err := fs.ReadFile(p.FS, name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printInferred prints the manifest and what it rests on as JSON.

@@ -86,6 +86,10 @@ func (c *pushCmd) Run(ctx context.Context, app *app) error {
 
 var modelName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$`)
 
+// hubSnapshot is a folder of a cache of the Hugging Face hub, which is called by
+// a revision.
+var hubSnapshot = regexp.MustCompile(`/models--(?:.*--)?([^/]+)/snapshots/[0-9a-f]{40}$`)
+
 // name is the model's: the given one, or what the path suggests.
 func (c *pushCmd) name() (string, error) {
 	name := c.Name
@@ -95,6 +99,9 @@ func (c *pushCmd) name() (string, error) {
 			return "", err
 		}
 		name = strings.ToLower(strings.TrimSuffix(filepath.Base(path), ".onnx"))
+		if m := hubSnapshot.FindStringSubmatch(filepath.ToSlash(path)); m != nil {
+			name = strings.ToLower(m[1])
+		}
 		if !modelName.MatchString(name) {
 			return "", wrongUse("what is the model's name? Say --name NAME")
 		}
