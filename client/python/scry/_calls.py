@@ -233,7 +233,7 @@ def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], 
 
 
 # Features of pictures that no model answers.
-_MODELLESS = (imageanalysis_pb2.IMAGE_FEATURE_COLORS, imageanalysis_pb2.IMAGE_FEATURE_QUALITY)
+_MODELLESS = ("IMAGE_FEATURE_COLORS", "IMAGE_FEATURE_QUALITY")
 
 
 def analyze_images(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str, max_labels: int,

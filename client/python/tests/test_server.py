@@ -263,7 +263,7 @@ class Images(Served):
             self.client.push(folder, "shop", activate=True)
         cat, coffee = self.client.find_similar(pictures, model="shop", count=2, attributes=["kind"])
         self.assertEqual([i.item for r in (cat, coffee) for i in r.items], ["cat", "coffee", "coffee", "cat"])
-        self.assertAlmostEqual(cat.items[0].score, 1, places=4)
+        self.assertGreater(cat.items[0].score, 0.99)  # the versions may run in different precisions
         self.assertEqual(cat.items[0].attributes["kind"], "animal")
         drinks, = self.client.find_similar([CAT], model="shop", filter='kind = "drink"')
         self.assertEqual([i.item for i in drinks.items], ["coffee"])
