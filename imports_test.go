@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"sentence":      {},
 	"language":      {},
 	"pixel":         {"tensor"},
+	"turbojpeg":     {},
 	"bundle":        {"filter", "tensor"},
 	"gpu":           {"tensor"},
 	"pipeline":      {"batch", "bundle", "pixel", "tensor", "tokenizer"},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 	"server":        {"batch", "bundle", "choosing", "gpu", "imageanalysis", "modelstore", "pipeline", "recommend", "scoring", "sentiment", "serving", "tensor"},
 	"client":        {},
 	"cmd/scry":      {"bundle", "client", "evaluate", "pipeline", "pixel", "tensor", "tokenizer"},
-	"cmd/scryd":     {"bundle", "gpu", "modelstore", "pipeline", "pixel", "server", "serving"},
+	"cmd/scryd":     {"bundle", "gpu", "modelstore", "pipeline", "pixel", "server", "serving", "turbojpeg"},
 }
 
 // standardOnly may import the standard library only.

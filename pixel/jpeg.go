@@ -247,13 +247,16 @@ func (f *jpegFile) decode(ctx context.Context, buf *buffer) (*RGB, error) {
 	if !f.complete {
 		return nil, fmt.Errorf("%w: JPEG without its end", ErrTruncated)
 	}
+	dst := buf.rgb(f.w, f.h)
+	if f.byLibrary(dst) {
+		return dst, nil
+	}
 	memory := getBuffer()
 	defer putBuffer(memory)
 	planes := f.planes(memory.grow(f.samples()))
 	if err := decodeScans(ctx, f, planes); err != nil {
 		return nil, err
 	}
-	dst := buf.rgb(f.w, f.h)
 	f.convert(dst, planes)
 	return dst, nil
 }

@@ -28,6 +28,7 @@ import (
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/server"
 	"github.com/scry-ml/scry/serving"
+	"github.com/scry-ml/scry/turbojpeg"
 )
 
 // App is the daemon with everything that it owns.
@@ -54,6 +55,13 @@ func NewApp(ctx context.Context, cfg Config, logs io.Writer) (_ *App, err error)
 			a.close(context.WithoutCancel(ctx))
 		}
 	}()
+	if cfg.JPEGLibrary != "" {
+		l, err := turbojpeg.Open(cfg.JPEGLibrary)
+		if err != nil {
+			return nil, fmt.Errorf("--jpeg-library: %w", err)
+		}
+		pixel.UseJPEGLibrary(l.Decode)
+	}
 	if a.runtime, err = openRuntime(cfg, a.log); err != nil {
 		return nil, err
 	}

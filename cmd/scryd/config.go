@@ -32,6 +32,7 @@ type Config struct {
 
 	RuntimeDir    string
 	ORTLibrary    string
+	JPEGLibrary   string
 	RequireDevice string
 	Plan          string
 	CUDAMemory    int64
@@ -70,6 +71,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.BoolVar(&c.Insecure, "insecure", false, "allow an address beyond loopback without TLS")
 	f.StringVar(&c.AdminTokenFile, "admin-token-file", "", "file with the bearer token that calls changing the store need")
 	f.StringVar(&c.RuntimeDir, "runtime-dir", "", "directory of ONNX Runtime and its providers, as set-up fills it; empty = .runtime here or beside the program")
+	f.StringVar(&c.JPEGLibrary, "jpeg-library", "", "path or name of libturbojpeg, such as libturbojpeg.so.0, to decode JPEG pictures faster; a crash in it ends the server; empty = own decoder")
 	f.StringVar(&c.ORTLibrary, "ort-library", "", "path of libonnxruntime.so, instead of the runtime directory's")
 	f.StringVar(&c.RequireDevice, "require-device", "", "cuda or openvino: readiness fails instead of falling back")
 	f.StringVar(&c.Plan, "plan", "measured", "measured: each graph runs as it was measured to run best, at its first load on this machine; rules: by its size and the manifest alone")
