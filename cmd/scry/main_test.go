@@ -76,6 +76,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("EXPORTERS", exporters)
+			env.Setenv("HUGGINGFACE", filepath.Join(filepath.Dir(exporters), "hf"))
 			env.Setenv("TZ", "UTC")
 			env.Setenv("COLUMNS", "100")
 			return nil

@@ -150,7 +150,19 @@ func (s *source) Open(name string) (fs.File, error) {
 	if name != "." && !s.has(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return s.dir.Open(name)
+	f, err := s.dir.Open(name)
+	return f, s.dangling(name, err)
+}
+
+// dangling tells a file that is missing from a link, as caches of the Hugging
+// Face hub are full of, to one: without config.json a model has no labels.
+func (s *source) dangling(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if info, err := fs.Lstat(s.dir, name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return &fs.PathError{Op: "open", Path: name, Err: errors.New("it is a link to a file that is not there")}
+		}
+	}
+	return err
 }
 
 // Stat implements fs.StatFS: a pipe can be told from a file without opening it,
@@ -162,7 +174,8 @@ func (s *source) Stat(name string) (fs.FileInfo, error) {
 	if name != "." && !s.has(name) {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 	}
-	return fs.Stat(s.dir, name)
+	info, err := fs.Stat(s.dir, name)
+	return info, s.dangling(name, err)
 }
 
 // ReadDir implements fs.ReadDirFS. It lists what dir has; files that were added
