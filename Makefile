@@ -105,6 +105,10 @@ python-test: setup build $(BUF) ## Test the Python client against the real serve
 	cd client/python && .venv/bin/mypy
 	cd client/python && .venv/bin/python -W ignore -m unittest
 
+.PHONY: hf-test
+hf-test: setup ## Compare what scry answers for exports of Hugging Face with Python's pipelines
+	@scripts/hf-test.sh
+
 .PHONY: python-generate
 python-generate: $(BUF) ## Generate the Python client's stubs from proto/
 	@client/python/venv.sh

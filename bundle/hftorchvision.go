@@ -11,7 +11,7 @@ type preset struct {
 }
 
 // torchvisionPresets are those of torchvision 0.29.2 by the names of weights;
-// bundle/testdata/hf/torchvision.py writes this file.
+// bundle/testdata/hf/presets.py writes this file.
 var torchvisionPresets = presets(map[preset]string{
 	{256, 224, 2, false}: "AlexNet_Weights.IMAGENET1K_V1 DenseNet121_Weights.IMAGENET1K_V1 DenseNet161_Weights.IMAGENET1K_V1 " +
 		"DenseNet169_Weights.IMAGENET1K_V1 DenseNet201_Weights.IMAGENET1K_V1 GoogLeNet_Weights.IMAGENET1K_V1 " +

@@ -14,6 +14,7 @@ import (
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/pipeline/pipelinetest"
+	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
 
@@ -33,8 +34,9 @@ func TestHuggingFacePixels(t *testing.T) {
 			t.Fatal(err)
 		}
 		var processors map[string]struct {
-			Config  json.RawMessage
-			Tensors map[string]struct {
+			Config     json.RawMessage
+			Preprocess string // instead of a config
+			Tensors    map[string]struct {
 				Shape   []int64
 				Float16 string
 			}
@@ -46,7 +48,11 @@ func TestHuggingFacePixels(t *testing.T) {
 			t.Errorf("%s has %d processors", dir, len(processors))
 		}
 		for name, p := range processors {
-			prepared, err := bundle.Prepare(fstest.MapFS{"model.onnx": {Data: graph}, "preprocessor_config.json": {Data: p.Config}, "config.json": {Data: []byte("{}")}}, nil)
+			files := fstest.MapFS{"model.onnx": {Data: graph}, "config.json": {Data: []byte("{}")}}
+			if p.Preprocess == "" {
+				files["preprocessor_config.json"] = &fstest.MapFile{Data: p.Config}
+			}
+			prepared, err := bundle.Prepare(files, &bundlev1.Hints{Preprocess: p.Preprocess})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue

@@ -8,7 +8,6 @@ image processors make of the pictures.
 """
 
 import base64
-import io
 import json
 import shutil
 import sys
@@ -291,10 +290,26 @@ def pixels(small):
         for file, image in PICTURES.items():
             if small and file != "tall.png" and not (file == "tiny.png" and name in ("bit", "clip")):
                 continue
-            t = np.asarray(p(image, return_tensors="pt")["pixel_values"][0], dtype=np.float32)
-            tensors[file] = {"shape": t.shape, "float16": base64.b64encode(t.astype("<f2").tobytes()).decode()}
+            tensors[file] = encoded(p(image, return_tensors="pt")["pixel_values"][0])
         found[name] = {"config": json.loads(json.dumps(config)), "tensors": tensors}
+    if not small:
+        found.update(presets())
     return found
+
+
+def presets():
+    """What torchvision's own transforms make of the pictures."""
+    from torchvision.models import get_model_weights
+    found = {}
+    for model in ("resnet50", "swin_t", "efficientnet_b1", "efficientnet_v2_l", "inception_v3"):
+        transforms = get_model_weights(model).DEFAULT.transforms()
+        found[model] = {"preprocess": f"torchvision:{model}", "tensors": {file: encoded(transforms(image)) for file, image in PICTURES.items()}}
+    return found
+
+
+def encoded(t):
+    t = np.asarray(t, dtype=np.float32)
+    return {"shape": t.shape, "float16": base64.b64encode(t.astype("<f2").tobytes()).decode()}
 
 
 def see(dir, work, name, make_model, processor):
