@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"scoring":       {"bundle", "explain", "pipeline"},
 	"choosing":      {"bundle", "filter", "pipeline", "scoring"},
 	"recommend":     {"bundle", "filter", "pipeline"},
-	"sentiment":     {"bundle", "personal", "pipeline", "sentence", "tokenizer"},
+	"sentiment":     {"bundle", "language", "personal", "pipeline", "sentence", "tokenizer"},
 	"imageanalysis": {"bundle", "pipeline", "pixel", "recommend"},
 	"server":        {"batch", "bundle", "choosing", "gpu", "imageanalysis", "modelstore", "pipeline", "recommend", "scoring", "sentiment", "serving", "tensor"},
 	"client":        {},

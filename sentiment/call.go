@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/scry-ml/scry/language"
 	"github.com/scry-ml/scry/personal"
 	"github.com/scry-ml/scry/pipeline"
 	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
@@ -23,6 +24,7 @@ type Call struct {
 	subjects []subject
 	results  []*sentimentv1.TextResult
 	errs     []error
+	read     [][]string // languages, by model that was asked
 }
 
 // NeedsModel tells whether a feature is answered by a model.
@@ -40,6 +42,7 @@ func NewCall(items []*sentimentv1.TextItem, features []sentimentv1.TextFeature, 
 		results: make([]*sentimentv1.TextResult, len(items)), errs: make([]error, len(items)),
 	}
 	private := slices.Contains(features, sentimentv1.TextFeature_TEXT_FEATURE_PERSONAL_DATA)
+	told := slices.Contains(features, sentimentv1.TextFeature_TEXT_FEATURE_LANGUAGE)
 	kinds := personalKinds(options.GetPersonalData())
 	for i, t := range items {
 		s, r := &c.subjects[i], &sentimentv1.TextResult{Id: t.GetId(), Index: first + int64(i)}
@@ -57,6 +60,10 @@ func NewCall(items []*sentimentv1.TextItem, features []sentimentv1.TextFeature, 
 		}
 		if private || options.GetRedact() {
 			c.protect(i, kinds, private)
+		}
+		if told {
+			s.detect()
+			r.Language = &sentimentv1.Language{Code: s.language, Probability: s.sure}
 		}
 	}
 	return c
@@ -110,6 +117,41 @@ func (s *subject) places(options *sentimentv1.TextOptions) *offsets {
 	return s.offsets
 }
 
+// detect finds the language, once.
+func (s *subject) detect() {
+	if s.language == "" {
+		s.language, s.sure = language.Detect(s.text)
+	}
+}
+
+// Reads notes the languages that a model reads, for what is said of support.
+// Analyze does so by itself.
+func (c *Call) Reads(languages []string) { c.read = append(c.read, languages) }
+
+// support tells of a text's language whether the models read it.
+func (c *Call) support(i int) {
+	s, r := &c.subjects[i], c.results[i]
+	if r.Language != nil {
+		r.Language.Supported = len(c.read) > 0
+	}
+	for _, languages := range c.read {
+		if r.Language != nil && !slices.Contains(languages, s.language) {
+			r.Language.Supported = false
+		}
+		if len(languages) == 0 || len(r.GetServedBy()) == 0 {
+			continue
+		}
+		if s.detect(); s.sure >= foreign && !slices.Contains(languages, s.language) {
+			c.warn(i, servingv1.WarningCode_WARNING_CODE_UNSUPPORTED_LANGUAGE, fmt.Sprintf("it seems to be in %q, which the model does not say it reads", s.language))
+			return
+		}
+	}
+}
+
+// foreign is how sure it must be that a text is in a language that a model does
+// not read to warn of it: a few words tell little.
+const foreign = 0.9
+
 // personalTypes are the names of the contract.
 var personalTypes = map[personal.Type]sentimentv1.PersonalDataType{
 	personal.Phone:    sentimentv1.PersonalDataType_PERSONAL_DATA_TYPE_PHONE,
@@ -139,6 +181,7 @@ func (c *Call) Results() ([]*sentimentv1.TextResult, []error) {
 	for i, r := range c.results {
 		if c.errs[i] == nil {
 			weigh(r)
+			c.support(i)
 		}
 	}
 	return c.results, c.errs
@@ -182,6 +225,7 @@ func (c *Call) Analyze(ctx context.Context, m Model, features []sentimentv1.Text
 	if err != nil {
 		return err
 	}
+	c.Reads(m.Bundle().Manifest.GetText().GetLanguages())
 	waves := p.TextWaves(len(c.items), func(i int) int { return c.subjects[i].sent })
 	if err := c.admit(ctx, m, waves); err != nil {
 		return err

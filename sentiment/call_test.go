@@ -286,3 +286,48 @@ func TestRepairedOffsets(t *testing.T) {
 		t.Errorf("%s, %v", got, r.GetWarnings())
 	}
 }
+
+// TestLanguage wants it told without a model, and a warning from a model that
+// does not read it.
+func TestLanguage(t *testing.T) {
+	told := sentimentv1.TextFeature_TEXT_FEATURE_LANGUAGE
+	russian := text("Этот чайник мне очень понравился, рекомендую его всем друзьям.")
+	german := text("Dieser Wasserkocher gefällt mir überhaupt nicht, ich schicke ihn zurück.")
+	texts := []*sentimentv1.TextItem{russian, german, text("12 34")}
+	r := ask(t, nil, nil, texts, told)
+	for i, want := range []string{"ru", "de", "und"} {
+		if l := r[i].GetLanguage(); l.GetCode() != want || l.GetSupported() || (want != "und") != (l.GetProbability() > 0.9) {
+			t.Errorf("text %d: %v", i, l)
+		}
+	}
+	for languages, want := range map[string]string{
+		"":                       "false 0, false 0, false 0", // the model does not tell
+		", languages: [ru, en]":  "true 0, false 1, false 0",
+		", languages: [de]":      "false 1, true 0, false 0",
+		", languages: [ru, de]":  "true 0, true 0, false 0",
+		", languages: ['fr,no']": "",
+	} {
+		if want == "" {
+			if _, err := pipelinetest.Open(pipelinetest.Files(pipelinetest.Graph(nil, nil), fmt.Sprintf(moods, languages), nil), pipeline.Limits{}); err == nil {
+				t.Errorf("languages that are no codes are accepted")
+			}
+			continue
+		}
+		var got []string
+		for _, r := range ask(t, moody(t, fmt.Sprintf(moods, languages), nil), nil, texts, polarity, told) {
+			warned := 0
+			for _, w := range r.GetWarnings() {
+				if w.GetCode() == servingv1.WarningCode_WARNING_CODE_UNSUPPORTED_LANGUAGE && w.GetField() == fmt.Sprintf("texts[%d].text", r.GetIndex()) {
+					warned++
+				}
+			}
+			got = append(got, fmt.Sprintf("%v %d", r.GetLanguage().GetSupported(), warned))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %s", languages, strings.Join(got, ", "))
+		}
+	}
+	if r := ask(t, moody(t, fmt.Sprintf(moods, ", languages: [ru]"), nil), nil, texts[1:2], polarity); len(r[0].GetWarnings()) != 2 || r[0].GetLanguage() != nil { // and that it was cut
+		t.Errorf("a warning without the feature: %v", r[0])
+	}
+}

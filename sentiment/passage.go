@@ -15,7 +15,9 @@ type subject struct {
 
 	offsets   *offsets // of text; made when first asked for
 	sentences []sentence.Span
-	split     bool // sentences are known
+	split     bool   // sentences are known
+	language  string // empty until it was looked for
+	sure      float64
 
 	// What one model reads of it.
 	whole *passage

@@ -67,6 +67,11 @@ func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.Analyze
 			return nil, err
 		}
 	}
+	if len(parts) == 0 { // nobody but the language says what the models read
+		if v := s.server.cfg.Manager.Loaded(ctx, models.Sentiment, ""); v != nil {
+			call.Reads(v.Bundle().Manifest.GetText().GetLanguages())
+		}
+	}
 	results, errs := call.Results()
 	for i, err := range errs {
 		if err != nil {

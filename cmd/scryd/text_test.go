@@ -45,6 +45,7 @@ func (d *daemon) reviews(t *testing.T) {
 		Features: []sentimentv1.TextFeature{
 			sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT, sentimentv1.TextFeature_TEXT_FEATURE_SENTENCES,
 			sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING, sentimentv1.TextFeature_TEXT_FEATURE_PERSONAL_DATA,
+			sentimentv1.TextFeature_TEXT_FEATURE_LANGUAGE,
 		},
 		Options: &sentimentv1.TextOptions{Offsets: sentimentv1.OffsetUnit_OFFSET_UNIT_UTF16},
 	}
@@ -70,6 +71,9 @@ func (d *daemon) reviews(t *testing.T) {
 		if p := r.GetPersonalData(); len(p) != 1 || cut(p[0].GetSpan()) != "a.b@example.com" {
 			t.Errorf("personal data %v", p)
 		}
+		if l := r.GetLanguage(); l.GetCode() != "ru" || !l.GetSupported() || len(r.GetWarnings()) != 0 {
+			t.Errorf("language %v, warnings %v", l, r.GetWarnings())
+		}
 		if len(r.GetEmbedding().GetValues()) != 384 || r.GetChunks() != 1 || len(r.GetServedBy()) != 1 {
 			t.Errorf("%d numbers, %d chunks, served by %v", len(r.GetEmbedding().GetValues()), r.GetChunks(), r.GetServedBy())
 		}
@@ -77,6 +81,23 @@ func (d *daemon) reviews(t *testing.T) {
 	check(resp.GetResults()[0])
 	if s := resp.GetResults()[1].GetSentiment(); s.GetPolarity() != sentimentv1.Polarity_POLARITY_POSITIVE {
 		t.Errorf("the second review: %v", s)
+	}
+
+	german, err := d.texts.AnalyzeText(d.ctx(), &sentimentv1.AnalyzeTextRequest{Texts: []*sentimentv1.TextItem{textOf("Dieser Wasserkocher gefällt mir überhaupt nicht, ich schicke ihn zurück.")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := german.GetResults()[0].GetWarnings(); len(w) != 1 || w[0].GetCode() != servingv1.WarningCode_WARNING_CODE_UNSUPPORTED_LANGUAGE {
+		t.Errorf("German: %v", german.GetResults()[0])
+	}
+	told, err := d.texts.AnalyzeText(d.ctx(), &sentimentv1.AnalyzeTextRequest{
+		Texts: req.GetTexts(), Features: []sentimentv1.TextFeature{sentimentv1.TextFeature_TEXT_FEATURE_LANGUAGE},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := told.GetResults()[1]; r.GetLanguage().GetCode() != "en" || !r.GetLanguage().GetSupported() || r.GetServedBy() != nil {
+		t.Errorf("the language alone: %v", r)
 	}
 
 	stream, err := d.texts.StreamAnalyzeText(d.ctx())
@@ -174,5 +195,5 @@ func TestTextsWithoutModel(t *testing.T) {
 	}
 	req.Models = []*sentimentv1.FeatureModel{{Feature: sentimentv1.TextFeature_TEXT_FEATURE_PERSONAL_DATA, Model: "x"}}
 	_, err = d.texts.AnalyzeText(d.ctx(), req)
-	wantError(t, err, codes.InvalidArgument, "FEATURE_WITHOUT_MODEL", "models[0].feature")
+	wantError(t, err, codes.InvalidArgument, "FEATURE_NEEDS_NO_MODEL", "models[0].feature")
 }

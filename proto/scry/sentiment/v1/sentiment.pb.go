@@ -1257,7 +1257,7 @@ type Language struct {
 	Probability float64 `protobuf:"fixed64,2,opt,name=probability,proto3" json:"probability,omitempty"`
 	// Whether all models that answered the call say that they read it; where only
 	// LANGUAGE or PERSONAL_DATA was asked for, whether the server's default for
-	// SENTIMENT does. Answers on other languages mean little.
+	// SENTIMENT does, if it is loaded. Answers on other languages mean little.
 	Supported     bool `protobuf:"varint,3,opt,name=supported,proto3" json:"supported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
