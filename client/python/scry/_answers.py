@@ -12,6 +12,7 @@ from google.protobuf import json_format
 
 from ._errors import Error, from_status
 from .scoring.v1 import scoring_pb2 as pb
+from .sentiment.v1 import sentiment_pb2
 from .serving.v1 import serving_pb2
 
 
@@ -217,23 +218,64 @@ def recommendations(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
 
 def texts(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
     """Text results as a DataFrame: a column for each part that some text was answered with."""
-    from .sentiment.v1 import sentiment_pb2
-
     columns: dict[str, Any] = {}
-    if any(r.HasField("sentiment") for r in results) or not any(r.HasField("embedding") for r in results):
+
+    def add(name: str, has: Any, value: Any) -> None:
+        """A column of objects, None where a text has none; no column where no text has any."""
+        if any(has(r) for r in results):
+            columns[name] = pd.Series([value(r) if has(r) else None for r in results], dtype=object)
+
+    bare = not any(r.HasField("embedding") or r.HasField("language") or r.HasField("toxicity") or r.sentences or r.emotions or r.topics
+                   or r.intents or r.targets or r.personal_data or r.classes or r.redacted_text for r in results)
+    if bare or any(r.HasField("sentiment") for r in results):
         said = [r.sentiment if r.HasField("sentiment") else None for r in results]
-        columns["polarity"] = pd.Categorical(
-            [sentiment_pb2.Polarity.Name(s.polarity).removeprefix("POLARITY_").lower() if s else None for s in said],
-            categories=["negative", "neutral", "positive"])
-        for field in ("score", "positive", "neutral", "negative"):
+        columns["polarity"] = pd.Categorical([_polarity(s) if s else None for s in said],
+                                             categories=["negative", "neutral", "positive", "mixed"])
+        for field in ("score", "positive", "neutral", "negative", "magnitude"):
             columns[field] = np.array([getattr(s, field) if s else np.nan for s in said])
-    if any(r.HasField("embedding") for r in results):
-        columns["embedding"] = pd.Series([np.array(r.embedding.values, dtype=np.float32) if r.HasField("embedding") else None
-                                          for r in results], dtype=object)
+    add("sentences", lambda r: r.sentences, lambda r: [_spot(s) | _opinion(s.sentiment) for s in r.sentences])
+    add("embedding", lambda r: r.HasField("embedding"), lambda r: np.array(r.embedding.values, dtype=np.float32))
+    for field in ("emotions", "topics", "intents"):
+        add(field, lambda r, field=field: getattr(r, field), lambda r, field=field: _scores(getattr(r, field)))
+    if any(r.HasField("toxicity") for r in results):
+        columns["toxicity"] = np.array([r.toxicity if r.HasField("toxicity") else np.nan for r in results])
+    add("targets", lambda r: r.targets, lambda r: [
+        {"name": t.name} | _opinion(t.sentiment) | {"mentions": [_spot(m) | _opinion(m.sentiment) for m in t.mentions]}
+        for t in r.targets])
+    if any(r.HasField("language") for r in results):
+        told = [r.language if r.HasField("language") else None for r in results]
+        columns["language"] = pd.Series([t.code if t else None for t in told], dtype=object)
+        columns["language_probability"] = np.array([t.probability if t else np.nan for t in told])
+        columns["language_supported"] = pd.Series([t.supported if t else None for t in told], dtype=object)
+    add("personal_data", lambda r: r.personal_data, lambda r: [
+        {"type": _word(sentiment_pb2.PersonalDataType.Name(p.type), "PERSONAL_DATA_TYPE_")} | _spot(p) for p in r.personal_data])
+    add("redacted_text", lambda r: r.redacted_text, lambda r: r.redacted_text)
+    add("classes", lambda r: r.classes, lambda r: {c.head: _scores(c.classes) for c in r.classes})
     columns["tokens"] = [r.tokens for r in results]
+    columns["chunks"] = [r.chunks for r in results]
     columns["prediction_id"] = [r.prediction_id for r in results]
     columns["error"] = pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
     out = pd.DataFrame(columns, index=range(len(results)))
     out.index = index
     out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
     return out
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()
+
+
+def _polarity(said: sentiment_pb2.Sentiment) -> str:
+    return _word(sentiment_pb2.Polarity.Name(said.polarity), "POLARITY_")
+
+
+def _opinion(said: sentiment_pb2.Sentiment) -> dict[str, Any]:
+    return {"polarity": _polarity(said), "score": said.score}
+
+
+def _spot(part: Any) -> dict[str, Any]:
+    return {"begin": part.span.begin, "end": part.span.end}
+
+
+def _scores(scores: Any) -> dict[str, float]:
+    return {s.name: s.score for s in scores}

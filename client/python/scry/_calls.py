@@ -195,12 +195,32 @@ def _subject(place: int, name: str, row: Any) -> choosing_pb2.RecommendSubject:
     return out
 
 
-def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str,
-                 ids: Sequence[str] | None, errors: str) -> Call[Any]:
+# Features that no model answers.
+_WITHOUT_MODEL = ("TEXT_FEATURE_LANGUAGE", "TEXT_FEATURE_PERSONAL_DATA")
+
+
+def text_options(topics: Sequence[str], intents: Sequence[str], targets: Any, redact: bool,
+                 given: sentiment_pb2.TextOptions | None) -> sentiment_pb2.TextOptions:
+    """Offsets count code points, as Python does, unless the given options say otherwise."""
+    for name, words in (("topics", topics), ("intents", intents), ("targets", targets)):
+        if isinstance(words, (str, bytes)):
+            raise TypeError(f"{name} are a sequence of strings; put a single one into a list")
+    named = targets.items() if isinstance(targets, Mapping) else ((target, ()) for target in targets)
+    options = sentiment_pb2.TextOptions(
+        offsets=sentiment_pb2.OFFSET_UNIT_CODE_POINTS, topics=topics, intents=intents, redact=redact,
+        targets=[sentiment_pb2.Target(name=name, aliases=aliases) for name, aliases in named])
+    if given is not None:
+        options.MergeFrom(given)
+    return options
+
+
+def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], options: sentiment_pb2.TextOptions, model: str,
+                 version: str, ids: Sequence[str] | None, errors: str) -> Call[Any]:
     check_errors(errors)
     wanted = [_enum(sentiment_pb2.TextFeature, "TEXT_FEATURE_", name) for name in features]
-    models = [sentiment_pb2.FeatureModel(feature=f, model=model, version=str(version)) for f in wanted] if model else []
-    envelope = sentiment_pb2.AnalyzeTextRequest(features=wanted, models=models)
+    models = [sentiment_pb2.FeatureModel(feature=f, model=model, version=str(version))
+              for f in wanted if f not in _WITHOUT_MODEL] if model else []
+    envelope = sentiment_pb2.AnalyzeTextRequest(features=wanted, models=models, options=options)
     if isinstance(data, (str, bytes)):
         raise TypeError("texts are a sequence of strings; put a single one into a list")
     texts = list(data)
@@ -228,7 +248,7 @@ def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], 
         return _settled(_answers.texts(results, data.index), failed, len(results), errors)
 
     return Call(sentiment_pb2_grpc.SentimentServiceStub, "AnalyzeText",
-                (sentiment_pb2.AnalyzeTextRequest(texts=part, features=wanted, models=models)
+                (sentiment_pb2.AnalyzeTextRequest(texts=part, features=wanted, models=models, options=options)
                  for part in _parts(items, lim.max_texts, room)), join)
 
 

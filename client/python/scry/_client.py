@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -266,23 +266,37 @@ class Client:
                                                   quiet_hours=quiet_hours, count=count, half_life=half_life, errors=errors), timeout)
 
     @overload
-    def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
-                     ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
+    def analyze_text(self, texts: pd.Series, *, features: Sequence[str] = ..., topics: Sequence[str] = ...,
+                     intents: Sequence[str] = ..., targets: Sequence[str] | Mapping[str, Sequence[str]] = ..., redact: bool = ...,
+                     options: sentiment_pb2.TextOptions | None = ..., model: str = ..., version: str | int = ..., ids: None = ...,
+                     errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
     @overload
-    def analyze_text(self, texts: Sequence[Any], *, features: Sequence[str] = ..., model: str = ..., version: str | int = ...,
+    def analyze_text(self, texts: Sequence[Any], *, features: Sequence[str] = ..., topics: Sequence[str] = ...,
+                     intents: Sequence[str] = ..., targets: Sequence[str] | Mapping[str, Sequence[str]] = ..., redact: bool = ...,
+                     options: sentiment_pb2.TextOptions | None = ..., model: str = ..., version: str | int = ...,
                      ids: Sequence[str] | None = ..., errors: str = ...,
                      timeout: float | None = ...) -> list[sentiment_pb2.TextResult]: ...
 
-    def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
+    def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), topics: Sequence[str] = (),
+                     intents: Sequence[str] = (), targets: Sequence[str] | Mapping[str, Sequence[str]] = (), redact: bool = False,
+                     options: sentiment_pb2.TextOptions | None = None, model: str = "", version: str | int = "",
                      ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
-        """Analyses texts (str, or bytes of doubtful UTF-8): features "sentiment" and "embedding".
+        """Analyses texts (str, or bytes of doubtful UTF-8).
 
-        A Series is answered by a DataFrame with its index and the columns polarity, score, positive, neutral, negative,
-        embedding (what was asked for), tokens, prediction_id, error; any other sequence by a list of
-        sentiment_pb2.TextResult. errors is as for score.
+        features are "sentiment", "sentences", "embedding", "emotions", "topics", "intent", "toxicity", "targets", "language",
+        "personal_data" and "classes". topics and intents are what to look for, in words; targets names of brands, products or
+        people, or a mapping of names to other words for them; redact replaces personal data before a model sees it. options
+        add to these and overrule them. Offsets count code points, as Python's do.
+
+        A Series is answered by a DataFrame with its index and, for what was asked for, the columns polarity, score, positive,
+        neutral, negative, magnitude; sentences (a list of dictionaries: begin, end, polarity, score); embedding; emotions,
+        topics, intents (dictionaries of scores); toxicity; targets, personal_data (lists of dictionaries); language,
+        language_probability, language_supported; classes (a dictionary by head); redacted_text; and tokens, chunks,
+        prediction_id, error. Any other sequence is answered by a list of sentiment_pb2.TextResult. errors is as for score.
         """
-        return self._run(_calls.analyze_text(texts, self._limits(), features=features, model=model, version=str(version), ids=ids,
-                                             errors=errors), timeout)
+        asked = _calls.text_options(topics, intents, targets, redact, options)
+        return self._run(_calls.analyze_text(texts, self._limits(), features=features, options=asked, model=model,
+                                             version=str(version), ids=ids, errors=errors), timeout)
 
     def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",
                        version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -19,6 +19,7 @@ from ._client import AT_ONCE, INFO_AGE
 from ._errors import Error, from_rpc
 from ._retry import Retries
 from .scoring.v1 import choosing_pb2, scoring_pb2
+from .sentiment.v1 import sentiment_pb2
 from .server.v1 import server_pb2, server_pb2_grpc
 
 T = TypeVar("T")
@@ -125,10 +126,14 @@ class Client:
                                 options=_calls.recommend_options(filter, attributes, include_history, diversity, options))
         return await self._run(call, timeout)
 
-    async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), model: str = "", version: str | int = "",
-                           ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+    async def analyze_text(self, texts: Any, *, features: Sequence[str] = ("sentiment",), topics: Sequence[str] = (),
+                           intents: Sequence[str] = (), targets: Sequence[str] | Mapping[str, Sequence[str]] = (),
+                           redact: bool = False, options: sentiment_pb2.TextOptions | None = None, model: str = "",
+                           version: str | int = "", ids: Sequence[str] | None = None, errors: str = "raise",
+                           timeout: float | None = None) -> Any:
         """As scry.Client.analyze_text."""
-        return await self._run(_calls.analyze_text(texts, await self._limits(), features=features, model=model,
+        asked = _calls.text_options(topics, intents, targets, redact, options)
+        return await self._run(_calls.analyze_text(texts, await self._limits(), features=features, options=asked, model=model,
                                                    version=str(version), ids=ids, errors=errors), timeout)
 
     async def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",

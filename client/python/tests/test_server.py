@@ -217,11 +217,27 @@ class Texts(Served):
         with self.assertRaises(scry.ItemErrors):
             self.client.analyze_text(texts)
 
+    def test_features(self):
+        texts = pd.Series(["Чайник отличный, очень доволен! А доставка ужасная. Пишите: a@example.com", "The battery lasts for days."])
+        answers = self.client.analyze_text(texts, features=["sentiment", "sentences", "language", "personal_data"], redact=True)
+        self.assertEqual((answers.polarity[0], answers.language.tolist()), ("mixed", ["ru", "en"]))
+        redacted = answers.redacted_text[0]
+        self.assertTrue(redacted.endswith("[EMAIL]"))
+        self.assertEqual(redacted[answers.sentences[0][1]["begin"]:answers.sentences[0][1]["end"]], "А доставка ужасная.")
+        private = answers.personal_data[0][0]
+        self.assertEqual((private["type"], texts[0][private["begin"]:private["end"]]), ("email", "a@example.com"))
+        self.assertTrue(answers.language_supported.all() and answers.personal_data[1] is None)
+        self.assertAlmostEqual(answers.magnitude[0], sum(abs(s["score"]) for s in answers.sentences[0]))
+        found = self.client.analyze_text(["Zürich, +7 912 345-67-89"], features=["personal_data"])[0].personal_data
+        self.assertEqual((len(found), found[0].span.begin), (1, 8))
+        with self.assertRaises(TypeError):
+            self.client.analyze_text(texts, features=["topics"], topics="price")
+
     def test_list(self):
         results = self.client.analyze_text(["good", b"caf\xe9"], ids=["x", "y"])
         self.assertEqual([r.id for r in results], ["x", "y"])
         self.assertEqual(len(results[1].warnings), 1)  # repaired
-        with self.assertRaisesRegex(ValueError, "sentiment, embedding"):
+        with self.assertRaisesRegex(ValueError, "sentiment, embedding, sentences"):
             self.client.analyze_text(["good"], features=["mood"])
         with self.assertRaises(TypeError):
             self.client.analyze_text("good")
