@@ -2,6 +2,7 @@ package sentiment
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/scry-ml/scry/pipeline"
 	"github.com/scry-ml/scry/sentence"
@@ -88,12 +89,9 @@ func (s *subject) forget() {
 }
 
 func (p *passage) look(v *view) {
-	for _, have := range p.views {
-		if have == v {
-			return
-		}
+	if !slices.Contains(p.views, v) {
+		p.views = append(p.views, v)
 	}
-	p.views = append(p.views, v)
 }
 
 // add reads a row of so many tokens.
@@ -126,10 +124,5 @@ func (p *passage) add(out pipeline.Outputs, tokens int) error {
 // of returns what a view says of the passage, which may be changed no more than
 // read: others look at it too.
 func (p *passage) of(v *view) []float64 {
-	for k, have := range p.views {
-		if have == v {
-			return p.values[k]
-		}
-	}
-	return nil
+	return p.values[slices.Index(p.views, v)]
 }

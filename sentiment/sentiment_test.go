@@ -166,8 +166,7 @@ func TestRefusedBeforeTokenising(t *testing.T) {
 	m := model(t, manifest, always(0.2, 0.7, 0.1))
 	texts := []*sentimentv1.TextItem{text(""), text("hello world"), text(strings.Repeat("long ", 100))}
 	m.Refuse = &batch.DeadlineError{Predicted: 2, Remaining: 1}
-	_, errs, err := analyze(t, m, texts)
-	if !errors.Is(err, batch.ErrDeadline) {
+	if _, _, err := analyze(t, m, texts); !errors.Is(err, batch.ErrDeadline) {
 		t.Fatalf("%v, want ErrDeadline", err)
 	}
 	if tokens, _ := m.Pipeline().EstimateTokens(30); tokens != 6 || m.Items.Load() > 0 {
@@ -179,7 +178,7 @@ func TestRefusedBeforeTokenising(t *testing.T) {
 		t.Errorf("asked for %+v", m.Admitted)
 	}
 	m.Refuse = nil
-	if _, errs, err = analyze(t, m, texts); err != nil || !errors.Is(errs[0], pipeline.ErrInput) {
+	if _, errs, err := analyze(t, m, texts); err != nil || !errors.Is(errs[0], pipeline.ErrInput) {
 		t.Errorf("%v, %v", err, errs[0])
 	}
 }
