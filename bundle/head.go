@@ -88,6 +88,8 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 		}
 	case *bundlev1.Head_Sentiment:
 		return c.sentiment(k.Sentiment)
+	case *bundlev1.Head_Targets:
+		return c.targets(k.Targets, v)
 	case *bundlev1.Head_Classes:
 		return c.labels(".classes", k.Classes.GetNames(), k.Classes.GetNamesFile())
 	case *bundlev1.Head_Labels:
@@ -148,6 +150,27 @@ func (c headCheck) sentiment(s *bundlev1.Sentiment) error {
 	}
 	if s.GetNegative() == s.GetNeutral() || s.GetNeutral() == s.GetPositive() || s.GetNegative() == s.GetPositive() {
 		return c.invalid(".sentiment", "negative, neutral and positive must be three columns")
+	}
+	return nil
+}
+
+// targets checks a head that reads a row of logits for each token.
+func (c headCheck) targets(t *bundlev1.Targets, v Value) error {
+	const at = ".targets"
+	if c.Manifest.GetText() == nil {
+		return c.invalid(at, "needs texts")
+	}
+	if v.Shape != nil && len(v.Shape) != 3 {
+		return c.invalid(".source", "%s has %d axes, want [N, tokens, 3]", c.source, len(v.Shape))
+	}
+	if c.columns = -1; v.Shape != nil {
+		c.columns = v.Shape[2]
+	}
+	if err := c.inSource(column{at + ".negative", t.GetNegative()}, column{at + ".neutral", t.GetNeutral()}, column{at + ".positive", t.GetPositive()}); err != nil {
+		return err
+	}
+	if t.GetNegative() == t.GetNeutral() || t.GetNeutral() == t.GetPositive() || t.GetNegative() == t.GetPositive() {
+		return c.invalid(at, "negative, neutral and positive must be three columns")
 	}
 	return nil
 }

@@ -1423,6 +1423,7 @@ type Head struct {
 	//	*Head_Segment
 	//	*Head_Uplift
 	//	*Head_Forecast
+	//	*Head_Targets
 	//	*Head_SafeSearch
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -1554,6 +1555,15 @@ func (x *Head) GetForecast() *Forecast {
 	return nil
 }
 
+func (x *Head) GetTargets() *Targets {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Targets); ok {
+			return x.Targets
+		}
+	}
+	return nil
+}
+
 func (x *Head) GetSafeSearch() *SafeSearch {
 	if x != nil {
 		if x, ok := x.Kind.(*Head_SafeSearch); ok {
@@ -1612,6 +1622,11 @@ type Head_Forecast struct {
 	Forecast *Forecast `protobuf:"bytes,10,opt,name=forecast,proto3,oneof"`
 }
 
+type Head_Targets struct {
+	// Opinion towards what a text mentions.
+	Targets *Targets `protobuf:"bytes,11,opt,name=targets,proto3,oneof"`
+}
+
 type Head_SafeSearch struct {
 	// How likely a picture is not safe to show at work.
 	SafeSearch *SafeSearch `protobuf:"bytes,21,opt,name=safe_search,json=safeSearch,proto3,oneof"`
@@ -1634,6 +1649,8 @@ func (*Head_Segment) isHead_Kind() {}
 func (*Head_Uplift) isHead_Kind() {}
 
 func (*Head_Forecast) isHead_Kind() {}
+
+func (*Head_Targets) isHead_Kind() {}
 
 func (*Head_SafeSearch) isHead_Kind() {}
 
@@ -3255,6 +3272,83 @@ func (x *Sentiment) GetColumns() []Polarity {
 	return nil
 }
 
+// Targets reads opinion towards what a text mentions from a source
+// [N, tokens, 3]: three logits for each token. What the text thinks of a mention
+// is the softmax of their mean over the mention's tokens. A graph that gives them
+// usually takes an encoder's last_hidden_state as a later step.
+type Targets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column of each polarity.
+	Negative int32 `protobuf:"varint,1,opt,name=negative,proto3" json:"negative,omitempty"`
+	// The column of neutral.
+	Neutral int32 `protobuf:"varint,2,opt,name=neutral,proto3" json:"neutral,omitempty"`
+	// The column of positive.
+	Positive int32 `protobuf:"varint,3,opt,name=positive,proto3" json:"positive,omitempty"`
+	// Divides the mean logits before the softmax (temperature scaling, Guo et al.
+	// 2017); 0 = 1.
+	Temperature   float64 `protobuf:"fixed64,4,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Targets) Reset() {
+	*x = Targets{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Targets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Targets) ProtoMessage() {}
+
+func (x *Targets) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Targets.ProtoReflect.Descriptor instead.
+func (*Targets) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Targets) GetNegative() int32 {
+	if x != nil {
+		return x.Negative
+	}
+	return 0
+}
+
+func (x *Targets) GetNeutral() int32 {
+	if x != nil {
+		return x.Neutral
+	}
+	return 0
+}
+
+func (x *Targets) GetPositive() int32 {
+	if x != nil {
+		return x.Positive
+	}
+	return 0
+}
+
+func (x *Targets) GetTemperature() float64 {
+	if x != nil {
+		return x.Temperature
+	}
+	return 0
+}
+
 // Labels names what a picture shows.
 type Labels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3270,7 +3364,7 @@ type Labels struct {
 
 func (x *Labels) Reset() {
 	*x = Labels{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3376,7 @@ func (x *Labels) String() string {
 func (*Labels) ProtoMessage() {}
 
 func (x *Labels) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3389,7 @@ func (x *Labels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Labels.ProtoReflect.Descriptor instead.
 func (*Labels) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Labels) GetNames() []string {
@@ -3332,7 +3426,7 @@ type SafeSearch struct {
 
 func (x *SafeSearch) Reset() {
 	*x = SafeSearch{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3438,7 @@ func (x *SafeSearch) String() string {
 func (*SafeSearch) ProtoMessage() {}
 
 func (x *SafeSearch) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3451,7 @@ func (x *SafeSearch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafeSearch.ProtoReflect.Descriptor instead.
 func (*SafeSearch) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SafeSearch) GetAdultColumn() int32 {
@@ -3403,7 +3497,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3415,7 +3509,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3428,7 +3522,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -3518,7 +3612,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3530,7 +3624,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3543,7 +3637,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Image) GetInput() string {
@@ -3638,7 +3732,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3650,7 +3744,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3663,7 +3757,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -3728,7 +3822,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +3834,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +3847,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -3797,7 +3891,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +3903,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +3916,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -3896,7 +3990,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4002,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4015,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Feature) GetName() string {
@@ -4078,7 +4172,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4090,7 +4184,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4103,7 +4197,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -4134,7 +4228,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4240,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4253,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Goldens) GetFile() string {
@@ -4191,7 +4285,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +4297,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +4310,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -4261,7 +4355,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +4367,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4380,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -4382,7 +4476,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4488,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4501,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4432,7 +4526,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4444,7 +4538,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4457,7 +4551,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -4497,7 +4591,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4509,7 +4603,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4522,7 +4616,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -4559,7 +4653,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4571,7 +4665,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4584,7 +4678,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -4618,7 +4712,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4630,7 +4724,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4643,7 +4737,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Lineage) GetData() []string {
@@ -4745,7 +4839,7 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06inputs\x18\x02 \x03(\v2 .scry.bundle.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfb\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb0\x05\n" +
 	"\x04Head\x129\n" +
 	"\x06source\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^[a-z][a-z0-9_]{0,62}\\..+$R\x06source\x12?\n" +
 	"\vprobability\x18\x02 \x01(\v2\x1b.scry.bundle.v1.ProbabilityH\x00R\vprobability\x12-\n" +
@@ -4757,7 +4851,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\asegment\x18\b \x01(\v2\x17.scry.bundle.v1.SegmentH\x00R\asegment\x120\n" +
 	"\x06uplift\x18\t \x01(\v2\x16.scry.bundle.v1.UpliftH\x00R\x06uplift\x126\n" +
 	"\bforecast\x18\n" +
-	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecast\x12=\n" +
+	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecast\x123\n" +
+	"\atargets\x18\v \x01(\v2\x17.scry.bundle.v1.TargetsH\x00R\atargets\x12=\n" +
 	"\vsafe_search\x18\x15 \x01(\v2\x1a.scry.bundle.v1.SafeSearchH\x00R\n" +
 	"safeSearchB\r\n" +
 	"\x04kind\x12\x05\xbaH\x02\b\x01\"\xfc\x02\n" +
@@ -4899,7 +4994,12 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"activation\x18\x04 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\x120\n" +
 	"\vtemperature\x18\x05 \x01(\x01B\x0e\xbaH\v\x12\t)\x00\x00\x00\x00\x00\x00\x00\x00R\vtemperature\x12G\n" +
-	"\acolumns\x18\x06 \x03(\x0e2\x18.scry.bundle.v1.PolarityB\x13\xbaH\x10\x92\x01\r\x10@\"\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\acolumns\"\x85\x01\n" +
+	"\acolumns\x18\x06 \x03(\x0e2\x18.scry.bundle.v1.PolarityB\x13\xbaH\x10\x92\x01\r\x10@\"\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\acolumns\"\xa8\x01\n" +
+	"\aTargets\x12#\n" +
+	"\bnegative\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bnegative\x12!\n" +
+	"\aneutral\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\aneutral\x12#\n" +
+	"\bpositive\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpositive\x120\n" +
+	"\vtemperature\x18\x04 \x01(\x01B\x0e\xbaH\v\x12\t)\x00\x00\x00\x00\x00\x00\x00\x00R\vtemperature\"\x85\x01\n" +
 	"\x06Labels\x12 \n" +
 	"\x05names\x18\x01 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\x80\x80\x04R\x05names\x12\x1d\n" +
@@ -5127,7 +5227,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Pooling)(0),                  // 0: scry.bundle.v1.Pooling
 	(Polarity)(0),                 // 1: scry.bundle.v1.Polarity
@@ -5171,131 +5271,133 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(*Treatment)(nil),             // 39: scry.bundle.v1.Treatment
 	(*Forecast)(nil),              // 40: scry.bundle.v1.Forecast
 	(*Sentiment)(nil),             // 41: scry.bundle.v1.Sentiment
-	(*Labels)(nil),                // 42: scry.bundle.v1.Labels
-	(*SafeSearch)(nil),            // 43: scry.bundle.v1.SafeSearch
-	(*Text)(nil),                  // 44: scry.bundle.v1.Text
-	(*Image)(nil),                 // 45: scry.bundle.v1.Image
-	(*Resize)(nil),                // 46: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 47: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 48: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 49: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 50: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 51: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 52: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 53: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 54: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 55: scry.bundle.v1.Values
-	(*Limits)(nil),                // 56: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 57: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 58: scry.bundle.v1.Lineage
-	nil,                           // 59: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 60: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 61: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 62: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 63: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 64: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 65: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 66: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 67: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 68: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 69: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 70: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 71: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 72: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 73: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 74: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 75: google.protobuf.Timestamp
+	(*Targets)(nil),               // 42: scry.bundle.v1.Targets
+	(*Labels)(nil),                // 43: scry.bundle.v1.Labels
+	(*SafeSearch)(nil),            // 44: scry.bundle.v1.SafeSearch
+	(*Text)(nil),                  // 45: scry.bundle.v1.Text
+	(*Image)(nil),                 // 46: scry.bundle.v1.Image
+	(*Resize)(nil),                // 47: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 48: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 49: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 50: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 51: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 52: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 53: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 54: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 55: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 56: scry.bundle.v1.Values
+	(*Limits)(nil),                // 57: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 58: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 59: scry.bundle.v1.Lineage
+	nil,                           // 60: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 61: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 62: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 63: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 64: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 65: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 66: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 67: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 68: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 69: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 70: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 71: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 72: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 73: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 74: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 75: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 76: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	59, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	60, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
 	19, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	60, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	44, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	45, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	47, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	51, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	56, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	57, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	58, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	71, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	61, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	45, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	46, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	48, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	52, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	57, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	58, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	59, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	72, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
 	13, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	61, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	62, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	62, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	63, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
 	17, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
 	18, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
 	15, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	72, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	63, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	73, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	64, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
 	21, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
 	28, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
 	32, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
 	33, // 22: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
 	41, // 23: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	42, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	43, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
 	34, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
 	38, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
 	40, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	43, // 28: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
-	22, // 29: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	25, // 30: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	26, // 31: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	23, // 32: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	24, // 33: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	27, // 34: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	64, // 35: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	29, // 36: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	30, // 37: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	31, // 38: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	26, // 39: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	2,  // 40: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	2,  // 41: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 42: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
-	35, // 43: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	36, // 44: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	37, // 45: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	65, // 46: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	66, // 47: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	39, // 48: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	67, // 49: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	72, // 50: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	2,  // 51: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	1,  // 52: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
-	2,  // 53: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	2,  // 54: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
-	46, // 55: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	5,  // 56: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	6,  // 57: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	3,  // 58: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	4,  // 59: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	49, // 60: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	48, // 61: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	9,  // 62: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	73, // 63: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	10, // 64: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	49, // 65: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	50, // 66: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	8,  // 67: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	7,  // 68: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	52, // 69: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	11, // 70: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	74, // 71: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	54, // 72: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	68, // 73: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	69, // 74: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	72, // 75: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	70, // 76: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	75, // 77: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	14, // 78: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	20, // 79: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	16, // 80: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	16, // 81: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	55, // 82: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	55, // 83: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	42, // 28: scry.bundle.v1.Head.targets:type_name -> scry.bundle.v1.Targets
+	44, // 29: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
+	22, // 30: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	25, // 31: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	26, // 32: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	23, // 33: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	24, // 34: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	27, // 35: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	65, // 36: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	29, // 37: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	30, // 38: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	31, // 39: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	26, // 40: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	2,  // 41: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	2,  // 42: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 43: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
+	35, // 44: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	36, // 45: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	37, // 46: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	66, // 47: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	67, // 48: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	39, // 49: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	68, // 50: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	73, // 51: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	2,  // 52: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	1,  // 53: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
+	2,  // 54: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	2,  // 55: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
+	47, // 56: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	5,  // 57: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	6,  // 58: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	3,  // 59: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	4,  // 60: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	50, // 61: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	49, // 62: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	9,  // 63: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	74, // 64: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	10, // 65: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	50, // 66: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	51, // 67: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	8,  // 68: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	7,  // 69: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	53, // 70: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	11, // 71: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	75, // 72: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	55, // 73: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	69, // 74: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	70, // 75: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	73, // 76: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	71, // 77: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	76, // 78: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	14, // 79: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	20, // 80: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	16, // 81: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	16, // 82: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	56, // 83: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	56, // 84: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5320,6 +5422,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Segment)(nil),
 		(*Head_Uplift)(nil),
 		(*Head_Forecast)(nil),
+		(*Head_Targets)(nil),
 		(*Head_SafeSearch)(nil),
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[9].OneofWrappers = []any{}
@@ -5338,8 +5441,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[26].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[37].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[41].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[38].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[42].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -5351,7 +5454,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   59,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -295,7 +295,7 @@ class Step(_message.Message):
     def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Head(_message.Message):
-    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "safe_search")
+    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "targets", "safe_search")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +306,7 @@ class Head(_message.Message):
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     UPLIFT_FIELD_NUMBER: _ClassVar[int]
     FORECAST_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
     SAFE_SEARCH_FIELD_NUMBER: _ClassVar[int]
     source: str
     probability: Probability
@@ -317,8 +318,9 @@ class Head(_message.Message):
     segment: Segment
     uplift: Uplift
     forecast: Forecast
+    targets: Targets
     safe_search: SafeSearch
-    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ...) -> None: ...
+    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., targets: _Optional[_Union[Targets, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ...) -> None: ...
 
 class Probability(_message.Message):
     __slots__ = ("event", "column", "raw_score", "calibration", "threshold", "quantiles", "bands", "reasons")
@@ -591,6 +593,18 @@ class Sentiment(_message.Message):
     temperature: float
     columns: _containers.RepeatedScalarFieldContainer[Polarity]
     def __init__(self, negative: _Optional[int] = ..., neutral: _Optional[int] = ..., positive: _Optional[int] = ..., activation: _Optional[_Union[Activation, str]] = ..., temperature: _Optional[float] = ..., columns: _Optional[_Iterable[_Union[Polarity, str]]] = ...) -> None: ...
+
+class Targets(_message.Message):
+    __slots__ = ("negative", "neutral", "positive", "temperature")
+    NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    NEUTRAL_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    negative: int
+    neutral: int
+    positive: int
+    temperature: float
+    def __init__(self, negative: _Optional[int] = ..., neutral: _Optional[int] = ..., positive: _Optional[int] = ..., temperature: _Optional[float] = ...) -> None: ...
 
 class Labels(_message.Message):
     __slots__ = ("names", "names_file", "activation")
