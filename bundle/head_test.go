@@ -90,3 +90,32 @@ func TestHeadsThatCannotBeServed(t *testing.T) {
 		}
 	}
 }
+
+const targetsManifest = `graphs: {model: {file: m.onnx}}
+heads:
+  towards: {source: model.tokens, targets: {negative: 0, neutral: 1, positive: 2}}
+text: {tokenizer: tokenizer.json, max_length: 16}
+`
+
+// TestTargetsHeads wants a head of token logits checked against its graph.
+func TestTargetsHeads(t *testing.T) {
+	for _, c := range []struct {
+		old, new, field string
+		axes            []int64
+	}{
+		{"", "", "", []int64{-1, -1, 3}},
+		{"", "", `heads["towards"].source`, []int64{-1, 3}},
+		{"positive: 2", "positive: 3", `heads["towards"].targets.positive`, []int64{-1, -1, 3}},
+		{"positive: 2", "positive: 1", `heads["towards"].targets`, []int64{-1, -1, 3}},
+		{"text: {tokenizer: tokenizer.json, max_length: 16}\n", "", `heads["towards"].targets`, []int64{-1, -1, 3}},
+	} {
+		graph := model(message{}.bytes(1, nodeOf("X")).bytes(11, value("input_ids", 7, -1, -1)).bytes(12, value("tokens", 1, c.axes...)))
+		files := dir(strings.Replace(targetsManifest, c.old, c.new, 1), map[string]string{"m.onnx": string(graph), "tokenizer.json": "{}"})
+		switch _, err := Open(files); {
+		case c.field == "" && err != nil:
+			t.Error(err)
+		case c.field != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.field)):
+			t.Errorf("%q for %q: %v, want %s", c.new, c.old, err, c.field)
+		}
+	}
+}

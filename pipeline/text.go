@@ -224,6 +224,42 @@ func (p *Pipeline) appendChunks(items []Item, field, text string) ([]Item, bool,
 	return items, false, nil
 }
 
+// TokenSpan is where a token stands in a text, in bytes: [Begin, End), empty for
+// one of the prefix and for a special one.
+type TokenSpan struct{ Begin, End int }
+
+// TokenSpans returns where the tokens of a text in valid UTF-8 stand, in the order
+// in which AppendText lays them out as one row; false when the model does not take
+// them all at once. A text that the tokenizer cannot take is an *InputError of
+// that field.
+func (p *Pipeline) TokenSpans(field, text string) ([]TokenSpan, bool, error) {
+	if p.text == nil {
+		return nil, false, fmt.Errorf("%w: the model takes no texts", ErrInput)
+	}
+	t := p.text
+	e, err := t.tok.Encode(t.prefix+text, tokenizer.Options{MaxLength: t.max + 1, NoPadding: true})
+	if err != nil {
+		return nil, false, unreadable(field, err)
+	}
+	if e.Len() > t.max {
+		return nil, false, nil
+	}
+	// Offsets are code points of the prefix and the text; byte i of the text begins
+	// starts[i's code point].
+	before := utf8.RuneCountInString(t.prefix)
+	starts := make([]int, 0, len(text)+1)
+	for i := range text {
+		starts = append(starts, i)
+	}
+	starts = append(starts, len(text))
+	at := func(offset int32) int { return starts[min(max(int(offset)-before, 0), len(starts)-1)] }
+	out := make([]TokenSpan, e.Len())
+	for i, o := range e.Offsets {
+		out[i] = TokenSpan{at(o.Start), at(o.End)}
+	}
+	return out, true, nil
+}
+
 // chunk is the tokens [from, to) of a text.
 type chunk struct{ from, to int }
 

@@ -19,6 +19,9 @@ import (
 // Call is the texts of one call, and what was found in them so far. NewCall finds
 // what needs no model, Analyze what one model answers, Results ends it.
 type Call struct {
+	// Labels keeps what models make of labels between calls; nil keeps nothing.
+	Labels *Labels
+
 	items    []*sentimentv1.TextItem
 	options  *sentimentv1.TextOptions
 	subjects []subject
@@ -79,7 +82,7 @@ func (s *subject) take(t *sentimentv1.TextItem, limit int) (repaired bool, err e
 	default:
 		return false, &pipeline.InputError{Field: "text", Reason: "TEXT_EMPTY", Message: "neither text nor text_bytes is given"}
 	}
-	s.sent = len(s.text)
+	s.sent, s.targets = len(s.text), t.GetTargets()
 	if err := pipeline.CheckTextSize(s.field, s.sent, limit); err != nil {
 		return false, err
 	}

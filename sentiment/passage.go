@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/scry-ml/scry/pipeline"
+	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
 	"github.com/scry-ml/scry/sentence"
 )
 
@@ -13,6 +14,8 @@ type subject struct {
 	field string // "text" or "text_bytes"
 	sent  int    // bytes as they were sent
 	text  string // in valid UTF-8, without what is to be redacted: what models see
+
+	targets []*sentimentv1.Target // of its own
 
 	offsets   *offsets // of text; made when first asked for
 	sentences []sentence.Span
@@ -24,6 +27,7 @@ type subject struct {
 	whole *passage
 	parts []*passage // by sentence; nil for one that nobody asked for
 	asked []*passage // each once, in the order in which they were asked for
+	found []place    // mentions of targets
 	stats pipeline.Stats
 }
 
@@ -85,7 +89,7 @@ func (s *subject) ask(begin, end int) *passage {
 
 // forget makes the subject ready for another model.
 func (s *subject) forget() {
-	s.whole, s.parts, s.asked, s.stats = nil, nil, nil, pipeline.Stats{}
+	s.whole, s.parts, s.asked, s.found, s.stats = nil, nil, nil, nil, pipeline.Stats{}
 }
 
 func (p *passage) look(v *view) {

@@ -32,7 +32,7 @@ type Model interface {
 }
 
 // question finds the features of a call that a model answers.
-func (c *Call) question(_ context.Context, m Model, features []sentimentv1.TextFeature) (*question, error) {
+func (c *Call) question(ctx context.Context, m Model, features []sentimentv1.TextFeature) (*question, error) {
 	manifest := m.Bundle().Manifest
 	if manifest.GetText() == nil {
 		return nil, fmt.Errorf("%w: %s takes no texts", ErrUnsupported, m.Identity().Model)
@@ -56,6 +56,12 @@ func (c *Call) question(_ context.Context, m Model, features []sentimentv1.TextF
 			made, err = q.embedding()
 		case sentimentv1.TextFeature_TEXT_FEATURE_CLASSES:
 			made, err = q.classes()
+		case sentimentv1.TextFeature_TEXT_FEATURE_EMOTIONS:
+			made, err = q.emotions()
+		case sentimentv1.TextFeature_TEXT_FEATURE_TARGETS:
+			made, err = q.targets()
+		case sentimentv1.TextFeature_TEXT_FEATURE_TOPICS, sentimentv1.TextFeature_TEXT_FEATURE_INTENT, sentimentv1.TextFeature_TEXT_FEATURE_TOXICITY:
+			made, err = q.zeroShot(ctx, f)
 		default:
 			err = q.lacks(f)
 		}
@@ -162,6 +168,7 @@ func (f *sentencesFeature) answer(s *subject, r *sentimentv1.TextResult) error {
 // embeddingFeature answers EMBEDDING.
 type embeddingFeature struct {
 	*view     // the head's numbers, and behind them their Euclidean norm
+	head      string
 	normalize bool
 }
 
@@ -170,7 +177,7 @@ func (q *question) embedding() (*embeddingFeature, error) {
 	if !ok {
 		return nil, q.lacks(sentimentv1.TextFeature_TEXT_FEATURE_EMBEDDING)
 	}
-	return &embeddingFeature{normalize: h.GetEmbedding().GetNormalize(), view: q.view(name, func(row []float64) ([]float64, error) {
+	return &embeddingFeature{head: name, normalize: h.GetEmbedding().GetNormalize(), view: q.view(name, func(row []float64) ([]float64, error) {
 		return append(row, norm(row)), nil
 	})}, nil
 }

@@ -13,6 +13,7 @@ import (
 type sentimentService struct {
 	sentimentv1.UnimplementedSentimentServiceServer
 	server *Server
+	labels sentiment.Labels
 }
 
 // AnalyzeText implements the RPC of that name.
@@ -56,6 +57,7 @@ func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.Analyze
 		return nil, err
 	}
 	call := sentiment.NewCall(req.GetTexts(), features, req.GetOptions(), first, limits.TextBytes)
+	call.Labels = &s.labels
 	for _, p := range parts {
 		v, release, err := s.server.cfg.Manager.Acquire(ctx, p.model, p.version)
 		if err != nil {
