@@ -288,6 +288,8 @@ func headText(h *bundlev1.Head) string {
 		return "embedding"
 	case h.GetSentiment() != nil:
 		return "sentiment"
+	case h.GetTargets() != nil:
+		return "targets"
 	case h.GetLabels() != nil:
 		return shorten("labels "+strings.Join(h.GetLabels().GetNames(), ", "), 120)
 	}

@@ -100,12 +100,14 @@ const (
 	// Anger, disgust, fear, joy, sadness, surprise, or none.
 	TextFeature_TEXT_FEATURE_EMOTIONS TextFeature = 4
 	// EXPERIMENTAL: which of the caller's topics the text is about, without
-	// training on them.
+	// training on them: how much nearer the text's embedding is to a topic's than
+	// those of general sentences are. Not measured on labelled texts.
 	TextFeature_TEXT_FEATURE_TOPICS TextFeature = 5
-	// EXPERIMENTAL: how abusive the text is, without training on it.
+	// EXPERIMENTAL: how abusive the text is, without training on it: how near its
+	// embedding is to those of insults and threats. Not measured on labelled texts.
 	TextFeature_TEXT_FEATURE_TOXICITY TextFeature = 6
 	// EXPERIMENTAL: which of the caller's intents the author has, without training
-	// on them.
+	// on them, by the nearness that TOPICS uses. Not measured on labelled texts.
 	TextFeature_TEXT_FEATURE_INTENT TextFeature = 7
 	// The opinion towards each of the caller's targets.
 	TextFeature_TEXT_FEATURE_TARGETS TextFeature = 8
@@ -472,12 +474,17 @@ func (x *TextOptions) GetRedact() bool {
 	return false
 }
 
-// Target is something that texts may have an opinion of.
+// Target is something that texts may have an opinion of. Its words are found
+// whatever their case and accents; white space and hyphens between them are one.
+// A Russian word of four letters or more is found with the endings of nouns and
+// adjectives, for which it must be given in the nominative (fleeting vowels are
+// not known), an English one with a plural s. Of names that begin at one place
+// the longest is found; a text's own targets go before the call's.
 type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name that answers use.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Other words for it; the name itself counts too. Case does not matter.
+	// Other words for it; the name itself counts too.
 	Aliases       []string `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1134,7 +1141,8 @@ type TargetSentiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The target's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The opinion over all mentions.
+	// The opinion over all mentions: the mean of theirs, MIXED where some are
+	// positive, others negative; the magnitude is the sum of their |score|.
 	Sentiment *Sentiment `protobuf:"bytes,2,opt,name=sentiment,proto3" json:"sentiment,omitempty"`
 	// Where it is mentioned.
 	Mentions      []*Mention `protobuf:"bytes,3,rep,name=mentions,proto3" json:"mentions,omitempty"`
