@@ -36,6 +36,7 @@ func TestStarterTexts(t *testing.T) {
 	d := starterTexts(t)
 	t.Run("reviews", d.reviews)
 	t.Run("long", d.longTexts)
+	t.Run("heads", d.textHeads)
 }
 
 func (d *daemon) reviews(t *testing.T) {

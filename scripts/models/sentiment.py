@@ -96,6 +96,12 @@ class Encoder:
             result[group] = self.session.run(["sentence_embedding"], feeds)[0]
         return result
 
+    def outputs(self, text):
+        """What the encoder gives for one text alone, by name."""
+        ids = np.array([self.tokenizer.encode(PREFIX + text).ids], np.int64)
+        names = ["last_hidden_state", "sentence_embedding"]
+        return dict(zip(names, self.session.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)})))
+
 
 def embeddings(name, texts, encoder, cache):
     """The texts' embeddings; kept in the folder `cache` if there is one, by source and encoder."""
