@@ -24,14 +24,14 @@ func starters(ctx context.Context, cfg *config, out *report) error {
 		}
 		out.add(l)
 	}
-	if err := reasons(ctx, d, cfg, out); err != nil {
-		return fmt.Errorf("reasons: %w", err)
-	}
 	if err := textHeads(ctx, d, cfg, out); err != nil {
 		return fmt.Errorf("all features of texts: %w", err)
 	}
 	if err := textGrowth(ctx, d, cfg, out); err != nil {
 		return fmt.Errorf("long texts: %w", err)
+	}
+	if err := reasons(ctx, d, cfg, out); err != nil {
+		return fmt.Errorf("reasons: %w", err)
 	}
 	now, most := d.memory()
 	out.note("the daemon with the starter models held %d MiB, %d at most", now>>20, most>>20)
