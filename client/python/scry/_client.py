@@ -318,17 +318,21 @@ class Client:
         return self._run(call, timeout)
 
     def push(self, path: str | os.PathLike[str], model: str, *, activate: bool = False, features: Sequence[str] = (),
-             target: str = "", positive: str = "") -> modelstore_pb2.Version:
+             target: str = "", positive: str = "", graph: str = "", labels: Sequence[str] = (), task: str = "",
+             preprocess: str = "") -> modelstore_pb2.Version:
         """Sends every file of a bundle's directory (or an .onnx file) that does not begin with a dot as a new version, which
         the server checks first; the same content again is the same version. activate routes the model's calls to it once
         it is loaded. What a broken push has sent is not sent again.
 
         A file or directory without a bundle.yaml is served by what the server infers of it, and version.manifest.inferred tells.
         features are the columns of its matrix in their order, or their names in training; target names what is predicted;
-        positive is the class whose probability is answered, where the classes are not 0/1, no/yes or false/true."""
+        positive is the class whose probability is answered, where the classes are not 0/1, no/yes or false/true.
+        Of texts and pictures, graph is the .onnx file that is meant where there are several, labels are the classes in the order
+        of its columns, task is "text" or "image", and preprocess "imagenet" or "torchvision:NAME"."""
         from . import _push
 
-        return _push.push(self, Path(path), model, activate=activate, hints=_push.hints(features, target, positive))
+        return _push.push(self, Path(path), model, activate=activate,
+                          hints=_push.hints(features, target, positive, graph, labels, task, preprocess))
 
     def _limits(self) -> server_pb2.Limits:
         try:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 _CHUNK = 512 << 10  # the contract allows 1 MiB
 
 
-def hints(features: Sequence[str], target: str, positive: str) -> hints_pb2.Hints | None:
-    if not (features or target or positive):
+def hints(features: Sequence[str], target: str, positive: str, graph: str, labels: Sequence[str], task: str,
+          preprocess: str) -> hints_pb2.Hints | None:
+    if not (features or target or positive or graph or labels or task or preprocess):
         return None
     return hints_pb2.Hints(columns=[hints_pb2.Column(name=name) for name in features],
-                           target=hints_pb2.Column(name=target) if target else None, positive=positive)
+                           target=hints_pb2.Column(name=target) if target else None, positive=positive,
+                           graph=graph, labels=labels, task=task, preprocess=preprocess)
 
 
 def push(client: Client, path: Path, model: str, *, activate: bool, hints: hints_pb2.Hints | None = None) -> pb.Version:

@@ -174,6 +174,16 @@ class Exporters(unittest.TestCase):
         with self.assertRaisesRegex(scry.Error, "3 columns.*has 5"):
             self.client.push(path, "by-python", features=NAMES[:3])
 
+    def test_folders_of_hugging_face(self):
+        folder = Path(__file__).resolve().parents[3] / "bundle/testdata/hf/bert"
+        version = self.client.push(folder, "reviews", activate=True, labels=["negative", "neutral", "positive"])
+        self.assertIn("polarity by the labels' names", " ".join(i.why for i in version.manifest.inferred))
+        result, = self.client.analyze_text(["good movie!"], model="reviews")
+        expected = json.loads((folder.parent / "answers.json").read_text())["bert"]["scores"][0]
+        self.assertAlmostEqual(result.sentiment.positive, expected["LABEL_2"], delta=1e-4)
+        with self.assertRaisesRegex(scry.Error, "2 labels for 3 columns"):
+            self.client.push(folder, "reviews", labels=["no", "yes"])
+
     def test_differences_from_predict_are_reported(self):
         """A double model in a float graph differs from predict, by more where a value lies on a split."""
         model = lightgbm.LGBMClassifier(**SMALL, verbose=-1, n_jobs=1).fit(X, BINARY)
