@@ -50,6 +50,9 @@ type Step struct {
 	// Feeds says where each input comes from, in the order of the graph's
 	// inputs.
 	Feeds []Feed
+	// Crop is set when the graph takes parts of a picture, by which its one input
+	// is fed.
+	Crop *bundlev1.Crop
 }
 
 // Feed is the source of one graph input: preprocessing (the zero Source), or
@@ -287,7 +290,7 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 		}
 		steps = []*bundlev1.Step{{Graph: graphs[0]}}
 	}
-	done := map[string]bool{}
+	done, cropped := map[string]bool{}, map[string]bool{}
 	for i, step := range steps {
 		field := fmt.Sprintf("steps[%d]", i)
 		g := b.Graphs[step.GetGraph()]
@@ -302,7 +305,19 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 				return invalid(field+".inputs", "graph %q has no input %q; it has %s", step.GetGraph(), input, list(g.Inputs))
 			}
 		}
-		out := Step{Graph: step.GetGraph()}
+		out := Step{Graph: step.GetGraph(), Crop: step.GetCrop()}
+		if out.Crop != nil {
+			switch {
+			case b.Manifest.GetImage() == nil:
+				return invalid(field+".crop", "there is no picture to cut")
+			case len(step.GetInputs()) > 0 || len(g.Inputs) != 1:
+				return invalid(field+".crop", "graph %q must have one input, fed by parts of a picture; it has %s", out.Graph, list(g.Inputs))
+			}
+			if err := checkImage(field+".crop.image", out.Crop.GetImage(), g.Inputs); err != nil {
+				return err
+			}
+			cropped[out.Graph] = true
+		}
 		for _, input := range g.Inputs {
 			feed := Feed{Input: input.Name}
 			if from, ok := step.GetInputs()[input.Name]; ok {
@@ -311,6 +326,9 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 					return within(fmt.Sprintf("%s.inputs[%q]", field, input.Name), err)
 				}
 				value, err := b.value(src)
+				if err == nil && cropped[src.Graph] {
+					err = invalid("source", "graph %q runs on parts of a picture, whose outputs only heads read", src.Graph)
+				}
 				if err == nil && !done[src.Graph] {
 					err = invalid("source", "graph %q has not run yet", src.Graph)
 				}
@@ -353,6 +371,9 @@ func (b *Bundle) value(s Source) (Value, error) {
 func (b *Bundle) Inputs() []Value {
 	var inputs []Value
 	for _, step := range b.Steps {
+		if step.Crop != nil {
+			continue
+		}
 		for _, feed := range step.Feeds {
 			if feed.Source == (Source{}) {
 				v, _ := b.Graphs[step.Graph].Input(feed.Input)
@@ -363,6 +384,16 @@ func (b *Bundle) Inputs() []Value {
 		}
 	}
 	return inputs
+}
+
+// Crop tells how a graph takes parts of a picture; nil when it does not.
+func (b *Bundle) Crop(graph string) *bundlev1.Crop {
+	for _, step := range b.Steps {
+		if step.Graph == graph {
+			return step.Crop
+		}
+	}
+	return nil
 }
 
 // Files returns the files that the manifest and the graphs refer to, sorted,

@@ -16,7 +16,7 @@ func (b *Bundle) checkPreprocessing() error {
 	case *bundlev1.Manifest_Text:
 		return b.checkText(p.Text)
 	case *bundlev1.Manifest_Image:
-		return b.checkImage(p.Image)
+		return checkImage("image", p.Image, b.Inputs())
 	case *bundlev1.Manifest_Row:
 		return b.checkRow(p.Row)
 	}
@@ -61,39 +61,39 @@ func (b *Bundle) checkText(t *bundlev1.Text) error {
 	return nil
 }
 
-func (b *Bundle) checkImage(m *bundlev1.Image) error {
-	inputs := b.Inputs()
+// checkImage checks the preprocessing at a field, which feeds one of inputs.
+func checkImage(at string, m *bundlev1.Image, inputs []Value) error {
 	if len(inputs) != 1 || (m.GetInput() != "" && inputs[0].Name != m.GetInput()) {
-		return invalid("image.input", "a picture feeds one input; the graphs want %s", list(inputs))
+		return invalid(at+".input", "a picture feeds one input; the graphs want %s", list(inputs))
 	}
 	in := inputs[0]
 	if !in.DType.IsFloat() && in.DType != tensor.Uint8 {
-		return invalid("image.input", "the input %q is %v", in.Name, in.DType)
+		return invalid(at+".input", "the input %q is %v", in.Name, in.DType)
 	}
 	channels := 3
 	if m.GetChannels() == bundlev1.Channels_CHANNELS_GRAY {
 		channels = 1
 	}
-	for field, n := range map[string]int{"image.mean": len(m.GetMean()), "image.std": len(m.GetStd())} {
+	for field, n := range map[string]int{at + ".mean": len(m.GetMean()), at + ".std": len(m.GetStd())} {
 		if n > 1 && n != channels {
 			return invalid(field, "%d values for %d channels", n, channels)
 		}
 	}
 	for _, s := range m.GetStd() {
 		if s == 0 || math.IsNaN(s) || math.IsInf(s, 0) {
-			return invalid("image.std", "must be finite and not 0")
+			return invalid(at+".std", "must be finite and not 0")
 		}
 	}
 	if (m.GetCropWidth() == 0) != (m.GetCropHeight() == 0) {
-		return invalid("image.crop_height", "crop_width and crop_height are given together")
+		return invalid(at+".crop_height", "crop_width and crop_height are given together")
 	}
 	r := m.GetResize()
 	shortest := r.GetMode() == bundlev1.ResizeMode_RESIZE_MODE_SHORTEST_EDGE
 	if !shortest && r.GetHeight() == 0 {
-		return invalid("image.resize.height", "must be at least 1")
+		return invalid(at+".resize.height", "must be at least 1")
 	}
 	if shortest && m.GetCropWidth() == 0 {
-		return invalid("image.crop_width", "with SHORTEST_EDGE a crop must make all pictures one size")
+		return invalid(at+".crop_width", "with SHORTEST_EDGE a crop must make all pictures one size")
 	}
 	if r.GetMaxEdge() != 0 && (!shortest || r.GetMaxEdge() < r.GetWidth()) {
 		return invalid("image.resize.max_edge", "goes with SHORTEST_EDGE and is at least the width")
@@ -117,7 +117,7 @@ func (b *Bundle) checkImage(m *bundlev1.Image) error {
 		want = tensor.Shape{-1, int64(h), int64(w), int64(channels)}
 	}
 	if in.Shape != nil && !fits(in.Shape, want) {
-		return invalid("image", "pictures become %v, the input %q takes %v", want, in.Name, in.Shape)
+		return invalid(at, "pictures become %v, the input %q takes %v", want, in.Name, in.Shape)
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ const maxLabels = 65536
 // Reads returns every tensor that a head reads, as GRAPH.OUTPUT.
 func Reads(h *bundlev1.Head) []string {
 	out := []string{h.GetSource()}
-	for _, s := range []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean()} {
+	for _, s := range []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean(),
+		h.GetFaces().GetScores(), h.GetFaces().GetCheck().GetSource(), h.GetFaces().GetCheck().GetPoints(), h.GetFaces().GetExpressions().GetSource()} {
 		if s != "" {
 			out = append(out, s)
 		}
@@ -102,6 +103,8 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 		return c.forecast(k.Forecast)
 	case *bundlev1.Head_SafeSearch:
 		return c.column(".safe_search.adult_column", k.SafeSearch.GetAdultColumn())
+	case *bundlev1.Head_Faces:
+		return c.faces(k.Faces)
 	}
 	return nil
 }
@@ -403,6 +406,67 @@ func (c headCheck) forecast(f *bundlev1.Forecast) error {
 		return c.invalid(at+".mean", "%d columns for %d points", n, points)
 	}
 	return nil
+}
+
+func (c headCheck) faces(f *bundlev1.Faces) error {
+	const at = ".faces"
+	boxes, err := ParseSource(c.source)
+	if err != nil {
+		return err
+	}
+	if c.Manifest.GetImage() == nil || c.Crop(boxes.Graph) != nil {
+		return c.invalid(".source", "faces are found in a whole picture")
+	}
+	scores, err := c.floats(c.field+at+".scores", f.GetScores())
+	if err != nil {
+		return err
+	}
+	if n := columnsOf(scores); c.columns >= 0 && (c.columns%4 != 0 || n >= 0 && c.columns != 4*n) {
+		return c.invalid(at+".scores", "%d scores for %d numbers of boxes, 4 each", n, c.columns)
+	}
+	if k := f.GetCheck(); k != nil {
+		n, err := c.ofCrops(at+".check.source", k.GetSource())
+		if err != nil {
+			return err
+		}
+		if n >= 0 && int64(k.GetColumn()) >= n {
+			return c.invalid(at+".check.column", "%s has %d columns", k.GetSource(), n)
+		}
+		if (k.GetPoints() == "") != (len(k.GetNames()) == 0) {
+			return c.invalid(at+".check.names", "points and names are given together")
+		}
+		if k.GetPoints() != "" {
+			if n, err = c.ofCrops(at+".check.points", k.GetPoints()); err != nil {
+				return err
+			}
+			if n >= 0 && n != 2*int64(len(k.GetNames())) {
+				return c.invalid(at+".check.names", "%d names for %d coordinates", len(k.GetNames()), n)
+			}
+		}
+	}
+	if e := f.GetExpressions(); e != nil {
+		n, err := c.ofCrops(at+".expressions.source", e.GetSource())
+		if err != nil {
+			return err
+		}
+		if n >= 0 && n != int64(len(e.GetNames())) {
+			return c.invalid(at+".expressions.names", "%d names for %d columns", len(e.GetNames()), n)
+		}
+	}
+	return nil
+}
+
+// ofCrops returns the columns of an output of a graph that takes crops, -1 when
+// unknown.
+func (c headCheck) ofCrops(at, source string) (int64, error) {
+	v, err := c.floats(c.field+at, source)
+	if err != nil {
+		return 0, err
+	}
+	if src, _ := ParseSource(source); c.Crop(src.Graph) == nil {
+		return 0, c.invalid(at, "the step of graph %q has no crop", src.Graph)
+	}
+	return columnsOf(v), nil
 }
 
 func ascending(field string, values []float64, strictly bool) error {

@@ -35,6 +35,8 @@ type Model interface {
 	// rows) would be refused now.
 	Admit(ctx context.Context, rows int, cost int64) error
 	Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer
+	// RunCrops runs a graph that takes parts of pictures.
+	RunCrops(ctx context.Context, graph string, items []pipeline.Item) []pipeline.Answer
 }
 
 // NewResults makes the results that Analyze fills, with ids and indices.
@@ -199,18 +201,29 @@ func (c *call) run(ctx context.Context, part int, w pipeline.Wave, prepared []pi
 		return nil
 	}
 	m, read := c.Parts[part].Model, c.readers[part]
-	for k, answer := range m.Run(ctx, items) {
-		i := places[k]
-		if pipeline.Overload(answer.Err) {
-			return answer.Err
+	answers := m.Run(ctx, items)
+	for k := range answers {
+		a, i := &answers[k], places[k]
+		if pipeline.Overload(a.Err) {
+			return a.Err
 		}
-		if c.errs[i] = answer.Err; c.errs[i] != nil {
-			continue
+		if c.errs[i] = a.Err; a.Err == nil {
+			c.errs[i] = read.fill(i, c.results[i], a.Outputs)
 		}
-		if c.errs[i] = read.fill(i, c.results[i], answer.Outputs); c.errs[i] != nil {
-			continue
+	}
+	if l, ok := read.(*labelling); ok && l.faces != nil {
+		found := make([]*facesOf, len(answers))
+		for k, i := range places {
+			found[k] = &facesOf{answer: &answers[k], crops: items[k].Crops, result: c.results[i], err: &c.errs[i]}
 		}
-		c.results[i].ServedBy = append(c.results[i].ServedBy, answer.Stats.ServedBy(m.Identity(), read.heads()))
+		if err := l.faces.find(ctx, m, found); err != nil {
+			return err
+		}
+	}
+	for k, i := range places {
+		if c.errs[i] == nil {
+			c.results[i].ServedBy = append(c.results[i].ServedBy, answers[k].Stats.ServedBy(m.Identity(), read.heads()))
+		}
 	}
 	return nil
 }
@@ -225,6 +238,7 @@ type labelling struct {
 	labels    []string
 	embedding string
 	safe      string
+	faces     *faces
 	manifest  *bundlev1.Manifest
 	classes   map[string][]string
 	most      int
@@ -240,7 +254,7 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 	if out.most == 0 {
 		out.most = DefaultLabels
 	}
-	var labels, embeddings, safe []string
+	var labels, embeddings, safe, found []string
 	for name, h := range manifest.GetHeads() {
 		switch {
 		case h.GetLabels() != nil:
@@ -249,12 +263,18 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 			embeddings = append(embeddings, name)
 		case h.GetSafeSearch() != nil:
 			safe = append(safe, name)
+		case h.GetFaces() != nil:
+			found = append(found, name)
 		}
 	}
 	slices.Sort(labels)
 	slices.Sort(embeddings)
 	slices.Sort(safe)
+	slices.Sort(found)
 	for i, name := range opts.GetHeads() {
+		if !slices.Contains(features, imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS) {
+			break // another model's
+		}
 		if !slices.Contains(labels, name) {
 			return nil, &pipeline.InputError{
 				Field: fmt.Sprintf("options.heads[%d]", i), Reason: "HEAD_UNKNOWN",
@@ -276,6 +296,12 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH && len(safe) > 0:
 			out.safe = safe[0]
 			out.names = append(out.names, safe[0])
+		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES && len(found) > 0:
+			var err error
+			if out.faces, err = newFaces(manifest.GetHeads()[found[0]], opts); err != nil {
+				return nil, err
+			}
+			out.names = append(out.names, found[0])
 		default:
 			return nil, fmt.Errorf("%w: %s has no head for %v", ErrUnsupported, m.Identity().Model, f)
 		}

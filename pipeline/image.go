@@ -20,9 +20,9 @@ type imagePlan struct {
 	dtype   tensor.DType
 }
 
-func newImagePlan(b *bundle.Bundle) (*imagePlan, error) {
-	m := b.Manifest.GetImage()
-	p := &imagePlan{dtype: b.Inputs()[0].DType}
+// newImagePlan is the plan of the preprocessing of an input.
+func newImagePlan(m *bundlev1.Image, input bundle.Value) (*imagePlan, error) {
+	p := &imagePlan{dtype: input.DType}
 	p.prepare = pixel.Preprocess{
 		Width: int(m.GetResize().GetWidth()), Height: int(m.GetResize().GetHeight()),
 		CropWidth: int(m.GetCropWidth()), CropHeight: int(m.GetCropHeight()),
@@ -136,7 +136,14 @@ func (p *Pipeline) Prepare(img *pixel.RGB, bytes int) (Item, error) {
 	if err != nil {
 		return Item{}, imageError(err)
 	}
-	return Item{Inputs: []tensor.Tensor{t}, Rows: 1, Prepared: time.Since(start)}, nil
+	item := Item{Inputs: []tensor.Tensor{t}, Rows: 1}
+	if len(p.crops) > 0 {
+		if item.Crops, err = p.newCrops(img); err != nil {
+			return Item{}, err
+		}
+	}
+	item.Prepared = time.Since(start)
+	return item, nil
 }
 
 // Image decodes a JPEG, PNG, WebP or GIF picture and brings it to the model's
@@ -209,6 +216,9 @@ func ImageWaves(n int, models ...*Pipeline) []Wave {
 		if p.image != nil {
 			elements, _ := p.image.prepare.Shape().Elements()
 			size += int64(elements * p.image.dtype.Size())
+		}
+		if len(p.crops) > 0 {
+			size += 3 * cropEdge * cropEdge
 		}
 	}
 	return Cut(n, wavePictures, func(int) int64 { return size })

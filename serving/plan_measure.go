@@ -116,7 +116,7 @@ func (l *loading) study(ctx context.Context, v *Version, name string, s gpu.Sess
 		return err
 	}
 	// Made-up pictures say nothing of the precision that real ones have.
-	if l.bundle.Manifest.GetImage() == nil || len(l.goldens) == 0 {
+	if l.bundle.Manifest.GetImage() == nil || len(l.goldens) == 0 || t.crop {
 		for i, length := range []int{13, 24, 40}[:madeUpSamples] {
 			in, err := t.inputs(1, min(length, t.most()), uint64(100+i))
 			if err == nil {
@@ -128,6 +128,9 @@ func (l *loading) study(ctx context.Context, v *Version, name string, s gpu.Sess
 		}
 	}
 	for i := range min(goldenSamples, len(l.goldens)) {
+		if t.crop {
+			break // what would be cut out, a task decides
+		}
 		item, err := l.pipeline.Golden(ctx, l.goldens[i])
 		if err != nil {
 			return found, t, nil, fmt.Errorf("golden sample %d: %w", i+1, err)
@@ -151,6 +154,9 @@ func (l *loading) feed(ctx context.Context, v *Version, f form, item []tensor.Te
 	}
 	made := map[bundle.Source]tensor.Tensor{}
 	for _, step := range l.bundle.Steps {
+		if step.Crop != nil {
+			continue
+		}
 		sig := f.sig
 		if step.Graph != f.name {
 			sig = v.graphs[step.Graph].sig

@@ -20,6 +20,7 @@ type trial struct {
 	pipeline *pipeline.Pipeline
 	form     form
 	feeds    map[string]bundle.Feed // by input
+	crop     bool                   // fed by parts of pictures
 	ids      int                    // whole numbers are drawn below, where no weights bound them
 	longest  int                    // what is known of the longest sequence, 0 = nothing
 	limited  bool                   // a longer one is refused
@@ -32,6 +33,7 @@ func newTrial(p *pipeline.Pipeline, f form) *trial {
 	}
 	for _, s := range p.Bundle().Steps {
 		if s.Graph == f.name {
+			t.crop = s.Crop != nil
 			for _, feed := range s.Feeds {
 				t.feeds[feed.Input] = feed
 			}
@@ -62,7 +64,7 @@ func (t *trial) inputs(rows, length int, seed uint64) ([]tensor.Tensor, error) {
 	_, mask, types := b.TextInputs()
 	out := make([]tensor.Tensor, len(t.form.sig.Inputs))
 	for i, v := range t.form.sig.Inputs {
-		if at, ok := place[v.Name]; ok && t.feeds[v.Name].Source == (bundle.Source{}) {
+		if at, ok := place[v.Name]; ok && !t.crop && t.feeds[v.Name].Source == (bundle.Source{}) {
 			out[i] = item.Inputs[at]
 			if isRow {
 				n := out[i].Rows()

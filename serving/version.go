@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"time"
 
@@ -36,6 +37,7 @@ type Version struct {
 // the outputs of earlier steps.
 type step struct {
 	graph *graph
+	crop  bool // takes parts of pictures: RunCrops runs it, Run does not
 	feeds []feed
 	// gives are the places of this step's outputs among an answer's values.
 	gives []int
@@ -191,6 +193,10 @@ func (v *Version) wire() error {
 			if !ok {
 				return fmt.Errorf("%w: graph %s has an input %q that the file does not declare", bundle.ErrGraph, s.Graph, in.Name)
 			}
+			if s.Crop != nil {
+				st.feeds = append(st.feeds, feed{input: 0, source: -1})
+				continue
+			}
 			if f.Source == (bundle.Source{}) {
 				st.feeds = append(st.feeds, feed{input: place[in.Name], source: -1})
 				continue
@@ -206,7 +212,11 @@ func (v *Version) wire() error {
 			v.index[bundle.Source{Graph: s.Graph, Output: out.Name}] = at
 			st.gives = append(st.gives, at)
 		}
+		st.crop = s.Crop != nil
 		v.steps = append(v.steps, st)
+		if st.crop {
+			continue // calls are admitted before a graph that all run
+		}
 		if v.main == nil || v.bundle.Graphs[g.name].WeightBytes > v.bundle.Graphs[v.main.name].WeightBytes {
 			v.main = g
 		}
@@ -309,6 +319,9 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 		live = append(live, i)
 	}
 	for k := range v.steps {
+		if v.steps[k].crop {
+			continue
+		}
 		live = v.runStep(ctx, call, &v.steps[k], items, answers, live)
 	}
 	took := time.Since(start)
@@ -321,6 +334,34 @@ func (v *Version) Run(ctx context.Context, items []pipeline.Item) []pipeline.Ans
 			v.meter.Item(max(items[i].Rows, 1), Times{
 				Prepared: items[i].Prepared, Queue: a.Stats.Queue, Compute: a.Stats.Compute, Total: items[i].Prepared + took,
 			}, a.Err)
+		}
+	}
+	return answers
+}
+
+// RunCrops runs a graph that takes parts of pictures on some, which its queue
+// batches with those of other calls. answers[i] belongs to items[i]; they are
+// not metered, since they belong to pictures that are.
+func (v *Version) RunCrops(ctx context.Context, graph string, items []pipeline.Item) []pipeline.Answer {
+	answers := make([]pipeline.Answer, len(items))
+	values := make([]tensor.Tensor, len(items)*len(v.index))
+	live := make([]int, 0, len(items))
+	k := slices.IndexFunc(v.steps, func(s step) bool { return s.crop && s.graph.name == graph })
+	for i := range items {
+		a := &answers[i]
+		a.Outputs = pipeline.Outputs{Index: v.index, Values: values[i*len(v.index) : (i+1)*len(v.index)]}
+		if k < 0 || len(items[i].Inputs) != 1 {
+			a.Err = fmt.Errorf("%w: graph %q takes no crop of %d tensors", gpu.ErrInput, graph, len(items[i].Inputs))
+			continue
+		}
+		live = append(live, i)
+	}
+	if len(live) > 0 {
+		v.runStep(ctx, CallOf(ctx), &v.steps[k], items, answers, live)
+	}
+	for i := range answers {
+		if answers[i].Err != nil {
+			answers[i].Outputs = pipeline.Outputs{}
 		}
 	}
 	return answers

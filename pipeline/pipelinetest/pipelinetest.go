@@ -117,6 +117,9 @@ type Model struct {
 		Cost int64
 	}
 
+	// Crop makes the outputs of another graph, of a part of a picture.
+	Crop func(ctx context.Context, graph string, in []tensor.Tensor) ([]tensor.Tensor, error)
+
 	index map[bundle.Source]int
 	// Items and Rows count what was run; MostRows is the largest item, MostAtOnce
 	// the most items of one run.
@@ -133,6 +136,13 @@ func NewModel(t testing.TB, dir fstest.MapFS, compute func(ctx context.Context, 
 	m := &Model{pipeline: p, Compute: compute, index: map[bundle.Source]int{}}
 	for i, v := range p.Bundle().Graphs["model"].Outputs {
 		m.index[bundle.Source{Graph: "model", Output: v.Name}] = i
+	}
+	for name, g := range p.Bundle().Graphs {
+		for i, v := range g.Outputs {
+			if name != "model" {
+				m.index[bundle.Source{Graph: name, Output: v.Name}] = i
+			}
+		}
 	}
 	return m
 }
@@ -162,6 +172,19 @@ func (m *Model) Yielding(ctx context.Context) context.Context {
 
 // IsYielding tells whether a run is one that gives way to others.
 func IsYielding(ctx context.Context) bool { return ctx.Value(yieldingKey{}) != nil }
+
+// RunCrops computes items by Crop, one after the other.
+func (m *Model) RunCrops(ctx context.Context, graph string, items []pipeline.Item) []pipeline.Answer {
+	answers := make([]pipeline.Answer, len(items))
+	for i, item := range items {
+		out, err := m.Crop(ctx, graph, item.Inputs)
+		answers[i] = pipeline.Answer{Err: err, Stats: pipeline.Stats{Device: "cpu", BatchRows: 1, Compute: time.Microsecond}}
+		if err == nil {
+			answers[i].Outputs = pipeline.Outputs{Index: m.index, Values: out}
+		}
+	}
+	return answers
+}
 
 // Run answers items one by one.
 func (m *Model) Run(ctx context.Context, items []pipeline.Item) []pipeline.Answer {

@@ -1356,7 +1356,11 @@ type Step struct {
 	Graph string `protobuf:"bytes,1,opt,name=graph,proto3" json:"graph,omitempty"`
 	// Where the graph's inputs come from: input name to "GRAPH.OUTPUT" of an
 	// earlier step. An input that is not named here is fed by preprocessing.
-	Inputs        map[string]string `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Inputs map[string]string `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The graph takes parts of a picture that a head finds, not the picture. It has
+	// one input, and runs for heads that read its outputs only. Its plan is measured
+	// on made-up inputs.
+	Crop          *Crop `protobuf:"bytes,3,opt,name=crop,proto3" json:"crop,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1405,6 +1409,79 @@ func (x *Step) GetInputs() map[string]string {
 	return nil
 }
 
+func (x *Step) GetCrop() *Crop {
+	if x != nil {
+		return x.Crop
+	}
+	return nil
+}
+
+// Crop tells how a part of a picture becomes a graph's input. Parts are cut out
+// of the picture brought to at most 1,280 pixels a side; beyond its edges they
+// are black.
+type Crop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the part is brought to size.
+	Image *Image `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// Added on each side, as a fraction of the part's longer side.
+	Margin float64 `protobuf:"fixed64,2,opt,name=margin,proto3" json:"margin,omitempty"`
+	// The shorter side is widened to the longer one.
+	Square        bool `protobuf:"varint,3,opt,name=square,proto3" json:"square,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Crop) Reset() {
+	*x = Crop{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Crop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Crop) ProtoMessage() {}
+
+func (x *Crop) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Crop.ProtoReflect.Descriptor instead.
+func (*Crop) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Crop) GetImage() *Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *Crop) GetMargin() float64 {
+	if x != nil {
+		return x.Margin
+	}
+	return 0
+}
+
+func (x *Crop) GetSquare() bool {
+	if x != nil {
+		return x.Square
+	}
+	return false
+}
+
 // Head reads one kind of answer from a graph's output.
 type Head struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1425,6 +1502,7 @@ type Head struct {
 	//	*Head_Forecast
 	//	*Head_Targets
 	//	*Head_SafeSearch
+	//	*Head_Faces
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1432,7 +1510,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1522,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1535,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Head) GetSource() string {
@@ -1573,6 +1651,15 @@ func (x *Head) GetSafeSearch() *SafeSearch {
 	return nil
 }
 
+func (x *Head) GetFaces() *Faces {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_Faces); ok {
+			return x.Faces
+		}
+	}
+	return nil
+}
+
 type isHead_Kind interface {
 	isHead_Kind()
 }
@@ -1632,6 +1719,11 @@ type Head_SafeSearch struct {
 	SafeSearch *SafeSearch `protobuf:"bytes,21,opt,name=safe_search,json=safeSearch,proto3,oneof"`
 }
 
+type Head_Faces struct {
+	// Human faces.
+	Faces *Faces `protobuf:"bytes,22,opt,name=faces,proto3,oneof"`
+}
+
 func (*Head_Probability) isHead_Kind() {}
 
 func (*Head_Value) isHead_Kind() {}
@@ -1653,6 +1745,8 @@ func (*Head_Forecast) isHead_Kind() {}
 func (*Head_Targets) isHead_Kind() {}
 
 func (*Head_SafeSearch) isHead_Kind() {}
+
+func (*Head_Faces) isHead_Kind() {}
 
 // Probability is the probability of one event, such as a customer's leaving.
 type Probability struct {
@@ -1681,7 +1775,7 @@ type Probability struct {
 
 func (x *Probability) Reset() {
 	*x = Probability{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1787,7 @@ func (x *Probability) String() string {
 func (*Probability) ProtoMessage() {}
 
 func (x *Probability) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1800,7 @@ func (x *Probability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probability.ProtoReflect.Descriptor instead.
 func (*Probability) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Probability) GetEvent() string {
@@ -1781,7 +1875,7 @@ type Calibration struct {
 
 func (x *Calibration) Reset() {
 	*x = Calibration{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1887,7 @@ func (x *Calibration) String() string {
 func (*Calibration) ProtoMessage() {}
 
 func (x *Calibration) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1900,7 @@ func (x *Calibration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calibration.ProtoReflect.Descriptor instead.
 func (*Calibration) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Calibration) GetMap() isCalibration_Map {
@@ -1865,7 +1959,7 @@ type Logistic struct {
 
 func (x *Logistic) Reset() {
 	*x = Logistic{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1971,7 @@ func (x *Logistic) String() string {
 func (*Logistic) ProtoMessage() {}
 
 func (x *Logistic) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1984,7 @@ func (x *Logistic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logistic.ProtoReflect.Descriptor instead.
 func (*Logistic) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Logistic) GetSlope() float64 {
@@ -1920,7 +2014,7 @@ type Points struct {
 
 func (x *Points) Reset() {
 	*x = Points{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2026,7 @@ func (x *Points) String() string {
 func (*Points) ProtoMessage() {}
 
 func (x *Points) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2039,7 @@ func (x *Points) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Points.ProtoReflect.Descriptor instead.
 func (*Points) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Points) GetScores() []float64 {
@@ -1975,7 +2069,7 @@ type Band struct {
 
 func (x *Band) Reset() {
 	*x = Band{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2081,7 @@ func (x *Band) String() string {
 func (*Band) ProtoMessage() {}
 
 func (x *Band) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2094,7 @@ func (x *Band) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Band.ProtoReflect.Descriptor instead.
 func (*Band) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Band) GetName() string {
@@ -2032,7 +2126,7 @@ type Reasons struct {
 
 func (x *Reasons) Reset() {
 	*x = Reasons{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2138,7 @@ func (x *Reasons) String() string {
 func (*Reasons) ProtoMessage() {}
 
 func (x *Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2151,7 @@ func (x *Reasons) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reasons.ProtoReflect.Descriptor instead.
 func (*Reasons) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reasons) GetContributions() string {
@@ -2091,7 +2185,7 @@ type ReasonCode struct {
 
 func (x *ReasonCode) Reset() {
 	*x = ReasonCode{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2197,7 @@ func (x *ReasonCode) String() string {
 func (*ReasonCode) ProtoMessage() {}
 
 func (x *ReasonCode) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2210,7 @@ func (x *ReasonCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasonCode.ProtoReflect.Descriptor instead.
 func (*ReasonCode) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReasonCode) GetFeature() string {
@@ -2175,7 +2269,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2281,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2294,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Value) GetUnit() string {
@@ -2297,7 +2391,7 @@ type QuantileInterval struct {
 
 func (x *QuantileInterval) Reset() {
 	*x = QuantileInterval{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2403,7 @@ func (x *QuantileInterval) String() string {
 func (*QuantileInterval) ProtoMessage() {}
 
 func (x *QuantileInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2416,7 @@ func (x *QuantileInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuantileInterval.ProtoReflect.Descriptor instead.
 func (*QuantileInterval) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *QuantileInterval) GetLowerColumn() int32 {
@@ -2370,7 +2464,7 @@ type LogNormal struct {
 
 func (x *LogNormal) Reset() {
 	*x = LogNormal{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2476,7 @@ func (x *LogNormal) String() string {
 func (*LogNormal) ProtoMessage() {}
 
 func (x *LogNormal) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2489,7 @@ func (x *LogNormal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogNormal.ProtoReflect.Descriptor instead.
 func (*LogNormal) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LogNormal) GetMuColumn() int32 {
@@ -2453,7 +2547,7 @@ type ValueBand struct {
 
 func (x *ValueBand) Reset() {
 	*x = ValueBand{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2559,7 @@ func (x *ValueBand) String() string {
 func (*ValueBand) ProtoMessage() {}
 
 func (x *ValueBand) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2572,7 @@ func (x *ValueBand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueBand.ProtoReflect.Descriptor instead.
 func (*ValueBand) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ValueBand) GetName() string {
@@ -2510,7 +2604,7 @@ type Classes struct {
 
 func (x *Classes) Reset() {
 	*x = Classes{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2616,7 @@ func (x *Classes) String() string {
 func (*Classes) ProtoMessage() {}
 
 func (x *Classes) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2629,7 @@ func (x *Classes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classes.ProtoReflect.Descriptor instead.
 func (*Classes) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Classes) GetNames() []string {
@@ -2573,7 +2667,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2679,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2692,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Embedding) GetNormalize() bool {
@@ -2640,7 +2734,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2746,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2759,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Segment) GetClusters() []*Cluster {
@@ -2753,7 +2847,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2859,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2872,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Cluster) GetName() string {
@@ -2835,7 +2929,7 @@ type Nearest struct {
 
 func (x *Nearest) Reset() {
 	*x = Nearest{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +2941,7 @@ func (x *Nearest) String() string {
 func (*Nearest) ProtoMessage() {}
 
 func (x *Nearest) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +2954,7 @@ func (x *Nearest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nearest.ProtoReflect.Descriptor instead.
 func (*Nearest) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Nearest) GetTemperature() float64 {
@@ -2880,7 +2974,7 @@ type Mixture struct {
 
 func (x *Mixture) Reset() {
 	*x = Mixture{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2986,7 @@ func (x *Mixture) String() string {
 func (*Mixture) ProtoMessage() {}
 
 func (x *Mixture) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2999,7 @@ func (x *Mixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mixture.ProtoReflect.Descriptor instead.
 func (*Mixture) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 // Uplift tells what treatments would change against none.
@@ -2932,7 +3026,7 @@ type Uplift struct {
 
 func (x *Uplift) Reset() {
 	*x = Uplift{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3038,7 @@ func (x *Uplift) String() string {
 func (*Uplift) ProtoMessage() {}
 
 func (x *Uplift) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +3051,7 @@ func (x *Uplift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplift.ProtoReflect.Descriptor instead.
 func (*Uplift) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Uplift) GetUnit() string {
@@ -3023,7 +3117,7 @@ type Treatment struct {
 
 func (x *Treatment) Reset() {
 	*x = Treatment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3129,7 @@ func (x *Treatment) String() string {
 func (*Treatment) ProtoMessage() {}
 
 func (x *Treatment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3142,7 @@ func (x *Treatment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Treatment.ProtoReflect.Descriptor instead.
 func (*Treatment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Treatment) GetName() string {
@@ -3115,7 +3209,7 @@ type Forecast struct {
 
 func (x *Forecast) Reset() {
 	*x = Forecast{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3221,7 @@ func (x *Forecast) String() string {
 func (*Forecast) ProtoMessage() {}
 
 func (x *Forecast) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3234,7 @@ func (x *Forecast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forecast.ProtoReflect.Descriptor instead.
 func (*Forecast) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Forecast) GetUnit() string {
@@ -3202,7 +3296,7 @@ type Sentiment struct {
 
 func (x *Sentiment) Reset() {
 	*x = Sentiment{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3308,7 @@ func (x *Sentiment) String() string {
 func (*Sentiment) ProtoMessage() {}
 
 func (x *Sentiment) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3321,7 @@ func (x *Sentiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentiment.ProtoReflect.Descriptor instead.
 func (*Sentiment) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Sentiment) GetNegative() int32 {
@@ -3293,7 +3387,7 @@ type Targets struct {
 
 func (x *Targets) Reset() {
 	*x = Targets{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3399,7 @@ func (x *Targets) String() string {
 func (*Targets) ProtoMessage() {}
 
 func (x *Targets) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[30]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3412,7 @@ func (x *Targets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Targets.ProtoReflect.Descriptor instead.
 func (*Targets) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Targets) GetNegative() int32 {
@@ -3364,7 +3458,7 @@ type Labels struct {
 
 func (x *Labels) Reset() {
 	*x = Labels{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3376,7 +3470,7 @@ func (x *Labels) String() string {
 func (*Labels) ProtoMessage() {}
 
 func (x *Labels) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[31]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3389,7 +3483,7 @@ func (x *Labels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Labels.ProtoReflect.Descriptor instead.
 func (*Labels) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{31}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Labels) GetNames() []string {
@@ -3426,7 +3520,7 @@ type SafeSearch struct {
 
 func (x *SafeSearch) Reset() {
 	*x = SafeSearch{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3532,7 @@ func (x *SafeSearch) String() string {
 func (*SafeSearch) ProtoMessage() {}
 
 func (x *SafeSearch) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[32]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3545,7 @@ func (x *SafeSearch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafeSearch.ProtoReflect.Descriptor instead.
 func (*SafeSearch) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{32}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SafeSearch) GetAdultColumn() int32 {
@@ -3466,6 +3560,248 @@ func (x *SafeSearch) GetActivation() Activation {
 		return x.Activation
 	}
 	return Activation_ACTIVATION_UNSPECIFIED
+}
+
+// Faces finds human faces. The source holds boxes, [N, boxes, 4]: left, top,
+// right, bottom, as fractions of the sides of the graph's picture.
+type Faces struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How sure the detector is of each box, in [0, 1]: "GRAPH.OUTPUT", [N, boxes].
+	Scores string `protobuf:"bytes,1,opt,name=scores,proto3" json:"scores,omitempty"`
+	// Boxes with a lower score are none.
+	MinScore float64 `protobuf:"fixed64,2,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	// Of two boxes that overlap by more (intersection over union), the one with the
+	// lower score is left out; 0 = 0.5.
+	MaxOverlap float64 `protobuf:"fixed64,3,opt,name=max_overlap,json=maxOverlap,proto3" json:"max_overlap,omitempty"`
+	// A second network that looks at each box.
+	Check *FaceCheck `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	// What the expression is; without it none is answered.
+	Expressions   *FaceExpressions `protobuf:"bytes,5,opt,name=expressions,proto3" json:"expressions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Faces) Reset() {
+	*x = Faces{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Faces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Faces) ProtoMessage() {}
+
+func (x *Faces) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Faces.ProtoReflect.Descriptor instead.
+func (*Faces) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Faces) GetScores() string {
+	if x != nil {
+		return x.Scores
+	}
+	return ""
+}
+
+func (x *Faces) GetMinScore() float64 {
+	if x != nil {
+		return x.MinScore
+	}
+	return 0
+}
+
+func (x *Faces) GetMaxOverlap() float64 {
+	if x != nil {
+		return x.MaxOverlap
+	}
+	return 0
+}
+
+func (x *Faces) GetCheck() *FaceCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *Faces) GetExpressions() *FaceExpressions {
+	if x != nil {
+		return x.Expressions
+	}
+	return nil
+}
+
+// FaceCheck lets a second network look at each box that the first one found.
+type FaceCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How sure it is that the part shows a face, in [0, 1]: "GRAPH.OUTPUT" of a
+	// graph that takes crops, [N, columns].
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// The column of a face.
+	Column int32 `protobuf:"varint,2,opt,name=column,proto3" json:"column,omitempty"`
+	// Boxes with a lower probability are none.
+	MinScore float64 `protobuf:"fixed64,3,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	// Places within the face: "GRAPH.OUTPUT" of the same graph, [N, 2 × names]: x and
+	// y of each, as fractions of the part's sides. Empty = none.
+	Points string `protobuf:"bytes,4,opt,name=points,proto3" json:"points,omitempty"`
+	// Their names.
+	Names         []string `protobuf:"bytes,5,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaceCheck) Reset() {
+	*x = FaceCheck{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaceCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaceCheck) ProtoMessage() {}
+
+func (x *FaceCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaceCheck.ProtoReflect.Descriptor instead.
+func (*FaceCheck) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *FaceCheck) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *FaceCheck) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+func (x *FaceCheck) GetMinScore() float64 {
+	if x != nil {
+		return x.MinScore
+	}
+	return 0
+}
+
+func (x *FaceCheck) GetPoints() string {
+	if x != nil {
+		return x.Points
+	}
+	return ""
+}
+
+func (x *FaceCheck) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// FaceExpressions reads the expression of a face.
+type FaceExpressions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "GRAPH.OUTPUT" of a graph that takes crops, [N, names].
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Names in the order of the source's columns.
+	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// How the source becomes scores.
+	Activation Activation `protobuf:"varint,3,opt,name=activation,proto3,enum=scry.bundle.v1.Activation" json:"activation,omitempty"`
+	// Expressions may be answered, to calls that ask for them. The law may ask for
+	// notice to the people shown, or forbid it.
+	Allowed       bool `protobuf:"varint,4,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaceExpressions) Reset() {
+	*x = FaceExpressions{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaceExpressions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaceExpressions) ProtoMessage() {}
+
+func (x *FaceExpressions) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaceExpressions.ProtoReflect.Descriptor instead.
+func (*FaceExpressions) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *FaceExpressions) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *FaceExpressions) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *FaceExpressions) GetActivation() Activation {
+	if x != nil {
+		return x.Activation
+	}
+	return Activation_ACTIVATION_UNSPECIFIED
+}
+
+func (x *FaceExpressions) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
 }
 
 // Text is preprocessing by a tokenizer.
@@ -3497,7 +3833,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3845,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[33]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3858,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{33}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -3612,7 +3948,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3960,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[34]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3973,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{34}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Image) GetInput() string {
@@ -3732,7 +4068,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +4080,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[35]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +4093,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{35}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -3822,7 +4158,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +4170,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[36]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +4183,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{36}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -3891,7 +4227,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3903,7 +4239,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3916,7 +4252,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -3990,7 +4326,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4338,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4351,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Feature) GetName() string {
@@ -4172,7 +4508,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +4520,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +4533,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -4228,7 +4564,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4240,7 +4576,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4253,7 +4589,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Goldens) GetFile() string {
@@ -4285,7 +4621,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4297,7 +4633,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4310,7 +4646,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -4355,7 +4691,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4367,7 +4703,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4380,7 +4716,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -4476,7 +4812,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4488,7 +4824,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4501,7 +4837,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4526,7 +4862,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4538,7 +4874,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4551,7 +4887,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -4591,7 +4927,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +4939,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +4952,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -4653,7 +4989,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4665,7 +5001,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4678,7 +5014,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -4712,7 +5048,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +5060,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +5073,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Lineage) GetData() []string {
@@ -4833,13 +5169,18 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\tExecution\x129\n" +
 	"\adevices\x18\x01 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15R\x04cudaR\bopenvinoR\x03cpuR\adevices\x12$\n" +
 	"\athreads\x18\x02 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x80\b(\x00R\athreads\"\x9a\x01\n" +
+	"\xbaH\a\x1a\x05\x18\x80\b(\x00R\athreads\"\xc4\x01\n" +
 	"\x04Step\x12\x1d\n" +
 	"\x05graph\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05graph\x128\n" +
-	"\x06inputs\x18\x02 \x03(\v2 .scry.bundle.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
+	"\x06inputs\x18\x02 \x03(\v2 .scry.bundle.v1.Step.InputsEntryR\x06inputs\x12(\n" +
+	"\x04crop\x18\x03 \x01(\v2\x14.scry.bundle.v1.CropR\x04crop\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb0\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\x01\n" +
+	"\x04Crop\x123\n" +
+	"\x05image\x18\x01 \x01(\v2\x15.scry.bundle.v1.ImageB\x06\xbaH\x03\xc8\x01\x01R\x05image\x12/\n" +
+	"\x06margin\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x06margin\x12\x16\n" +
+	"\x06square\x18\x03 \x01(\bR\x06square\"\xdf\x05\n" +
 	"\x04Head\x129\n" +
 	"\x06source\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^[a-z][a-z0-9_]{0,62}\\..+$R\x06source\x12?\n" +
 	"\vprobability\x18\x02 \x01(\v2\x1b.scry.bundle.v1.ProbabilityH\x00R\vprobability\x12-\n" +
@@ -4854,7 +5195,8 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	" \x01(\v2\x18.scry.bundle.v1.ForecastH\x00R\bforecast\x123\n" +
 	"\atargets\x18\v \x01(\v2\x17.scry.bundle.v1.TargetsH\x00R\atargets\x12=\n" +
 	"\vsafe_search\x18\x15 \x01(\v2\x1a.scry.bundle.v1.SafeSearchH\x00R\n" +
-	"safeSearchB\r\n" +
+	"safeSearch\x12-\n" +
+	"\x05faces\x18\x16 \x01(\v2\x15.scry.bundle.v1.FacesH\x00R\x05facesB\r\n" +
 	"\x04kind\x12\x05\xbaH\x02\b\x01\"\xfc\x02\n" +
 	"\vProbability\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12\x1f\n" +
@@ -5013,7 +5355,28 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\fadult_column\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vadultColumn\x12:\n" +
 	"\n" +
 	"activation\x18\x02 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
-	"activation\"\xb9\x02\n" +
+	"activation\"\x8c\x02\n" +
+	"\x05Faces\x12\x1f\n" +
+	"\x06scores\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06scores\x124\n" +
+	"\tmin_score\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\x128\n" +
+	"\vmax_overlap\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\n" +
+	"maxOverlap\x12/\n" +
+	"\x05check\x18\x04 \x01(\v2\x19.scry.bundle.v1.FaceCheckR\x05check\x12A\n" +
+	"\vexpressions\x18\x05 \x01(\v2\x1f.scry.bundle.v1.FaceExpressionsR\vexpressions\"\xbc\x01\n" +
+	"\tFaceCheck\x12\x1f\n" +
+	"\x06source\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12\x1f\n" +
+	"\x06column\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06column\x124\n" +
+	"\tmin_score\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\x12\x16\n" +
+	"\x06points\x18\x04 \x01(\tR\x06points\x12\x1f\n" +
+	"\x05names\x18\x05 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x05names\"\xaa\x01\n" +
+	"\x0fFaceExpressions\x12\x1f\n" +
+	"\x06source\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12 \n" +
+	"\x05names\x18\x02 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05names\x12:\n" +
+	"\n" +
+	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
+	"activation\x12\x18\n" +
+	"\aallowed\x18\x04 \x01(\bR\aallowed\"\xb9\x02\n" +
 	"\x04Text\x12%\n" +
 	"\ttokenizer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\ttokenizer\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12*\n" +
@@ -5227,7 +5590,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Pooling)(0),                  // 0: scry.bundle.v1.Pooling
 	(Polarity)(0),                 // 1: scry.bundle.v1.Polarity
@@ -5249,155 +5612,165 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(*Batching)(nil),              // 17: scry.bundle.v1.Batching
 	(*Execution)(nil),             // 18: scry.bundle.v1.Execution
 	(*Step)(nil),                  // 19: scry.bundle.v1.Step
-	(*Head)(nil),                  // 20: scry.bundle.v1.Head
-	(*Probability)(nil),           // 21: scry.bundle.v1.Probability
-	(*Calibration)(nil),           // 22: scry.bundle.v1.Calibration
-	(*Logistic)(nil),              // 23: scry.bundle.v1.Logistic
-	(*Points)(nil),                // 24: scry.bundle.v1.Points
-	(*Band)(nil),                  // 25: scry.bundle.v1.Band
-	(*Reasons)(nil),               // 26: scry.bundle.v1.Reasons
-	(*ReasonCode)(nil),            // 27: scry.bundle.v1.ReasonCode
-	(*Value)(nil),                 // 28: scry.bundle.v1.Value
-	(*QuantileInterval)(nil),      // 29: scry.bundle.v1.QuantileInterval
-	(*LogNormal)(nil),             // 30: scry.bundle.v1.LogNormal
-	(*ValueBand)(nil),             // 31: scry.bundle.v1.ValueBand
-	(*Classes)(nil),               // 32: scry.bundle.v1.Classes
-	(*Embedding)(nil),             // 33: scry.bundle.v1.Embedding
-	(*Segment)(nil),               // 34: scry.bundle.v1.Segment
-	(*Cluster)(nil),               // 35: scry.bundle.v1.Cluster
-	(*Nearest)(nil),               // 36: scry.bundle.v1.Nearest
-	(*Mixture)(nil),               // 37: scry.bundle.v1.Mixture
-	(*Uplift)(nil),                // 38: scry.bundle.v1.Uplift
-	(*Treatment)(nil),             // 39: scry.bundle.v1.Treatment
-	(*Forecast)(nil),              // 40: scry.bundle.v1.Forecast
-	(*Sentiment)(nil),             // 41: scry.bundle.v1.Sentiment
-	(*Targets)(nil),               // 42: scry.bundle.v1.Targets
-	(*Labels)(nil),                // 43: scry.bundle.v1.Labels
-	(*SafeSearch)(nil),            // 44: scry.bundle.v1.SafeSearch
-	(*Text)(nil),                  // 45: scry.bundle.v1.Text
-	(*Image)(nil),                 // 46: scry.bundle.v1.Image
-	(*Resize)(nil),                // 47: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 48: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 49: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 50: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 51: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 52: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 53: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 54: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 55: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 56: scry.bundle.v1.Values
-	(*Limits)(nil),                // 57: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 58: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 59: scry.bundle.v1.Lineage
-	nil,                           // 60: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 61: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 62: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 63: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 64: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 65: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 66: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 67: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 68: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 69: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 70: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 71: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 72: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 73: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 74: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 75: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 76: google.protobuf.Timestamp
+	(*Crop)(nil),                  // 20: scry.bundle.v1.Crop
+	(*Head)(nil),                  // 21: scry.bundle.v1.Head
+	(*Probability)(nil),           // 22: scry.bundle.v1.Probability
+	(*Calibration)(nil),           // 23: scry.bundle.v1.Calibration
+	(*Logistic)(nil),              // 24: scry.bundle.v1.Logistic
+	(*Points)(nil),                // 25: scry.bundle.v1.Points
+	(*Band)(nil),                  // 26: scry.bundle.v1.Band
+	(*Reasons)(nil),               // 27: scry.bundle.v1.Reasons
+	(*ReasonCode)(nil),            // 28: scry.bundle.v1.ReasonCode
+	(*Value)(nil),                 // 29: scry.bundle.v1.Value
+	(*QuantileInterval)(nil),      // 30: scry.bundle.v1.QuantileInterval
+	(*LogNormal)(nil),             // 31: scry.bundle.v1.LogNormal
+	(*ValueBand)(nil),             // 32: scry.bundle.v1.ValueBand
+	(*Classes)(nil),               // 33: scry.bundle.v1.Classes
+	(*Embedding)(nil),             // 34: scry.bundle.v1.Embedding
+	(*Segment)(nil),               // 35: scry.bundle.v1.Segment
+	(*Cluster)(nil),               // 36: scry.bundle.v1.Cluster
+	(*Nearest)(nil),               // 37: scry.bundle.v1.Nearest
+	(*Mixture)(nil),               // 38: scry.bundle.v1.Mixture
+	(*Uplift)(nil),                // 39: scry.bundle.v1.Uplift
+	(*Treatment)(nil),             // 40: scry.bundle.v1.Treatment
+	(*Forecast)(nil),              // 41: scry.bundle.v1.Forecast
+	(*Sentiment)(nil),             // 42: scry.bundle.v1.Sentiment
+	(*Targets)(nil),               // 43: scry.bundle.v1.Targets
+	(*Labels)(nil),                // 44: scry.bundle.v1.Labels
+	(*SafeSearch)(nil),            // 45: scry.bundle.v1.SafeSearch
+	(*Faces)(nil),                 // 46: scry.bundle.v1.Faces
+	(*FaceCheck)(nil),             // 47: scry.bundle.v1.FaceCheck
+	(*FaceExpressions)(nil),       // 48: scry.bundle.v1.FaceExpressions
+	(*Text)(nil),                  // 49: scry.bundle.v1.Text
+	(*Image)(nil),                 // 50: scry.bundle.v1.Image
+	(*Resize)(nil),                // 51: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 52: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 53: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 54: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 55: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 56: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 57: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 58: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 59: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 60: scry.bundle.v1.Values
+	(*Limits)(nil),                // 61: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 62: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 63: scry.bundle.v1.Lineage
+	nil,                           // 64: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 65: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 66: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 67: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 68: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 69: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 70: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 71: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 72: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 73: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 74: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 75: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 76: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 77: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 78: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 79: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 80: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	60, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	64, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
 	19, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	61, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	45, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	46, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	48, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	52, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	57, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	58, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	59, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	72, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	65, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	49, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	50, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	52, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	56, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	61, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	62, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	63, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	76, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
 	13, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	62, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	63, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	66, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	67, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
 	17, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
 	18, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
 	15, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	73, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	64, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
-	21, // 19: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
-	28, // 20: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
-	32, // 21: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
-	33, // 22: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
-	41, // 23: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
-	43, // 24: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
-	34, // 25: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
-	38, // 26: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
-	40, // 27: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
-	42, // 28: scry.bundle.v1.Head.targets:type_name -> scry.bundle.v1.Targets
-	44, // 29: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
-	22, // 30: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	25, // 31: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	26, // 32: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	23, // 33: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	24, // 34: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	27, // 35: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	65, // 36: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	29, // 37: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	30, // 38: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	31, // 39: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	26, // 40: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	2,  // 41: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	2,  // 42: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 43: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
-	35, // 44: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	36, // 45: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	37, // 46: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	66, // 47: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	67, // 48: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	39, // 49: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	68, // 50: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	73, // 51: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	2,  // 52: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	1,  // 53: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
-	2,  // 54: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	2,  // 55: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
-	47, // 56: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	5,  // 57: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	6,  // 58: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	3,  // 59: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	4,  // 60: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	50, // 61: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	49, // 62: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	9,  // 63: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	74, // 64: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	10, // 65: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	50, // 66: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	51, // 67: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	8,  // 68: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	7,  // 69: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	53, // 70: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	11, // 71: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	75, // 72: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	55, // 73: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	69, // 74: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	70, // 75: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	73, // 76: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	71, // 77: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	76, // 78: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	14, // 79: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	20, // 80: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	16, // 81: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	16, // 82: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	56, // 83: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	56, // 84: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	77, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	68, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	20, // 19: scry.bundle.v1.Step.crop:type_name -> scry.bundle.v1.Crop
+	50, // 20: scry.bundle.v1.Crop.image:type_name -> scry.bundle.v1.Image
+	22, // 21: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
+	29, // 22: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
+	33, // 23: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
+	34, // 24: scry.bundle.v1.Head.embedding:type_name -> scry.bundle.v1.Embedding
+	42, // 25: scry.bundle.v1.Head.sentiment:type_name -> scry.bundle.v1.Sentiment
+	44, // 26: scry.bundle.v1.Head.labels:type_name -> scry.bundle.v1.Labels
+	35, // 27: scry.bundle.v1.Head.segment:type_name -> scry.bundle.v1.Segment
+	39, // 28: scry.bundle.v1.Head.uplift:type_name -> scry.bundle.v1.Uplift
+	41, // 29: scry.bundle.v1.Head.forecast:type_name -> scry.bundle.v1.Forecast
+	43, // 30: scry.bundle.v1.Head.targets:type_name -> scry.bundle.v1.Targets
+	45, // 31: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
+	46, // 32: scry.bundle.v1.Head.faces:type_name -> scry.bundle.v1.Faces
+	23, // 33: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	26, // 34: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	27, // 35: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	24, // 36: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	25, // 37: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	28, // 38: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	69, // 39: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	30, // 40: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	31, // 41: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	32, // 42: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	27, // 43: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	2,  // 44: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	2,  // 45: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 46: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
+	36, // 47: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	37, // 48: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	38, // 49: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	70, // 50: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	71, // 51: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	40, // 52: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	72, // 53: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	77, // 54: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	2,  // 55: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	1,  // 56: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
+	2,  // 57: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	2,  // 58: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
+	47, // 59: scry.bundle.v1.Faces.check:type_name -> scry.bundle.v1.FaceCheck
+	48, // 60: scry.bundle.v1.Faces.expressions:type_name -> scry.bundle.v1.FaceExpressions
+	2,  // 61: scry.bundle.v1.FaceExpressions.activation:type_name -> scry.bundle.v1.Activation
+	51, // 62: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	5,  // 63: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	6,  // 64: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	3,  // 65: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	4,  // 66: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	54, // 67: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	53, // 68: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	9,  // 69: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	78, // 70: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	10, // 71: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	54, // 72: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	55, // 73: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	8,  // 74: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	7,  // 75: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	57, // 76: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	11, // 77: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	79, // 78: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	59, // 79: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	73, // 80: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	74, // 81: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	77, // 82: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	75, // 83: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	80, // 84: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	14, // 85: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	21, // 86: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	16, // 87: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	16, // 88: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	60, // 89: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	60, // 90: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	91, // [91:91] is the sub-list for method output_type
+	91, // [91:91] is the sub-list for method input_type
+	91, // [91:91] is the sub-list for extension type_name
+	91, // [91:91] is the sub-list for extension extendee
+	0,  // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5412,7 +5785,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Manifest_Row)(nil),
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[4].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[8].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[9].OneofWrappers = []any{
 		(*Head_Probability)(nil),
 		(*Head_Value)(nil),
 		(*Head_Classes)(nil),
@@ -5424,25 +5797,26 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Forecast)(nil),
 		(*Head_Targets)(nil),
 		(*Head_SafeSearch)(nil),
+		(*Head_Faces)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[9].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[10].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[10].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[11].OneofWrappers = []any{
 		(*Calibration_Logistic)(nil),
 		(*Calibration_Points)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[16].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[17].OneofWrappers = []any{
 		(*Value_QuantileInterval)(nil),
 		(*Value_LogNormal)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[18].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[22].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[19].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[23].OneofWrappers = []any{
 		(*Segment_Nearest)(nil),
 		(*Segment_Mixture)(nil),
 	}
-	file_scry_bundle_v1_bundle_proto_msgTypes[26].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[38].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[42].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[28].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[42].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[46].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -5454,7 +5828,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   60,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

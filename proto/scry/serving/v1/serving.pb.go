@@ -56,6 +56,8 @@ const (
 	// The text is in a language that the model does not say it reads: its answers
 	// mean little.
 	WarningCode_WARNING_CODE_UNSUPPORTED_LANGUAGE WarningCode = 11
+	// The model's manifest does not allow what was asked for; it was left out.
+	WarningCode_WARNING_CODE_NOT_ALLOWED WarningCode = 20
 )
 
 // Enum value maps for WarningCode.
@@ -73,6 +75,7 @@ var (
 		9:  "WARNING_CODE_LOW_SUPPORT",
 		10: "WARNING_CODE_UNKNOWN_ITEM",
 		11: "WARNING_CODE_UNSUPPORTED_LANGUAGE",
+		20: "WARNING_CODE_NOT_ALLOWED",
 	}
 	WarningCode_value = map[string]int32{
 		"WARNING_CODE_UNSPECIFIED":          0,
@@ -87,6 +90,7 @@ var (
 		"WARNING_CODE_LOW_SUPPORT":          9,
 		"WARNING_CODE_UNKNOWN_ITEM":         10,
 		"WARNING_CODE_UNSUPPORTED_LANGUAGE": 11,
+		"WARNING_CODE_NOT_ALLOWED":          20,
 	}
 )
 
@@ -331,7 +335,7 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\aWarning\x120\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1c.scry.serving.v1.WarningCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage*\x8b\x03\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage*\xa9\x03\n" +
 	"\vWarningCode\x12\x1c\n" +
 	"\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cWARNING_CODE_FEATURE_IMPUTED\x10\x01\x12\x1d\n" +
@@ -345,7 +349,8 @@ const file_scry_serving_v1_serving_proto_rawDesc = "" +
 	"\x18WARNING_CODE_LOW_SUPPORT\x10\t\x12\x1d\n" +
 	"\x19WARNING_CODE_UNKNOWN_ITEM\x10\n" +
 	"\x12%\n" +
-	"!WARNING_CODE_UNSUPPORTED_LANGUAGE\x10\vB9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
+	"!WARNING_CODE_UNSUPPORTED_LANGUAGE\x10\v\x12\x1c\n" +
+	"\x18WARNING_CODE_NOT_ALLOWED\x10\x14B9Z7github.com/scry-ml/scry/proto/scry/serving/v1;servingv1b\x06proto3"
 
 var (
 	file_scry_serving_v1_serving_proto_rawDescOnce sync.Once

@@ -280,7 +280,7 @@ class Execution(_message.Message):
     def __init__(self, devices: _Optional[_Iterable[str]] = ..., threads: _Optional[int] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("graph", "inputs")
+    __slots__ = ("graph", "inputs", "crop")
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -290,12 +290,24 @@ class Step(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
     graph: str
     inputs: _containers.ScalarMap[str, str]
-    def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    crop: Crop
+    def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ...) -> None: ...
+
+class Crop(_message.Message):
+    __slots__ = ("image", "margin", "square")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    SQUARE_FIELD_NUMBER: _ClassVar[int]
+    image: Image
+    margin: float
+    square: bool
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., margin: _Optional[float] = ..., square: bool = ...) -> None: ...
 
 class Head(_message.Message):
-    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "targets", "safe_search")
+    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "targets", "safe_search", "faces")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +320,7 @@ class Head(_message.Message):
     FORECAST_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     SAFE_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
     source: str
     probability: Probability
     value: Value
@@ -320,7 +333,8 @@ class Head(_message.Message):
     forecast: Forecast
     targets: Targets
     safe_search: SafeSearch
-    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., targets: _Optional[_Union[Targets, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ...) -> None: ...
+    faces: Faces
+    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., targets: _Optional[_Union[Targets, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ..., faces: _Optional[_Union[Faces, _Mapping]] = ...) -> None: ...
 
 class Probability(_message.Message):
     __slots__ = ("event", "column", "raw_score", "calibration", "threshold", "quantiles", "bands", "reasons")
@@ -623,6 +637,46 @@ class SafeSearch(_message.Message):
     adult_column: int
     activation: Activation
     def __init__(self, adult_column: _Optional[int] = ..., activation: _Optional[_Union[Activation, str]] = ...) -> None: ...
+
+class Faces(_message.Message):
+    __slots__ = ("scores", "min_score", "max_overlap", "check", "expressions")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    MAX_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    scores: str
+    min_score: float
+    max_overlap: float
+    check: FaceCheck
+    expressions: FaceExpressions
+    def __init__(self, scores: _Optional[str] = ..., min_score: _Optional[float] = ..., max_overlap: _Optional[float] = ..., check: _Optional[_Union[FaceCheck, _Mapping]] = ..., expressions: _Optional[_Union[FaceExpressions, _Mapping]] = ...) -> None: ...
+
+class FaceCheck(_message.Message):
+    __slots__ = ("source", "column", "min_score", "points", "names")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    column: int
+    min_score: float
+    points: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, source: _Optional[str] = ..., column: _Optional[int] = ..., min_score: _Optional[float] = ..., points: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FaceExpressions(_message.Message):
+    __slots__ = ("source", "names", "activation", "allowed")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    activation: Activation
+    allowed: bool
+    def __init__(self, source: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ..., activation: _Optional[_Union[Activation, str]] = ..., allowed: bool = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids", "languages")

@@ -24,6 +24,7 @@ class WarningCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WARNING_CODE_LOW_SUPPORT: _ClassVar[WarningCode]
     WARNING_CODE_UNKNOWN_ITEM: _ClassVar[WarningCode]
     WARNING_CODE_UNSUPPORTED_LANGUAGE: _ClassVar[WarningCode]
+    WARNING_CODE_NOT_ALLOWED: _ClassVar[WarningCode]
 WARNING_CODE_UNSPECIFIED: WarningCode
 WARNING_CODE_FEATURE_IMPUTED: WarningCode
 WARNING_CODE_OUT_OF_RANGE: WarningCode
@@ -36,6 +37,7 @@ WARNING_CODE_COLD_START: WarningCode
 WARNING_CODE_LOW_SUPPORT: WarningCode
 WARNING_CODE_UNKNOWN_ITEM: WarningCode
 WARNING_CODE_UNSUPPORTED_LANGUAGE: WarningCode
+WARNING_CODE_NOT_ALLOWED: WarningCode
 
 class ServedBy(_message.Message):
     __slots__ = ("heads", "model", "version", "device", "provider", "precision", "fallback_reason", "queue_time", "compute_time", "batch_size")

@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/pixel"
+	"github.com/scry-ml/scry/tensor"
+)
+
+// cropEdge is the longer side of what is kept of a picture for its crops: it
+// bounds their memory, and more than that no network looks at.
+const cropEdge = 1280
+
+// cropPlan is the preprocessing of the parts of pictures that a graph takes.
+type cropPlan struct {
+	*imagePlan
+	margin float64
+	square bool
+}
+
+func newCropPlans(b *bundle.Bundle) (map[string]cropPlan, error) {
+	plans := map[string]cropPlan{}
+	for _, s := range b.Steps {
+		if s.Crop == nil {
+			continue
+		}
+		image, err := newImagePlan(s.Crop.GetImage(), b.Graphs[s.Graph].Inputs[0])
+		if err != nil {
+			return nil, fmt.Errorf("crop of graph %s: %w", s.Graph, err)
+		}
+		plans[s.Graph] = cropPlan{image, s.Crop.GetMargin(), s.Crop.GetSquare()}
+	}
+	return plans, nil
+}
+
+// Rect is a rectangle of a picture, in its pixels.
+type Rect struct{ Left, Top, Right, Bottom float64 }
+
+// Area is 0 for a rectangle that is none.
+func (r Rect) Area() float64 { return max(0, r.Right-r.Left) * max(0, r.Bottom-r.Top) }
+
+// Overlap is intersection over union.
+func (r Rect) Overlap(o Rect) float64 {
+	both := Rect{max(r.Left, o.Left), max(r.Top, o.Top), min(r.Right, o.Right), min(r.Bottom, o.Bottom)}.Area()
+	if both == 0 {
+		return 0
+	}
+	return both / (r.Area() + o.Area() - both)
+}
+
+// Crops is what is kept of a picture so that parts of it can be cut out, and
+// where the model's input shows it.
+type Crops struct {
+	// Width and Height are the picture's, in pixels.
+	Width, Height int
+
+	plans          map[string]cropPlan
+	copy           *pixel.RGB
+	x0, y0, dx, dy float64 // of a fraction of the input's sides
+}
+
+// newCrops copies a picture, made smaller if need be.
+func (p *Pipeline) newCrops(img *pixel.RGB) (*Crops, error) {
+	c := &Crops{Width: img.W, Height: img.H, plans: p.crops}
+	x0, y0, dx, dy, err := p.image.prepare.Place(img.W, img.H)
+	if err != nil {
+		return nil, err
+	}
+	shape := p.image.prepare.Shape()
+	h, w := shape[2], shape[3]
+	if p.image.prepare.Layout == pixel.NHWC {
+		h, w = shape[1], shape[2]
+	}
+	c.x0, c.y0, c.dx, c.dy = x0, y0, dx*float64(w), dy*float64(h)
+	if long := max(img.W, img.H); long > cropEdge {
+		c.copy = pixel.Resize(img, max(1, img.W*cropEdge/long), max(1, img.H*cropEdge/long), pixel.Bilinear)
+	} else {
+		c.copy = &pixel.RGB{W: img.W, H: img.H, Pix: append([]byte(nil), img.Pix...)}
+	}
+	return c, nil
+}
+
+// Rect returns a rectangle of the model's input, in fractions of its sides, as
+// one of the picture, of which it does not reach out.
+func (c *Crops) Rect(left, top, right, bottom float64) Rect {
+	w, h := float64(c.Width), float64(c.Height)
+	return Rect{
+		min(max(c.x0+c.dx*left, 0), w), min(max(c.y0+c.dy*top, 0), h),
+		min(max(c.x0+c.dx*right, 0), w), min(max(c.y0+c.dy*bottom, 0), h),
+	}
+}
+
+// Cuttable tells whether a part is neither empty nor too long and thin to be cut
+// out.
+func (r Rect) Cuttable() bool {
+	w, h := r.Right-r.Left, r.Bottom-r.Top
+	return w > 0 && h > 0 && max(w, h) <= longest*min(w, h)
+}
+
+// longest is how many times its shorter side a part may be long: a square
+// around a longer one would take more memory than its picture.
+const longest = 4
+
+// Cut prepares a part of the picture for a graph that takes crops. at is what
+// the graph sees, in the picture's pixels. Errors wrap ErrInput.
+func (c *Crops) Cut(graph string, part Rect) (item Item, at Rect, err error) {
+	plan, ok := c.plans[graph]
+	if !ok {
+		return Item{}, Rect{}, fmt.Errorf("%w: graph %s takes no crops", ErrInput, graph)
+	}
+	sx, sy := float64(c.copy.W)/float64(c.Width), float64(c.copy.H)/float64(c.Height)
+	w, h := (part.Right-part.Left)*sx, (part.Bottom-part.Top)*sy
+	if !part.Cuttable() {
+		return Item{}, Rect{}, fmt.Errorf("%w: a part of %.0f × %.0f pixels", ErrInput, w, h)
+	}
+	x, y := (part.Left+part.Right)/2*sx, (part.Top+part.Bottom)/2*sy
+	grown := 2 * plan.margin * max(w, h)
+	if plan.square {
+		w, h = max(w, h), max(w, h)
+	}
+	w, h = w+grown, h+grown
+	left, top := int(math.Round(x-w/2)), int(math.Round(y-h/2))
+	right, bottom := max(left+1, int(math.Round(x+w/2))), max(top+1, int(math.Round(y+h/2)))
+	t, err := plan.prepare.Apply(pixel.Crop(c.copy, left, top, right-left, bottom-top))
+	if err != nil {
+		return Item{}, Rect{}, imageError(err)
+	}
+	at = Rect{float64(left) / sx, float64(top) / sy, float64(right) / sx, float64(bottom) / sy}
+	return Item{Inputs: []tensor.Tensor{t}, Rows: 1}, at, nil
+}
