@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -137,5 +138,38 @@ func TestFacesFail(t *testing.T) {
 	_, _, err := analyze(t, m, []*imageanalysisv1.ImageItem{redLeft()}, nil, imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want the whole call to fail", err)
+	}
+}
+
+// TestFacesThatCannotBeServed wants the manifest's field named.
+func TestFacesThatCannotBeServed(t *testing.T) {
+	value := pipelinetest.Value
+	for _, c := range []struct{ old, new, field string }{
+		{"  crop: {square: true, image: {resize: {width: 1, height: 1, filter: FILTER_BOX}, mean: [0], std: [255]}}\n", "  inputs: {x: model.picture}\n", `heads["faces"].faces.check.source`},
+		{"source: model.boxes", "source: look.p", `heads["faces"].source`},
+		{"names: [nose]", "names: [nose, chin]", `heads["faces"].faces.check.names`},
+		{"names: [calm, wild]", "names: [calm]", `heads["faces"].faces.expressions.names`},
+		{"scores: model.scores", "scores: model.boxes", `heads["faces"].faces.scores`},
+		{"source: look.p, min_score", "source: look.p, column: 1, min_score", `heads["faces"].faces.check.column`},
+		{"{width: 1, height: 1,", "{width: 2, height: 1,", "steps[1].crop.image"},
+		{"  crop:", "  inputs: {x: model.picture}\n  crop:", "steps[1].crop"},
+		{"std: [255]", "std: [0]", "steps[1].crop.image.std"},
+		{"", "", ""},
+	} {
+		manifest := strings.Replace(facesManifest, c.old, c.new, 1)
+		_, err := bundle.Open(fstest.MapFS{
+			bundle.ManifestFile: {Data: []byte(manifest)},
+			"model.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, 8)},
+				[]bundle.Value{value("boxes", tensor.Float32, -1, 5, 4), value("scores", tensor.Float32, -1, 5), value("picture", tensor.Float32, -1, 3, 1, 1)})},
+			"look.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 1, 1)},
+				[]bundle.Value{value("p", tensor.Float32, -1, 1), value("at", tensor.Float32, -1, 2), value("mood", tensor.Float32, -1, 2)})},
+		})
+		var at *bundle.FieldError
+		switch {
+		case c.field == "" && err != nil:
+			t.Error(err)
+		case c.field != "" && (!errors.As(err, &at) || at.Field != c.field):
+			t.Errorf("%q: %v, want an error about %s", c.new, err, c.field)
+		}
 	}
 }

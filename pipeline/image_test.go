@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
@@ -247,5 +248,43 @@ func TestGoldenTensors(t *testing.T) {
 	}
 	if item, err := p.Synthetic(2, 5); err != nil || fmt.Sprint(item.Inputs[1].Shape) != "[2,5]" {
 		t.Errorf("made up: %v %v", item.Inputs, err)
+	}
+}
+
+// TestCropsOfExtremePictures cuts from pictures of one pixel and of one row,
+// without memory beyond what is kept of a picture.
+func TestCropsOfExtremePictures(t *testing.T) {
+	p, err := pipelinetest.Open(fstest.MapFS{
+		bundle.ManifestFile: {Data: []byte(`
+graphs: {model: {file: model.onnx}, look: {file: look.onnx}}
+steps: [{graph: model}, {graph: look, crop: {square: true, margin: 1, image: {resize: {width: 2, height: 2}}}}]
+image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
+`)},
+		"model.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, 8)}, []bundle.Value{value("y", tensor.Float32, -1, 1)})},
+		"look.onnx":  {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 2, 2)}, []bundle.Value{value("y", tensor.Float32, -1, 1)})},
+	}, pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range [][2]int{{1, 1}, {30000, 1}, {1, 30000}, {3000, 2000}} {
+		var b bytes.Buffer
+		if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, size[0], size[1]))); err != nil {
+			t.Fatal(err)
+		}
+		picture, err := p.Image(t.Context(), b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := picture.Crops.Rect(-1, -1, 2, 2)
+		if whole != (pipeline.Rect{Right: float64(size[0]), Bottom: float64(size[1])}) {
+			t.Errorf("%v: %v is not the whole picture", size, whole)
+		}
+		item, _, err := picture.Crops.Cut("look", whole)
+		if whole.Cuttable() != (err == nil) || err == nil && !item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 2, 2}) {
+			t.Errorf("%v: %v %v", size, item, err)
+		}
+		if long := max(size[0], size[1]); whole.Cuttable() == (long == 30000) {
+			t.Errorf("%v: cut: %v", size, whole.Cuttable())
+		}
 	}
 }
