@@ -275,11 +275,11 @@ image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole := picture.Crops.Rect(-1, -1, 2, 2)
+		whole := picture.Item.Crops.Rect(-1, -1, 2, 2)
 		if whole != (pipeline.Rect{Right: float64(size[0]), Bottom: float64(size[1])}) {
 			t.Errorf("%v: %v is not the whole picture", size, whole)
 		}
-		item, _, err := picture.Crops.Cut("look", whole)
+		item, _, err := picture.Item.Crops.Cut("look", whole)
 		if whole.Cuttable() != (err == nil) || err == nil && !item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 2, 2}) {
 			t.Errorf("%v: %v %v", size, item, err)
 		}
