@@ -163,8 +163,8 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.WithDefaults()
 	validator, err := protovalidate.New(protovalidate.WithMessages(
 		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{}, &scoringv1.ExplainRequest{}, &scoringv1.RecommendItemsRequest{},
-		&sentimentv1.AnalyzeTextRequest{}, &sentimentv1.StreamAnalyzeTextRequest{},
-		&imageanalysisv1.AnalyzeImagesRequest{}, &imageanalysisv1.StreamAnalyzeImagesRequest{},
+		&sentimentv1.AnalyzeTextRequest{}, &sentimentv1.StreamAnalyzeTextRequest{}, &sentimentv1.ExplainTextRequest{},
+		&imageanalysisv1.AnalyzeImagesRequest{}, &imageanalysisv1.StreamAnalyzeImagesRequest{}, &imageanalysisv1.ExplainImageRequest{},
 		&modelstorev1.CreateUploadRequest{}, &modelstorev1.UploadFileRequest{},
 	))
 	if err != nil {

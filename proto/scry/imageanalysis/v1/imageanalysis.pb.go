@@ -1798,7 +1798,9 @@ type ExplainImageRequest struct {
 	Head string `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
 	// The label; empty = the picture's best.
 	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
-	// Pictures that the model may be asked for one picture; 0 = 196.
+	// Pictures that the model may be asked for one picture, itself among them; at
+	// least 2. 0 = 197: a map of 14 × 14 for a square picture. The parts are about
+	// square, and as many as these allow.
 	MaxEvaluations int32 `protobuf:"varint,6,opt,name=max_evaluations,json=maxEvaluations,proto3" json:"max_evaluations,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1938,14 +1940,18 @@ type ImageExplanation struct {
 	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
 	// The label's score for the whole picture.
 	Score float64 `protobuf:"fixed64,6,opt,name=score,proto3" json:"score,omitempty"`
-	// A map of rows × columns parts, row by row: by how much the score falls when
-	// the part is covered. Below zero the part speaks against the label.
+	// A map of rows × columns parts of what the model sees of the picture (its
+	// middle, where the model's preprocessing crops), row by row: by how much the
+	// score falls when the part is covered by the model's mean colour, or grey
+	// where it has none. Below zero the part speaks against the label.
 	Heat []float64 `protobuf:"fixed64,7,rep,packed,name=heat,proto3" json:"heat,omitempty"`
 	// Rows of the map.
 	Rows int32 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Columns of the map.
 	Columns int32 `protobuf:"varint,9,opt,name=columns,proto3" json:"columns,omitempty"`
-	// The picture with the map over it, as a PNG of at most 1,024 pixels a side.
+	// The picture in grey with the map over it, as a PNG of at most 1,024 pixels a
+	// side: red speaks for the label, blue against it; the strongest part has the
+	// full colour.
 	Png []byte `protobuf:"bytes,10,opt,name=png,proto3" json:"png,omitempty"`
 	// Pictures that the model was asked for.
 	Evaluations int32 `protobuf:"varint,11,opt,name=evaluations,proto3" json:"evaluations,omitempty"`

@@ -1704,8 +1704,8 @@ type ExplainTextRequest struct {
 	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
 	// What offsets in answers count.
 	Offsets OffsetUnit `protobuf:"varint,5,opt,name=offsets,proto3,enum=scry.sentiment.v1.OffsetUnit" json:"offsets,omitempty"`
-	// Texts that the model may be asked for one text; 0 = 256. A text of more words
-	// is explained by groups of neighbouring words.
+	// Texts that the model may be asked for one text, itself among them; at least
+	// 2, 0 = 256. A text of more words is explained by groups of neighbouring words.
 	MaxEvaluations int32 `protobuf:"varint,6,opt,name=max_evaluations,json=maxEvaluations,proto3" json:"max_evaluations,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1957,10 +1957,13 @@ func (x *TextExplanation) GetWarnings() []*v1.Warning {
 	return nil
 }
 
-// WordContribution is how a word, or some words in a row, moved a number.
+// WordContribution is how a word, or some words in a row, moved a number. Words
+// are those of UAX #29; words joined by a hyphen are one, so is a run of
+// punctuation, and a run of a script without blanks. Together they are all of the
+// text but white space.
 type WordContribution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it stands.
+	// Where it stands; in text_bytes, after its repair.
 	Span *Span `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
 	// The number with the word minus the number without it.
 	Contribution  float64 `protobuf:"fixed64,2,opt,name=contribution,proto3" json:"contribution,omitempty"`
