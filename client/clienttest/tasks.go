@@ -2,6 +2,7 @@ package clienttest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -485,4 +486,60 @@ func analyzeImage(index int64, image *imageanalysisv1.ImageItem, features []imag
 
 func invalidItem(message string) *spb.Status {
 	return status.Convert(Error(codes.InvalidArgument, "ITEM_INVALID", message)).Proto()
+}
+
+// ExplainText finds that each word between blanks raises the score by a tenth of
+// its length in bytes, or lowers it where the word is "bad".
+func (s *sentiment) ExplainText(_ context.Context, r *sentimentv1.ExplainTextRequest) (*sentimentv1.ExplainTextResponse, error) {
+	_, served, err := s.server.store.route("sentiment", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("ExplainText", len(r.GetTexts()))
+	resp := &sentimentv1.ExplainTextResponse{}
+	for i, t := range r.GetTexts() {
+		x := &sentimentv1.TextExplanation{Id: t.GetId(), Index: int64(i)}
+		resp.Results = append(resp.Results, x)
+		text := t.GetText()
+		if text == "" {
+			x.Error = status.Convert(Error(codes.InvalidArgument, "TEXT_EMPTY", fmt.Sprintf("texts[%d].text: is empty", i))).Proto()
+			continue
+		}
+		x.Target, x.PredictionId, x.ServedBy = cmp.Or(r.GetTarget(), "score"), "p", []*servingv1.ServedBy{served}
+		at := 0
+		for _, word := range strings.Fields(text) {
+			begin := at + strings.Index(text[at:], word)
+			at = begin + len(word)
+			c := float64(len(word)) / 10
+			if word == "bad" {
+				c = -c
+			}
+			x.Value += c
+			x.Words = append(x.Words, &sentimentv1.WordContribution{Span: &sentimentv1.Span{Begin: int64(begin), End: int64(at)}, Contribution: c})
+		}
+		x.Evaluations = int32(len(x.GetWords()) + 1)
+	}
+	return resp, nil
+}
+
+// ExplainImage answers a map of one part, and "PNG" as its picture.
+func (s *images) ExplainImage(_ context.Context, r *imageanalysisv1.ExplainImageRequest) (*imageanalysisv1.ExplainImageResponse, error) {
+	_, served, err := s.server.store.route("image_labels", r.GetModel(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	s.server.count("ExplainImage", len(r.GetImages()))
+	resp := &imageanalysisv1.ExplainImageResponse{}
+	for i, image := range r.GetImages() {
+		x := &imageanalysisv1.ImageExplanation{Id: image.GetId(), Index: int64(i)}
+		resp.Results = append(resp.Results, x)
+		if !bytes.HasPrefix(image.GetContent(), []byte("\x89PNG")) {
+			x.Error = status.Convert(Error(codes.InvalidArgument, "IMAGE_FORMAT", fmt.Sprintf("images[%d].content: not a JPEG, PNG, WebP or GIF picture", i))).Proto()
+			continue
+		}
+		x.Head, x.Label, x.Score = cmp.Or(r.GetHead(), "clothing"), cmp.Or(r.GetLabel(), "T-shirt"), 0.875
+		x.Heat, x.Rows, x.Columns, x.Png, x.Evaluations = []float64{0.5}, 1, 1, []byte("PNG"), 2
+		x.PredictionId, x.ServedBy = fmt.Sprint("p", i), []*servingv1.ServedBy{served}
+	}
+	return resp, nil
 }

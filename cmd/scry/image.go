@@ -30,6 +30,7 @@ type imageCmd struct {
 	Filter     string   `help:"With --similar: which items, as an AIP-160 filter over their attributes."`
 	Attributes []string `placeholder:"NAME" help:"With --similar: attributes to print; '*' for all."`
 	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for each feature)."`
+	explainImageFlags
 	servedFlag
 }
 
@@ -42,6 +43,9 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	}
 	if c.Similar && c.Annotate != "" {
 		return wrongUse("--annotate and --similar exclude each other")
+	}
+	if c.Explain != "" && (c.Similar || c.Annotate != "") {
+		return wrongUse("--explain excludes --annotate and --similar")
 	}
 	server, err := app.dial(ctx)
 	if err != nil {
@@ -70,9 +74,12 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 			}
 		}
 	}
-	if c.Similar {
+	switch {
+	case c.Explain != "":
+		err = c.explain(ctx, app.output, server, images, t)
+	case c.Similar:
 		err = c.similar(ctx, app, server, images, t)
-	} else {
+	default:
 		err = c.analyze(ctx, app, server, images, t)
 	}
 	t.failed += unread

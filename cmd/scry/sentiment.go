@@ -32,6 +32,7 @@ type sentimentCmd struct {
 	Intents  []string      `sep:"none" placeholder:"INTENT" help:"An intent to look for, once for each; implies the feature intent."`
 	Targets  []textTarget  `sep:"none" placeholder:"NAME[=WORD,…]" help:"A brand, product or person towards whom opinion is read, with other words for it, once for each; implies the feature targets."`
 	Redact   bool          `help:"Replace personal data before a model sees a text."`
+	explainTextFlags
 	servedFlag
 }
 
@@ -115,6 +116,9 @@ func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	defer in.Close()
+	if c.Explain {
+		return c.explain(ctx, app.output, server, in, source)
+	}
 	req := c.request()
 	p := &sentimentPrinter{features: req.GetFeatures(), served: c.servedFlag}
 	texts := func(yield func(*sentimentv1.TextItem) bool) {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/scry-ml/scry/client"
+	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
+)
+
+// explainImageFlags are what `scry image` takes to tell why.
+type explainImageFlags struct {
+	Explain     string `placeholder:"DIR" help:"Write a picture for each file that shows which parts speak for its best label, in red, and against it, in blue."`
+	Label       string `help:"With --explain: explain this label instead."`
+	Evaluations int    `help:"With --explain: pictures that the model may be asked for each file (default: 197)."`
+}
+
+// explain writes a heat map for each picture, one picture after the other: each
+// takes the model a while.
+func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
+	if len(c.Heads) > 1 {
+		return wrongUse("--explain takes one of --heads")
+	}
+	req := &imageanalysisv1.ExplainImageRequest{Model: c.Model.Model, Version: c.Model.Version, Label: c.Label, MaxEvaluations: int32(c.Evaluations)}
+	if len(c.Heads) == 1 {
+		req.Head = c.Heads[0]
+	}
+	if err := os.MkdirAll(c.Explain, 0o755); err != nil {
+		return err
+	}
+	results := iter.Seq2[*imageanalysisv1.ImageExplanation, error](func(yield func(*imageanalysisv1.ImageExplanation, error) bool) {
+		index := int64(0)
+		for item := range images {
+			req.Images = []*imageanalysisv1.ImageItem{item}
+			resp, err := server.ImageAnalysis().ExplainImage(ctx, req)
+			if err == nil && len(resp.GetResults()) != 1 {
+				err = fmt.Errorf("the server gave %d answers to one picture", len(resp.GetResults()))
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			r := resp.GetResults()[0]
+			r.Index = index
+			index++
+			if !yield(r, nil) {
+				return
+			}
+		}
+	})
+	write, flush, err := c.explanationPrinter(o)
+	if err != nil {
+		return err
+	}
+	names := make(map[string]int)
+	err = each(io.NopCloser(nil), results, t, func(r *imageanalysisv1.ImageExplanation, failed error) error {
+		name := ""
+		if failed == nil {
+			name = filepath.Join(c.Explain, mapName(r.GetId(), names))
+			if err := os.WriteFile(name, r.GetPng(), 0o644); err != nil {
+				return err
+			}
+		}
+		return write(r, name, failed)
+	})
+	if t.answered+t.failed > 0 { // else no file could be read, or the call failed
+		err = errors.Join(err, flush())
+	}
+	return err
+}
+
+// mapName names the map of a picture: NAME.heat.png, numbered where pictures of
+// several folders share a name.
+func mapName(picture string, taken map[string]int) string {
+	base := filepath.Base(picture)
+	if picture == "-" {
+		base = "stdin"
+	}
+	base = strings.TrimSuffix(base, filepath.Ext(base))
+	taken[base]++
+	if n := taken[base]; n > 1 {
+		return fmt.Sprintf("%s-%d.heat.png", base, n)
+	}
+	return base + ".heat.png"
+}
+
+// explanationPrinter returns what writes one line a picture; the map is the file
+// that it names.
+func (c *imageCmd) explanationPrinter(o *output) (func(r *imageanalysisv1.ImageExplanation, file string, failed error) error, func() error, error) {
+	switch {
+	case o.json():
+		return func(r *imageanalysisv1.ImageExplanation, _ string, _ error) error {
+			r.Png = nil // it is in the file
+			raw, err := marshal(r)
+			if err != nil {
+				return err
+			}
+			return o.writeRaw(raw, false)
+		}, func() error { return nil }, nil
+	case o.format == "csv":
+		w, err := o.csv(c.titles(o, "file", "head", "label", "score", "map", "prediction_id", "error")...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(r *imageanalysisv1.ImageExplanation, file string, failed error) error {
+			score := ""
+			if failed == nil {
+				score = fmt.Sprint(r.GetScore())
+			}
+			row := []string{r.GetId(), r.GetHead(), r.GetLabel(), score, file, r.GetPredictionId(), errText(failed)}
+			return w.row(append(row, c.cells(r.GetServedBy())...)...)
+		}, w.flush, nil
+	}
+	t := o.table(c.titles(o, "FILE", "HEAD", "LABEL", "SCORE", "MAP")...)
+	return func(r *imageanalysisv1.ImageExplanation, file string, failed error) error {
+		if failed != nil {
+			t.line(r.GetId(), cell{errText(failed), o.bad})
+			return t.err
+		}
+		t.row(append([]any{r.GetId(), r.GetHead(), r.GetLabel(), fmt.Sprintf("%.3f", r.GetScore()), file}, values(c.cells(r.GetServedBy()))...)...)
+		return t.err
+	}, t.flush, nil
+}
