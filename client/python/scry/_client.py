@@ -317,6 +317,39 @@ class Client:
                                    min_score=min_score, attributes=attributes, ids=ids, errors=errors)
         return self._run(call, timeout)
 
+    @overload
+    def explain_text(self, texts: pd.Series, *, target: str = ..., model: str = ..., version: str | int = ..., max_evaluations: int = ...,
+                     ids: None = ..., errors: str = ..., timeout: float | None = ...) -> pd.DataFrame: ...
+    @overload
+    def explain_text(self, texts: Sequence[Any], *, target: str = ..., model: str = ..., version: str | int = ...,
+                     max_evaluations: int = ..., ids: Sequence[str] | None = ..., errors: str = ...,
+                     timeout: float | None = ...) -> list[sentiment_pb2.TextExplanation]: ...
+
+    def explain_text(self, texts: Any, *, target: str = "", model: str = "", version: str | int = "", max_evaluations: int = 0,
+                     ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """Tells by how much each word of a text moved a number of its answer: target "score" (= ""), "positive", "neutral",
+        "negative" or "HEAD.LABEL". max_evaluations 0 = 256 texts that the model is asked for each text; words of longer texts
+        are left out in groups.
+
+        A Series is answered by a DataFrame with a row for each word, under its text's index: word, begin, end (characters),
+        contribution, value, prediction_id, error; any other sequence by a list of sentiment_pb2.TextExplanation, whose spans
+        count characters. errors is as for score.
+        """
+        from . import _why
+
+        return self._run(_why.explain_text(texts, self._limits(), target=target, model=model, version=str(version),
+                                           max_evaluations=max_evaluations, ids=ids, errors=errors), timeout)
+
+    def explain_image(self, images: Sequence[Any], *, head: str = "", label: str = "", model: str = "", version: str | int = "",
+                      max_evaluations: int = 0, ids: Sequence[str] | None = None, errors: str = "raise",
+                      timeout: float | None = None) -> list[imageanalysis_pb2.ImageExplanation]:
+        """Tells which parts of pictures (as in analyze_images) speak for a label ("" = each one's best): heat, a map of rows ×
+        columns, and png, the picture with the map over it. max_evaluations 0 = 197. errors is as for score."""
+        from . import _why
+
+        return self._run(_why.explain_image(images, self._limits(), head=head, label=label, model=model, version=str(version),
+                                            max_evaluations=max_evaluations, ids=ids, errors=errors), timeout)
+
     def push(self, path: str | os.PathLike[str], model: str, *, activate: bool = False, features: Sequence[str] = (),
              target: str = "", positive: str = "", graph: str = "", labels: Sequence[str] = (), task: str = "",
              preprocess: str = "") -> modelstore_pb2.Version:

@@ -152,6 +152,24 @@ class Client:
                                                    filter=filter, min_score=min_score, attributes=attributes, ids=ids,
                                                    errors=errors), timeout)
 
+    async def explain_text(self, texts: Any, *, target: str = "", model: str = "", version: str | int = "", max_evaluations: int = 0,
+                           ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> Any:
+        """As scry.Client.explain_text."""
+        from . import _why
+
+        return await self._run(_why.explain_text(texts, await self._limits(), target=target, model=model, version=str(version),
+                                                 max_evaluations=max_evaluations, ids=ids, errors=errors), timeout)
+
+    async def explain_image(self, images: Sequence[Any], *, head: str = "", label: str = "", model: str = "", version: str | int = "",
+                            max_evaluations: int = 0, ids: Sequence[str] | None = None, errors: str = "raise",
+                            timeout: float | None = None) -> list[Any]:
+        """As scry.Client.explain_image."""
+        from . import _why
+
+        return await self._run(_why.explain_image(images, await self._limits(), head=head, label=label, model=model,
+                                                  version=str(version), max_evaluations=max_evaluations, ids=ids, errors=errors),
+                               timeout)
+
     async def _limits(self) -> server_pb2.Limits:
         try:
             return _calls.limits(await self.server_info())
