@@ -86,6 +86,10 @@ bench-models: ## Fetch the benchmark's text model
 fuzz: ## Every fuzz target for a minute
 	@scripts/fuzz.sh 1m
 
+.PHONY: differential
+differential: setup ## Compare tokenizer and pixel with Hugging Face tokenizers and Pillow on random inputs (SEED=N repeats)
+	@scripts/differential/run.sh
+
 .PHONY: soak
 soak: setup build ## Kill the server 500 times during uploads, commits and activations
 	SCRY_KILLS=500 $(GO) test -run Kill -timeout 60m ./modelstore ./cmd/scryd
