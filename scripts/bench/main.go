@@ -54,6 +54,7 @@ var suites = []suite{
 	{name: "callers", run: manyCallers},
 	{name: "models", run: manyModels},
 	{name: "crossed", run: crossed},
+	{name: "references", run: references},
 	{name: "peers", run: peers, asked: true},
 }
 
