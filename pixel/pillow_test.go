@@ -125,6 +125,15 @@ func TestResizeEqualsPillow(t *testing.T) {
 	}
 }
 
+// A pixel that Pillow's constants of single precision decide; `make
+// differential` found it.
+func TestResizeHamming(t *testing.T) {
+	src := &RGB{W: 50, H: 50, Pix: noise(4115439880, 3*50*50)}
+	if got := digest(Resize(src, 372, 5, Hamming).Pix); got != "9e4b752ce4be37dff90570c0cd3864b8f6e04dbdf4d04495575de5f23341fa6a" {
+		t.Error("differs from Pillow")
+	}
+}
+
 // A window of a resize is what a crop of the whole resize would be.
 func TestResizeWindow(t *testing.T) {
 	src := &RGB{W: 61, H: 47, Pix: noise(1, 3*61*47)}

@@ -85,7 +85,8 @@ func (f Filter) at(x float64) float64 {
 			return 0
 		}
 		x *= math.Pi
-		return float64(math.Sin(x) / x * float64(0.54+float64(0.46*math.Cos(x))))
+		const a, b = float32(0.54), float32(0.46) // Pillow's source has them in single precision
+		return float64(math.Sin(x) / x * float64(float64(a)+float64(float64(b)*math.Cos(x))))
 	default: // Box
 		if x > -0.5 && x <= 0.5 {
 			return 1
