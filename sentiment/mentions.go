@@ -60,7 +60,7 @@ func unnamed(field string) error {
 // add adds a name of a target; false where it has no words. The first target of a
 // name keeps it.
 func (f *finder) add(text, target string) bool {
-	at, words := &f.root, words(text)
+	at, words := &f.root, foldedWords(text)
 	for _, w := range words {
 		next := at.words[w.key]
 		if next == nil {
@@ -155,8 +155,8 @@ type textWord struct {
 // longestWord is in bytes: a name has 200 characters.
 const longestWord = 200 * utf8.UTFMax
 
-// words cuts a text into words.
-func words(text string) []textWord {
+// foldedWords cuts a text into words as names are compared.
+func foldedWords(text string) []textWord {
 	var out []textWord
 	begin := -1
 	close := func(end int) {

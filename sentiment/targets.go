@@ -57,7 +57,7 @@ func (f *targetsFeature) ask(s *subject) error {
 	if err != nil || own == nil && f.finder == nil {
 		return err
 	}
-	text := words(s.text)
+	text := foldedWords(s.text)
 	mentions := merge(own.find(text), f.finder.find(text))
 	spans := s.spans()
 	found := make([]place, 0, len(mentions))
