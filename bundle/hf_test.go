@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path"
@@ -327,12 +328,8 @@ func TestSentenceTransformers(t *testing.T) {
 	off := fields{"pooling_mode_mean_tokens": false}
 	with := func(more fields) fields {
 		out := fields{}
-		for k, v := range off {
-			out[k] = v
-		}
-		for k, v := range more {
-			out[k] = v
-		}
+		maps.Copy(out, off)
+		maps.Copy(out, more)
 		return out
 	}
 	for _, c := range []struct {
@@ -512,9 +509,7 @@ func TestPolarityAndPoolingChecks(t *testing.T) {
 	dir := folder(t, "bert", nil)
 	manifest := func(head string) fstest.MapFS {
 		out := fstest.MapFS{}
-		for name, f := range dir {
-			out[name] = f
-		}
+		maps.Copy(out, dir)
 		out[ManifestFile] = &fstest.MapFile{Data: []byte("graphs: {model: {file: model.onnx}}\ntext: {tokenizer: tokenizer.json, max_length: 40}\nheads: {h: {source: model.logits, " + head + "}}\n"), Mode: 0o444}
 		return out
 	}

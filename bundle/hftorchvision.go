@@ -155,7 +155,7 @@ var torchvisionDefaults = map[string]string{
 func presets(names map[preset]string) map[string]preset {
 	byName := map[string]preset{}
 	for p, list := range names {
-		for _, name := range strings.Fields(list) {
+		for name := range strings.FieldsSeq(list) {
 			byName[name] = p
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/scry-ml/scry/imageanalysis"
@@ -57,11 +58,11 @@ func encoded(id string, img *pixel.RGB) *imageanalysisv1.ImageItem {
 }
 
 func showColors(list []*imageanalysisv1.Color) string {
-	out := ""
+	var out strings.Builder
 	for _, c := range list {
-		out += fmt.Sprintf("%s %s %s %.2f; ", c.GetHex(), c.GetNameEn(), c.GetNameRu(), c.GetFraction())
+		out.WriteString(fmt.Sprintf("%s %s %s %.2f; ", c.GetHex(), c.GetNameEn(), c.GetNameRu(), c.GetFraction()))
 	}
-	return out
+	return out.String()
 }
 
 func TestColors(t *testing.T) {

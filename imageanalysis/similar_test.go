@@ -71,14 +71,15 @@ func findSimilar(t testing.TB, m imageanalysis.Model, req *imageanalysisv1.FindS
 		if errs[i] == nil && (len(r.GetPredictionId()) != 36 || fmt.Sprint(r.GetServedBy()[0].GetHeads()) != "[vector]") {
 			t.Errorf("result %d: %v", i, r)
 		}
-		line := r.GetId() + ":"
+		var line strings.Builder
+		line.WriteString(r.GetId() + ":")
 		for _, item := range r.GetItems() {
-			line += fmt.Sprintf(" %s %.3f", item.GetItem(), item.GetScore())
+			line.WriteString(fmt.Sprintf(" %s %.3f", item.GetItem(), item.GetScore()))
 			if shelf, ok := item.GetAttributes().GetFields()["shelf"]; ok {
-				line += " on " + shelf.GetStringValue()
+				line.WriteString(" on " + shelf.GetStringValue())
 			}
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return strings.Join(lines, "; "), errs, err
 }

@@ -302,7 +302,7 @@ func (s *splitter) tight(i, j int, kind ending) bool {
 	text := s.text
 	r, n := utf8.DecodeRuneInString(text[j:])
 	if isOpener(r) && kind != smiley {
-		r, n = utf8.DecodeRuneInString(text[j+n:])
+		r, _ = utf8.DecodeRuneInString(text[j+n:])
 		return kind != dot && unicode.IsUpper(r)
 	}
 	if s.address || s.bracket > s.begin {

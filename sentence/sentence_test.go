@@ -125,7 +125,7 @@ func TestSplit(t *testing.T) {
 	for _, c := range cases {
 		c = strings.ReplaceAll(c, "⏎", "\n")
 		var want []string
-		for _, p := range strings.Split(c, "|") {
+		for p := range strings.SplitSeq(c, "|") {
 			if p = strings.TrimSpace(p); p != "" {
 				want = append(want, p)
 			}

@@ -248,7 +248,7 @@ const (
 func set(lists ...string) map[string]bool {
 	m := map[string]bool{}
 	for _, list := range lists {
-		for _, w := range strings.Fields(list) {
+		for w := range strings.FieldsSeq(list) {
 			m[w] = true
 		}
 	}
@@ -258,7 +258,7 @@ func set(lists ...string) map[string]bool {
 func classes(lists map[class]string) map[string]class {
 	m := map[string]class{}
 	for c, list := range lists {
-		for _, w := range strings.Fields(list) {
+		for w := range strings.FieldsSeq(list) {
 			m[w] = c
 		}
 	}

@@ -226,7 +226,7 @@ var nominatives = strings.Fields("ыи ии ои ая яя ое ее ые ие �
 
 func set(list string) map[string]bool {
 	out := map[string]bool{}
-	for _, s := range strings.Fields(list) {
+	for s := range strings.FieldsSeq(list) {
 		out[s] = true
 	}
 	return out

@@ -507,7 +507,7 @@ func (s *sentiment) ExplainText(_ context.Context, r *sentimentv1.ExplainTextReq
 		}
 		x.Target, x.PredictionId, x.ServedBy = cmp.Or(r.GetTarget(), "score"), "p", []*servingv1.ServedBy{served}
 		at := 0
-		for _, word := range strings.Fields(text) {
+		for word := range strings.FieldsSeq(text) {
 			begin := at + strings.Index(text[at:], word)
 			at = begin + len(word)
 			c := float64(len(word)) / 10

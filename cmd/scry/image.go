@@ -192,11 +192,12 @@ func findings(r *imageanalysisv1.ImageResult) []finding {
 	}
 	for _, f := range r.GetFaces() {
 		b := f.GetBox()
-		label := fmt.Sprintf("%.0f×%.0f at %.0f,%.0f", b.GetWidth(), b.GetHeight(), b.GetLeft(), b.GetTop())
+		var label strings.Builder
+		label.WriteString(fmt.Sprintf("%.0f×%.0f at %.0f,%.0f", b.GetWidth(), b.GetHeight(), b.GetLeft(), b.GetTop()))
 		for _, e := range f.GetExpressions()[:min(1, len(f.GetExpressions()))] {
-			label += " " + e.GetName()
+			label.WriteString(" " + e.GetName())
 		}
-		out = append(out, finding{"faces", label, f.GetScore()})
+		out = append(out, finding{"faces", label.String(), f.GetScore()})
 	}
 	if s := r.GetSafeSearch(); s != nil {
 		out = append(out, finding{"safe_search", "adult", s.GetAdult()})

@@ -97,7 +97,7 @@ func madeTexts(n int) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			for _, word := range strings.Fields(string(raw)) {
+			for word := range strings.FieldsSeq(string(raw)) {
 				if strings.ContainsFunc(word, func(r rune) bool { return unicode.Is(unicode.Cyrillic, r) }) {
 					words[1] = append(words[1], word)
 				} else if strings.ContainsFunc(word, unicode.IsLetter) {
