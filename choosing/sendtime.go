@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -100,8 +101,15 @@ func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions,
 	if p.earliest, err = timeOr(opts.GetEarliest(), "options.earliest", now); err != nil {
 		return nil, err
 	}
-	if p.latest, err = timeOr(opts.GetLatest(), "options.latest", p.earliest.Add(week)); err != nil {
+	unset := p.earliest.Add(week)
+	if unset.After(lastTime) {
+		unset = lastTime
+	}
+	if p.latest, err = timeOr(opts.GetLatest(), "options.latest", unset); err != nil {
 		return nil, err
+	}
+	if h := opts.GetHalfLife(); h != nil && h.CheckValid() != nil {
+		return nil, &pipeline.InputError{Field: "options.half_life", Reason: "TIME_INVALID", Message: "is no duration of at most 10,000 years"}
 	}
 	switch ahead := p.latest.Sub(p.earliest); {
 	case ahead <= 0:
@@ -111,6 +119,9 @@ func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions,
 	}
 	return p, nil
 }
+
+// lastTime is the last that a Timestamp holds.
+var lastTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
 // timeOr is a time of a request, or what stands for an unset one.
 func timeOr(t *timestamppb.Timestamp, field string, unset time.Time) (time.Time, error) {
@@ -131,8 +142,7 @@ func (p *planner) zoneOf(name string) (*zone, error) {
 	z := &zone{}
 	p.zones[name] = z
 	var err error
-	// "Local" is what the server's own machine is set to.
-	if z.location, err = time.LoadLocation(name); err != nil || name == "Local" {
+	if z.location, err = time.LoadLocation(name); err != nil || !zoneName(name) {
 		z.err = &pipeline.InputError{Field: "time_zone", Reason: "TIME_ZONE_UNKNOWN", Message: "is no IANA time zone, such as Europe/Moscow"}
 		return z, z.err
 	}
@@ -140,6 +150,21 @@ func (p *planner) zoneOf(name string) (*zone, error) {
 		z.err = &pipeline.InputError{Field: "time_zone", Reason: "NO_HOUR_LEFT", Message: "in this zone every hour between the earliest and the latest time is quiet"}
 	}
 	return z, z.err
+}
+
+// zoneName tells names of time zones from what else is found under them: the
+// server's own zone, files of an installation, and paths to zones.
+func zoneName(name string) bool {
+	switch name {
+	case "Local", "localtime", "posixrules", "Factory":
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "." || part == ".." || part == "" && name != "" || part == "right" || part == "posix" {
+			return false
+		}
+	}
+	return true
 }
 
 // choose returns the best times for one recipient. Errors are *InputErrors.

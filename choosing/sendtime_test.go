@@ -313,6 +313,8 @@ func TestChooseSendTimeRefuses(t *testing.T) {
 		"no time":      {&scoringv1.ChooseSendTimeOptions{Latest: stamp("2026-03-02T00:00:00Z")}, "options.latest", "TIME_RANGE"},
 		"too long":     {&scoringv1.ChooseSendTimeOptions{Latest: stamp("2026-05-31T00:00:01Z")}, "options.latest", "TIME_RANGE"},
 		"year 10000":   {&scoringv1.ChooseSendTimeOptions{Earliest: &timestamppb.Timestamp{Seconds: 253402300800}}, "options.earliest", "TIME_INVALID"},
+		"last moment":  {&scoringv1.ChooseSendTimeOptions{Earliest: stamp("9999-12-31T23:59:59Z")}, "options.latest", "TIME_RANGE"},
+		"half-life":    {&scoringv1.ChooseSendTimeOptions{HalfLife: &durationpb.Duration{Seconds: 1, Nanos: -1}}, "options.half_life", "TIME_INVALID"},
 		"nanos":        {&scoringv1.ChooseSendTimeOptions{Latest: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}}, "options.latest", "TIME_INVALID"},
 	} {
 		_, _, err := ChooseSendTime(t.Context(), m, []*scoringv1.Recipient{{}}, c.opts, now)
@@ -323,6 +325,9 @@ func TestChooseSendTimeRefuses(t *testing.T) {
 		{Id: "martian", TimeZone: "Mars/Olympus_Mons"},
 		{Id: "server", TimeZone: "Local"},
 		{Id: "path", TimeZone: "../../etc/localtime"},
+		{Id: "link", TimeZone: "localtime"},
+		{Id: "leap seconds", TimeZone: "right/UTC"},
+		{Id: "dot", TimeZone: "./UTC"},
 		{Id: "unset", TimeZone: "Europe/Moscow", History: append(sent(t, "2026-03-01T00:00:00Z"), &scoringv1.SentMessage{})},
 		{Id: "year", TimeZone: "Europe/Moscow", History: []*scoringv1.SentMessage{{Sent: &timestamppb.Timestamp{Seconds: -1 << 60}}}},
 		{Id: "quiet", TimeZone: "UTC"},
@@ -335,6 +340,7 @@ func TestChooseSendTimeRefuses(t *testing.T) {
 	}
 	for i, want := range []struct{ field, reason string }{
 		{}, {"time_zone", "TIME_ZONE_UNKNOWN"}, {"time_zone", "TIME_ZONE_UNKNOWN"}, {"time_zone", "TIME_ZONE_UNKNOWN"},
+		{"time_zone", "TIME_ZONE_UNKNOWN"}, {"time_zone", "TIME_ZONE_UNKNOWN"}, {"time_zone", "TIME_ZONE_UNKNOWN"},
 		{"history[1].sent", "TIME_INVALID"}, {"history[0].sent", "TIME_INVALID"}, {"time_zone", "NO_HOUR_LEFT"}, {},
 	} {
 		r := results[i]

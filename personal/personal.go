@@ -157,7 +157,10 @@ func domain(text string, i int) int {
 	return end
 }
 
-func wordRune(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
+// wordRune tells letters, with the marks of decomposed ones, and digits.
+func wordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
+}
 
 // run is some digits with at most one separator, or two, between groups of them.
 type run struct {
@@ -178,16 +181,17 @@ const (
 // numbers finds what consists of digits.
 func numbers(text string, wanted [types]bool) []Match {
 	var found []Match
+	last := -1 // where the match before ends
 	for i := 0; i < len(text); {
 		if !digit(text[i]) {
 			i++
 			continue
 		}
 		r := gather(text, i)
-		m, ok := r.read(text, wanted)
+		m, ok := r.read(text, wanted, last)
 		if ok {
 			found = append(found, m)
-			i = m.End
+			i, last = m.End, m.End
 			continue
 		}
 		// Several numbers may stand in a row: try again after the first group.
@@ -244,9 +248,10 @@ func separator(text string, i int) int {
 	return i
 }
 
-// read tells what the beginning of the run is. The longest reading wins.
-func (r run) read(text string, wanted [types]bool) (Match, bool) {
-	if !r.standsAlone(text) {
+// read tells what the beginning of the run is. The longest reading wins. last is
+// where the match before ends.
+func (r run) read(text string, wanted [types]bool, last int) (Match, bool) {
+	if !r.standsAlone(text, last) {
 		return Match{}, false
 	}
 	for n := len(r.groups); n > 0; n-- {
@@ -277,14 +282,20 @@ func (r run) first(n int) run {
 	return r
 }
 
-// standsAlone reports whether no letter or digit touches the run's beginning.
-func (r run) standsAlone(text string) bool {
+// standsAlone reports whether no letter or digit touches the run's beginning, and
+// it is not the fraction of a number such as 3,14159265. After a match, a plus or
+// a number too long to have a fraction it is not.
+func (r run) standsAlone(text string, last int) bool {
 	before, _ := utf8.DecodeLastRuneInString(text[:r.begin])
-	if before == ',' || before == '.' { // 3,1415… is a fraction
-		at, _ := utf8.DecodeLastRuneInString(text[:r.begin-1])
-		return !unicode.IsDigit(at)
+	if before != ',' && before != '.' {
+		return !wordRune(before) && before != '_'
 	}
-	return !wordRune(before) && before != '_'
+	if r.plus || text[r.begin] == '(' || last == r.begin-1 {
+		return true
+	}
+	whole := text[:r.begin-1]
+	digits := len(whole) - len(strings.TrimRightFunc(whole, unicode.IsDigit))
+	return digits == 0 || digits > 3
 }
 
 // endsAlone reports whether no letter or digit touches the run's end, and every

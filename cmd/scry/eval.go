@@ -88,6 +88,11 @@ func (c *evalCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
+	for _, part := range parts {
+		if part.empty() {
+			return wrongUse("--slice %s: no row has such a column", part.column)
+		}
+	}
 	if err := kind.check(rows); err != nil {
 		return err
 	}
@@ -529,6 +534,9 @@ func (p *partition) add(cell string) error {
 	}
 	return nil
 }
+
+// empty reports whether no row says anything.
+func (p *partition) empty() bool { return len(p.values) == 1 && p.values[0] == "" }
 
 // slice is a part of the rows.
 type slice struct {

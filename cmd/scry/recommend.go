@@ -95,6 +95,9 @@ func (c *recommendCmd) request() (*scoringv1.RecommendItemsRequest, error) {
 	case c.Seed != nil:
 		return nil, wrongUse("--seed is for --explore")
 	}
+	if c.Nobody && (c.Anchor != "" || len(c.History) > 0) {
+		return nil, wrongUse("--nobody excludes --anchor and --history")
+	}
 	return &scoringv1.RecommendItemsRequest{
 		Model: c.Model.Model, Version: c.Model.Version, Options: opts, PageSize: c.Count, PageToken: c.PageToken,
 	}, nil
