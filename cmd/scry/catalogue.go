@@ -19,6 +19,7 @@ import (
 	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	"github.com/scry-ml/scry/tensor"
 )
 
@@ -63,10 +64,11 @@ func (c *catalogueBuildCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	version, err := server.Pull(ctx, c.To, client.PullOptions{Model: c.Model.Model, Version: c.Model.Version})
+	found, err := server.ModelStore().GetVersion(ctx, &modelstorev1.GetVersionRequest{Model: c.Model.Model, Version: c.Model.Version})
 	if err != nil {
 		return err
 	}
+	version := found.GetVersion()
 	manifest := version.GetManifest()
 	head, err := c.head(manifest)
 	if err != nil {
@@ -81,6 +83,10 @@ func (c *catalogueBuildCmd) Run(ctx context.Context, app *app) error {
 	}
 	if items.Len() == 0 {
 		return errors.Join(t.close(app.output), errors.New("no picture has a vector"))
+	}
+	// Nothing is written before there is something to write beside it.
+	if _, err := server.Pull(ctx, c.To, client.PullOptions{Model: model.Model, Version: model.Version}); err != nil {
+		return err
 	}
 	manifest.Catalogue = cmp.Or(manifest.Catalogue, &bundlev1.Catalogue{})
 	manifest.Catalogue.Items = &bundlev1.Items{
