@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -214,7 +212,7 @@ func (c *chooser) choose(ctx context.Context, out *scoringv1.ActionChoice, row f
 		c.ranked = append(c.ranked, i)
 	}
 	if c.thompson != nil {
-		if err := c.thompson.draw(ctx, c, generator(c.thompson.seed, out.GetId(), out.GetIndex()), values); err != nil {
+		if err := c.thompson.draw(ctx, c, pipeline.Generator(c.thompson.seed, out.GetId(), out.GetIndex()), values); err != nil {
 			return err
 		}
 	}
@@ -300,16 +298,3 @@ func (r *actionRow) Entry(_ int, key string) (string, bool) {
 func (r *actionRow) Bool(int) (value, ok bool)    { return false, false }
 func (r *actionRow) Timestamp(int) (int64, bool)  { return 0, false }
 func (r *actionRow) Strings(int) ([]string, bool) { return nil, false }
-
-// generator is the source of one customer's draws. They depend on nothing but the
-// seed and the customer's id (the place in the request where there is none), so
-// that it does not matter with whom a customer is asked for.
-func generator(seed uint64, id string, index int64) *rand.Rand {
-	key := uint64(index)
-	if id != "" {
-		h := fnv.New64a()
-		h.Write([]byte(id))
-		key = h.Sum64()
-	}
-	return rand.New(rand.NewPCG(seed, key))
-}

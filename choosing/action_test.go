@@ -449,7 +449,7 @@ func TestCancelledDraws(t *testing.T) {
 	}
 	cancel()
 	c.ranked = []int{0}
-	if err := c.thompson.draw(ctx, c, generator(0, "", 0), nil); !errors.Is(err, context.Canceled) {
+	if err := c.thompson.draw(ctx, c, pipeline.Generator(0, "", 0), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package choosing
 
 import (
+	"github.com/scry-ml/scry/pipeline"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -16,7 +17,7 @@ func TestBetaMoments(t *testing.T) {
 		alpha := math.Exp(rapid.Float64Range(-3, 7).Draw(rt, "alpha"))
 		other := math.Exp(rapid.Float64Range(-3, 7).Draw(rt, "beta"))
 		b := newBeta(alpha, other)
-		r := generator(rapid.Uint64().Draw(rt, "seed"), "", 0)
+		r := pipeline.Generator(rapid.Uint64().Draw(rt, "seed"), "", 0)
 		const n = 20_000
 		sum, squares := 0.0, 0.0
 		for range n {

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"math/rand/v2"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -76,8 +78,8 @@ const mostSubjects = 1000
 
 // RecommendItems ranks items for the request's subjects: one result per subject,
 // in their order. More subjects than the server takes at once, and more items than
-// it answers at once, are sent in several calls; the answer has the first one's
-// seed, and no token for a next page.
+// it answers at once, are sent in several calls of the same seed: draws depend on it
+// and on the subjects' ids. The answer has no token for a next page then.
 func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
 	if len(req.GetSubjects()) <= 1 {
 		return c.Scoring().RecommendItems(ctx, req)
@@ -92,16 +94,16 @@ func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendIte
 		most = max(1, min(most, mostItems/n))
 	}
 	part := &scoringv1.RecommendItemsRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions(), PageSize: req.GetPageSize(), PageToken: req.GetPageToken()}
-	var seed uint64
+	if e := req.GetOptions().GetExploration(); e != nil && e.Seed == nil {
+		part.Options = proto.CloneOf(part.GetOptions())
+		part.Options.Exploration.Seed = new(rand.Uint64())
+	}
 	results, err := inParts(ctx, req.GetSubjects(), newBudget(most, limits.GetMaxMessageBytes(), part),
 		kind[*scoringv1.RecommendSubject, *scoringv1.Recommendation]{
 			call: func(ctx context.Context, subjects []*scoringv1.RecommendSubject) ([]*scoringv1.Recommendation, error) {
 				r, err := c.Scoring().RecommendItems(ctx, &scoringv1.RecommendItemsRequest{
 					Model: part.Model, Version: part.Version, Options: part.Options, PageSize: part.PageSize, PageToken: part.PageToken, Subjects: subjects,
 				})
-				if subjects[0] == req.GetSubjects()[0] { // one of the calls, which run side by side
-					seed = r.GetSeed()
-				}
 				return r.GetResults(), err
 			},
 			failed: func(s *scoringv1.RecommendSubject, err *spb.Status) *scoringv1.Recommendation {
@@ -112,7 +114,7 @@ func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendIte
 	if err != nil {
 		return nil, err
 	}
-	return &scoringv1.RecommendItemsResponse{Results: results, Seed: seed}, nil
+	return &scoringv1.RecommendItemsResponse{Results: results, Seed: part.GetOptions().GetExploration().GetSeed()}, nil
 }
 
 // AnalyzeText analyses the request's texts: one result per text, in their order.

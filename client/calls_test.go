@@ -78,11 +78,14 @@ func TestScoreSplitsByItems(t *testing.T) {
 	}
 }
 
+// TestRecommendItemsSplits: all parts draw from one seed, also where none was given.
 func TestRecommendItemsSplits(t *testing.T) {
 	s := clienttest.New()
 	c := s.Dial(t)
 	withModels(t, c)
-	req := &scoringv1.RecommendItemsRequest{PageSize: 250, Options: &scoringv1.RecommendOptions{}}
+	req := &scoringv1.RecommendItemsRequest{PageSize: 250, Options: &scoringv1.RecommendOptions{
+		Exploration: &scoringv1.Exploration{Temperature: 0.1},
+	}}
 	for i := range 900 {
 		req.Subjects = append(req.Subjects, &scoringv1.RecommendSubject{Id: fmt.Sprint("c", i)})
 	}
@@ -100,6 +103,15 @@ func TestRecommendItemsSplits(t *testing.T) {
 		if r.GetId() != fmt.Sprint("c", i) || r.GetIndex() != int64(i) || (client.ReasonOf(client.ItemError(r)) == "ITEM_UNKNOWN") != (i == 500) {
 			t.Errorf("result %d: %s at %d, %v", i, r.GetId(), r.GetIndex(), r.GetError())
 		}
+		if i != 500 && r.GetItems()[0].GetPropensity() != float64(resp.GetSeed()) {
+			t.Errorf("result %d is drawn with seed %g, the answer says %d", i, r.GetItems()[0].GetPropensity(), resp.GetSeed())
+		}
+	}
+	if resp.GetSeed() == 0 {
+		t.Error("no seed")
+	}
+	if req.GetOptions().GetExploration().Seed != nil {
+		t.Error("the caller's request is changed")
 	}
 	// One subject has pages.
 	one, err := c.RecommendItems(t.Context(), &scoringv1.RecommendItemsRequest{PageSize: 2, Subjects: req.Subjects[:1]})

@@ -24,9 +24,15 @@ import (
 // one answers as the first did.
 var idempotent = []string{
 	scoringv1.ScoringService_Score_FullMethodName,
+	scoringv1.ScoringService_Explain_FullMethodName,
+	scoringv1.ScoringService_RecommendItems_FullMethodName,
+	scoringv1.ScoringService_ChooseAction_FullMethodName,
+	scoringv1.ScoringService_ChooseSendTime_FullMethodName,
 	sentimentv1.SentimentService_AnalyzeText_FullMethodName,
+	sentimentv1.SentimentService_ExplainText_FullMethodName,
 	imageanalysisv1.ImageAnalysisService_AnalyzeImages_FullMethodName,
 	imageanalysisv1.ImageAnalysisService_FindSimilar_FullMethodName,
+	imageanalysisv1.ImageAnalysisService_ExplainImage_FullMethodName,
 	modelstorev1.ModelStoreService_GetUpload_FullMethodName,
 	modelstorev1.ModelStoreService_CommitUpload_FullMethodName,
 	modelstorev1.ModelStoreService_GetModel_FullMethodName,

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -487,7 +486,7 @@ func (c *call) rank(ctx context.Context) error {
 func (c *call) answer(i int, candidates []candidate) {
 	m := c.mixing
 	if m.temperature > 0 {
-		m.rng = rand.New(rand.NewPCG(c.token.seed, uint64(i)))
+		m.rng = pipeline.Generator(c.token.seed, c.subjects[i].GetId(), int64(i))
 	}
 	offset := int(c.token.offset)
 	list := m.list(candidates, offset+c.page)

@@ -204,8 +204,8 @@ func (s *scoring) Explain(_ context.Context, r *scoringv1.ExplainRequest) (*scor
 }
 
 // RecommendItems recommends as many items as are asked for, called after their
-// places and the subject, with the page's number as the token. A subject with the
-// anchor "fail" fails.
+// places and the subject, with the page's number as the token and the seed as the
+// propensity. A subject with the anchor "fail" fails.
 func (s *scoring) RecommendItems(_ context.Context, r *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
 	_, served, err := s.server.store.route("scoring", r.GetModel(), r.GetVersion())
 	if err != nil {
@@ -223,7 +223,7 @@ func (s *scoring) RecommendItems(_ context.Context, r *scoringv1.RecommendItemsR
 		}
 		for k := range r.GetPageSize() {
 			result.Items = append(result.Items, &scoringv1.RecommendedItem{
-				Item: fmt.Sprintf("%s%d", subject.GetId(), k+1), Score: 1 / float64(k+1), Rank: k + 1, Promotion: r.GetPageToken(),
+				Item: fmt.Sprintf("%s%d", subject.GetId(), k+1), Score: 1 / float64(k+1), Rank: k + 1, Promotion: r.GetPageToken(), Propensity: new(float64(resp.Seed)),
 			})
 		}
 		result.PredictionId, result.ServedBy = fmt.Sprintf("p%d", i), []*servingv1.ServedBy{served}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,9 @@ func (c *recommendCmd) Run(ctx context.Context, app *app) error {
 		}
 		err := each(io.NopCloser(nil), c.ask(ctx, app.output, server, req, slices.Values([]*scoringv1.RecommendSubject{one})), t, write)
 		return t.finish(app.output, err, nil, flush)
+	}
+	if e := req.GetOptions().GetExploration(); e != nil && e.Seed == nil { // one for all calls
+		e.Seed = new(rand.Uint64())
 	}
 	in, _, err := app.output.open(ctx, c.File, "jsonl")
 	if err != nil {
@@ -134,7 +138,7 @@ func (c *recommendCmd) ask(ctx context.Context, o *output, server *client.Client
 			if resp.GetNextPageToken() != "" {
 				o.remark("for the next page: --page-token %s", resp.GetNextPageToken())
 			}
-			if c.Explore != 0 {
+			if c.Explore != 0 && first == 0 {
 				o.remark("drawn with --seed %d", resp.GetSeed())
 			}
 			first += int64(len(part))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def recommend_options(filter: str, attributes: Sequence[str], include_history: b
     options = choosing_pb2.RecommendOptions(filter=filter, attributes=attributes, include_history=include_history, diversity=diversity)
     if given is not None:
         options.MergeFrom(given)
+    if options.HasField("exploration") and not options.exploration.HasField("seed"):
+        options.exploration.seed = random.getrandbits(64)  # one for all messages
     return options
 
 
