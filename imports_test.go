@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 }
 
 // standardOnly may import the standard library only.
-var standardOnly = []string{"tensor", "batch", "evaluate", "explain", "personal", "sentence", "language"}
+var standardOnly = []string{"tensor", "batch", "cache", "evaluate", "explain", "personal", "sentence", "language"}
 
 type goPackage struct {
 	ImportPath string
