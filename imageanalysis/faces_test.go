@@ -119,6 +119,29 @@ func TestFaces(t *testing.T) {
 	}
 }
 
+// TestFacesOfADetectorAlone: without a second look there is no graph that takes
+// parts, and boxes are places of the picture all the same.
+func TestFacesOfADetectorAlone(t *testing.T) {
+	value := pipelinetest.Value
+	m := pipelinetest.NewModel(t, fstest.MapFS{
+		bundle.ManifestFile: {Data: []byte(`
+graphs: {model: {file: model.onnx}}
+heads: {faces: {source: model.boxes, faces: {scores: model.scores, min_score: 0.5}}}
+image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
+`)},
+		"model.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, 8)},
+			[]bundle.Value{value("boxes", tensor.Float32, -1, 1, 4), value("scores", tensor.Float32, -1, 1)})},
+	}, func(context.Context, []tensor.Tensor) ([]tensor.Tensor, error) {
+		b, _ := tensor.From([]float32{0.25, 0.25, 0.5, 0.5}, 1, 1, 4)
+		s, _ := tensor.From([]float32{0.9}, 1, 1)
+		return []tensor.Tensor{b, s}, nil
+	})
+	got, err := findFaces(t, m, nil)
+	if err != nil || len(got) != 1 || got[0].GetBox().GetLeft() != 10 || got[0].GetBox().GetTop() != 0 || got[0].GetBox().GetWidth() != 10 {
+		t.Errorf("%v %v, want the box in the picture's pixels", got, err)
+	}
+}
+
 // TestFacesFail: a picture whose boxes or parts cannot be read fails alone; a
 // queue that is full fails the call.
 func TestFacesFail(t *testing.T) {

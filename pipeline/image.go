@@ -137,7 +137,7 @@ func (p *Pipeline) Prepare(img *pixel.RGB, bytes int) (Item, error) {
 		return Item{}, imageError(err)
 	}
 	item := Item{Inputs: []tensor.Tensor{t}, Rows: 1}
-	if len(p.crops) > 0 {
+	if p.parts {
 		if item.Crops, err = p.newCrops(img); err != nil {
 			return Item{}, err
 		}
@@ -217,7 +217,7 @@ func ImageWaves(n int, models ...*Pipeline) []Wave {
 			elements, _ := p.image.prepare.Shape().Elements()
 			size += int64(elements * p.image.dtype.Size())
 		}
-		if len(p.crops) > 0 {
+		if p.parts {
 			size += 3 * cropEdge * cropEdge
 		}
 	}

@@ -48,7 +48,7 @@ type Item struct {
 	Rows int
 	// Length is the extent of the sequence axis, 0 when there is none.
 	Length int
-	// Crops is what parts of a picture are cut from, where some graph takes them.
+	// Crops is what parts of a picture are cut from, where a head finds any or a graph takes any.
 	Crops *Crops
 	// Prepared is the time that preprocessing took: tokenising, decoding (and
 	// waiting for room to decode), mapping of rows.

@@ -41,6 +41,7 @@ type Pipeline struct {
 	text  *textPlan
 	image *imagePlan
 	crops map[string]cropPlan // by graph; empty when none takes parts of pictures
+	parts bool                // whether a head finds parts of pictures, or a graph takes any
 }
 
 // New loads what a bundle's preprocessing needs. Errors wrap
@@ -72,6 +73,10 @@ func New(b *bundle.Bundle, limits Limits) (*Pipeline, error) {
 	case *bundlev1.Manifest_Image:
 		if p.image, err = newImagePlan(b.Manifest.GetImage(), b.Inputs()[0]); err == nil {
 			p.crops, err = newCropPlans(b)
+		}
+		p.parts = len(p.crops) > 0
+		for _, h := range b.Manifest.GetHeads() {
+			p.parts = p.parts || h.GetFaces() != nil
 		}
 	}
 	if err != nil {
