@@ -316,6 +316,9 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 			if err := checkImage(field+".crop.image", out.Crop.GetImage(), g.Inputs); err != nil {
 				return err
 			}
+			if err := checkLine(field+".crop", out.Crop); err != nil {
+				return err
+			}
 			cropped[out.Graph] = true
 		}
 		for _, input := range g.Inputs {
@@ -422,6 +425,7 @@ func (b *Bundle) Files() []string {
 	for _, h := range b.Manifest.GetHeads() {
 		add(h.GetClasses().GetNamesFile())
 		add(h.GetLabels().GetNamesFile())
+		add(h.GetTextLines().GetCharactersFile())
 	}
 	if it := b.Manifest.GetCatalogue().GetItems(); it != nil {
 		add(it.GetFile())

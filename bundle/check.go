@@ -96,17 +96,17 @@ func checkImage(at string, m *bundlev1.Image, inputs []Value) error {
 		return invalid(at+".crop_width", "with SHORTEST_EDGE a crop must make all pictures one size")
 	}
 	if r.GetMaxEdge() != 0 && (!shortest || r.GetMaxEdge() < r.GetWidth()) {
-		return invalid("image.resize.max_edge", "goes with SHORTEST_EDGE and is at least the width")
+		return invalid(at+".resize.max_edge", "goes with SHORTEST_EDGE and is at least the width")
 	}
 	letterbox := r.GetMode() == bundlev1.ResizeMode_RESIZE_MODE_LETTERBOX
 	if n := len(r.GetPadColor()); n != 0 && (!letterbox || n != 3) {
-		return invalid("image.resize.pad_color", "goes with LETTERBOX and has 3 values")
+		return invalid(at+".resize.pad_color", "goes with LETTERBOX and has 3 values")
 	}
 	if letterbox && m.GetCropWidth() != 0 {
-		return invalid("image.crop_width", "a letterboxed picture is not cropped")
+		return invalid(at+".crop_width", "a letterboxed picture is not cropped")
 	}
 	if m.GetCropFloor() && m.GetCropWidth() == 0 {
-		return invalid("image.crop_floor", "goes with crop_width")
+		return invalid(at+".crop_floor", "goes with crop_width")
 	}
 	w, h := m.GetCropWidth(), m.GetCropHeight()
 	if w == 0 {
@@ -118,6 +118,24 @@ func checkImage(at string, m *bundlev1.Image, inputs []Value) error {
 	}
 	if in.Shape != nil && !fits(in.Shape, want) {
 		return invalid(at, "pictures become %v, the input %q takes %v", want, in.Name, in.Shape)
+	}
+	return nil
+}
+
+// checkLine checks how lines of text become an input, where they do.
+func checkLine(at string, c *bundlev1.Crop) error {
+	most := c.GetMaxLineWidth()
+	if most == 0 {
+		return nil
+	}
+	m, r := c.GetImage(), c.GetImage().GetResize()
+	switch {
+	case c.GetSquare() || c.GetMargin() != 0:
+		return invalid(at+".max_line_width", "a line has neither margin nor square")
+	case m.GetCropWidth() != 0 || r.GetMode() != 0 && r.GetMode() != bundlev1.ResizeMode_RESIZE_MODE_STRETCH:
+		return invalid(at+".image", "lines are stretched, and not cropped")
+	case most < r.GetWidth() || most%r.GetWidth() != 0:
+		return invalid(at+".max_line_width", "is no multiple of the width, %d", r.GetWidth())
 	}
 	return nil
 }

@@ -2,10 +2,14 @@ package bundle
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	"github.com/scry-ml/scry/tensor"
 )
 
 const maxLabels = 65536
@@ -14,7 +18,8 @@ const maxLabels = 65536
 func Reads(h *bundlev1.Head) []string {
 	out := []string{h.GetSource()}
 	for _, s := range []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean(),
-		h.GetFaces().GetScores(), h.GetFaces().GetCheck().GetSource(), h.GetFaces().GetCheck().GetPoints(), h.GetFaces().GetExpressions().GetSource()} {
+		h.GetFaces().GetScores(), h.GetFaces().GetCheck().GetSource(), h.GetFaces().GetCheck().GetPoints(), h.GetFaces().GetExpressions().GetSource(),
+		h.GetTextLines().GetCharacters(), h.GetTextLines().GetScores()} {
 		if s != "" {
 			out = append(out, s)
 		}
@@ -105,6 +110,8 @@ func (b *Bundle) checkHead(name string, h *bundlev1.Head) error {
 		return c.column(".safe_search.adult_column", k.SafeSearch.GetAdultColumn())
 	case *bundlev1.Head_Faces:
 		return c.faces(k.Faces)
+	case *bundlev1.Head_TextLines:
+		return c.textLines(k.TextLines, v)
 	}
 	return nil
 }
@@ -453,6 +460,53 @@ func (c headCheck) faces(f *bundlev1.Faces) error {
 			return c.invalid(at+".expressions.names", "%d names for %d columns", len(e.GetNames()), n)
 		}
 	}
+	return nil
+}
+
+// textLines checks a head that reads a map of the picture, and what lines say.
+func (c headCheck) textLines(l *bundlev1.TextLines, v Value) error {
+	const at = ".text_lines"
+	src, err := ParseSource(c.source)
+	if err != nil {
+		return err
+	}
+	if c.Manifest.GetImage() == nil || c.Crop(src.Graph) != nil {
+		return c.invalid(".source", "text is found in a whole picture")
+	}
+	if v.Shape != nil && (len(v.Shape) != 4 || v.Shape[1] > 1) {
+		return c.invalid(".source", "%s is %s, want [N, 1, rows, columns]", c.source, shapeText(v.Shape))
+	}
+	characters, err := ParseSource(l.GetCharacters())
+	if err != nil {
+		return within(c.field+at+".characters", err)
+	}
+	if v, err = c.Bundle.value(characters); err != nil {
+		return within(c.field+at+".characters", err)
+	}
+	if v.DType != tensor.Int64 {
+		return c.invalid(at+".characters", "%s is %v, want int64", characters, v.DType)
+	}
+	if c.Crop(characters.Graph).GetMaxLineWidth() == 0 {
+		return c.invalid(at+".characters", "the step of graph %q has no crop with max_line_width", characters.Graph)
+	}
+	if scores, _ := ParseSource(l.GetScores()); scores.Graph != characters.Graph {
+		return c.invalid(at+".scores", "is not of graph %q, which tells the characters", characters.Graph)
+	}
+	if _, err := c.floats(c.field+at+".scores", l.GetScores()); err != nil {
+		return err
+	}
+	if err := c.checkFile(c.field+at+".characters_file", l.GetCharactersFile()); err != nil {
+		return err
+	}
+	text, err := fs.ReadFile(c.FS, l.GetCharactersFile())
+	if err != nil {
+		return c.invalid(at+".characters_file", "%v", cause(err))
+	}
+	names := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(names) > maxLabels || !utf8.Valid(text) {
+		return c.invalid(at+".characters_file", "want at most %d lines of UTF-8", maxLabels)
+	}
+	c.Labels[c.name] = names
 	return nil
 }
 

@@ -31,7 +31,7 @@ type faces struct {
 	expressions bool // asked for
 }
 
-func newFaces(h *bundlev1.Head, opts *imageanalysisv1.ImageOptions) (*faces, error) {
+func newFaces(h *bundlev1.Head, opts *imageanalysisv1.ImageOptions) *faces {
 	f := &faces{
 		source: h.GetSource(), spec: h.GetFaces(), overlap: h.GetFaces().GetMaxOverlap(),
 		most: int(opts.GetMaxFaces()), expressions: opts.GetExpressions(),
@@ -42,16 +42,7 @@ func newFaces(h *bundlev1.Head, opts *imageanalysisv1.ImageOptions) (*faces, err
 	if f.most == 0 {
 		f.most = DefaultFaces
 	}
-	return f, nil
-}
-
-// facesOf is one picture on its way.
-type facesOf struct {
-	answer *pipeline.Answer // of the detector; takes what the crops cost
-	crops  *pipeline.Crops
-	result *imageanalysisv1.ImageResult
-	err    *error
-	boxes  []faceBox
+	return f
 }
 
 type faceBox struct {
@@ -60,37 +51,37 @@ type faceBox struct {
 	face  *imageanalysisv1.Face
 }
 
-// find fills the faces of the pictures that have no error. The crops of all
-// pictures go to their graph together. Its error concerns the whole call.
-func (f *faces) find(ctx context.Context, m Model, pictures []*facesOf) error {
-	for _, p := range pictures {
+// find fills the faces of the pictures that have no error.
+func (f *faces) find(ctx context.Context, m Model, pictures []*picture) error {
+	found := make([][]faceBox, len(pictures))
+	for i, p := range pictures {
 		if *p.err == nil {
-			p.boxes, *p.err = f.boxes(p.answer.Outputs, p.crops)
+			found[i], *p.err = f.boxes(p.answer.Outputs, p.crops)
 		}
 	}
 	if f.spec.GetCheck() != nil {
-		if err := f.look(ctx, m, pictures, f.spec.GetCheck().GetSource(), f.check); err != nil {
+		if err := f.look(ctx, m, pictures, found, f.spec.GetCheck().GetSource(), f.check); err != nil {
 			return err
 		}
 	}
-	for _, p := range pictures {
+	for i, p := range pictures {
 		if *p.err != nil {
 			continue
 		}
-		p.boxes = slices.DeleteFunc(p.boxes, func(b faceBox) bool { return b.face == nil })
-		slices.SortStableFunc(p.boxes, func(a, b faceBox) int { return cmp.Compare(b.rect.Area(), a.rect.Area()) })
-		p.boxes = p.boxes[:min(len(p.boxes), f.most)]
+		boxes := slices.DeleteFunc(found[i], func(b faceBox) bool { return b.face == nil })
+		slices.SortStableFunc(boxes, func(a, b faceBox) int { return cmp.Compare(b.rect.Area(), a.rect.Area()) })
+		found[i] = boxes[:min(len(boxes), f.most)]
 	}
 	if e := f.spec.GetExpressions(); f.expressions && e.GetAllowed() {
-		if err := f.look(ctx, m, pictures, e.GetSource(), f.expression); err != nil {
+		if err := f.look(ctx, m, pictures, found, e.GetSource(), f.expression); err != nil {
 			return err
 		}
 	}
-	for _, p := range pictures {
+	for i, p := range pictures {
 		if *p.err != nil {
 			continue
 		}
-		for _, b := range p.boxes {
+		for _, b := range found[i] {
 			p.result.Faces = append(p.result.Faces, b.face)
 		}
 		if f.expressions && !f.spec.GetExpressions().GetAllowed() {
@@ -146,50 +137,31 @@ func (f *faces) boxes(out pipeline.Outputs, crops *pipeline.Crops) ([]faceBox, e
 	return found, nil
 }
 
-// look runs the graph of a source on all boxes and hands each its answer.
-func (f *faces) look(ctx context.Context, m Model, pictures []*facesOf, source string, read func(*faceBox, pipeline.Outputs, pipeline.Rect) error) error {
+// look runs the graph of a source on all boxes and hands each its answer, and what
+// of the picture the graph saw.
+func (f *faces) look(ctx context.Context, m Model, pictures []*picture, found [][]faceBox, source string, read func(*faceBox, pipeline.Outputs, pipeline.Rect) error) error {
 	src, err := bundle.ParseSource(source)
 	if err != nil {
 		return err
 	}
-	type place struct {
-		picture *facesOf
-		box     *faceBox
-		at      pipeline.Rect
-	}
-	var items []pipeline.Item
-	var places []place
-	for _, p := range pictures {
-		for k := range p.boxes {
-			if *p.err != nil {
-				break
-			}
-			item, at, err := p.crops.Cut(src.Graph, p.boxes[k].rect)
-			if err != nil {
-				*p.err = err
-				break
-			}
-			items, places = append(items, item), append(places, place{p, &p.boxes[k], at})
-		}
-	}
-	if len(items) == 0 {
-		return nil
-	}
-	for k, a := range m.RunCrops(ctx, src.Graph, items) {
-		p := places[k]
-		if pipeline.Overload(a.Err) {
-			return a.Err
-		}
-		if *p.picture.err != nil {
+	var parts []part
+	for i, p := range pictures {
+		if *p.err != nil {
 			continue
 		}
-		if *p.picture.err = a.Err; a.Err == nil {
-			*p.picture.err = read(p.box, a.Outputs, p.at)
+		for k := range found[i] {
+			box, at := &found[i][k], pipeline.Rect{}
+			parts = append(parts, part{
+				picture: p,
+				cut: func() (item pipeline.Item, err error) {
+					item, at, err = p.crops.Cut(src.Graph, box.rect)
+					return item, err
+				},
+				read: func(out pipeline.Outputs) error { return read(box, out, at) },
+			})
 		}
-		p.picture.answer.Stats.Queue = max(p.picture.answer.Stats.Queue, a.Stats.Queue)
-		p.picture.answer.Stats.Compute += a.Stats.Compute
 	}
-	return nil
+	return look(ctx, m, src.Graph, parts)
 }
 
 // check drops a box that the second network takes for none.

@@ -211,13 +211,15 @@ func (c *call) run(ctx context.Context, part int, w pipeline.Wave, prepared []pi
 			c.errs[i] = read.fill(i, c.results[i], a.Outputs)
 		}
 	}
-	if l, ok := read.(*labelling); ok && l.faces != nil {
-		found := make([]*facesOf, len(answers))
+	if l, ok := read.(*labelling); ok && len(l.finders) > 0 {
+		pictures := make([]*picture, len(answers))
 		for k, i := range places {
-			found[k] = &facesOf{answer: &answers[k], crops: items[k].Crops, result: c.results[i], err: &c.errs[i]}
+			pictures[k] = &picture{answer: &answers[k], crops: items[k].Crops, result: c.results[i], err: &c.errs[i]}
 		}
-		if err := l.faces.find(ctx, m, found); err != nil {
-			return err
+		for _, f := range l.finders {
+			if err := f.find(ctx, m, pictures); err != nil {
+				return err
+			}
 		}
 	}
 	for k, i := range places {
@@ -238,7 +240,7 @@ type labelling struct {
 	labels    []string
 	embedding string
 	safe      string
-	faces     *faces
+	finders   []finder
 	manifest  *bundlev1.Manifest
 	classes   map[string][]string
 	most      int
@@ -254,7 +256,7 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 	if out.most == 0 {
 		out.most = DefaultLabels
 	}
-	var labels, embeddings, safe, found []string
+	var labels, embeddings, safe, faces, lines []string
 	for name, h := range manifest.GetHeads() {
 		switch {
 		case h.GetLabels() != nil:
@@ -264,13 +266,14 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 		case h.GetSafeSearch() != nil:
 			safe = append(safe, name)
 		case h.GetFaces() != nil:
-			found = append(found, name)
+			faces = append(faces, name)
+		case h.GetTextLines() != nil:
+			lines = append(lines, name)
 		}
 	}
-	slices.Sort(labels)
-	slices.Sort(embeddings)
-	slices.Sort(safe)
-	slices.Sort(found)
+	for _, names := range [][]string{labels, embeddings, safe, faces, lines} {
+		slices.Sort(names)
+	}
 	for i, name := range opts.GetHeads() {
 		if !slices.Contains(features, imageanalysisv1.ImageFeature_IMAGE_FEATURE_LABELS) {
 			break // another model's
@@ -296,12 +299,16 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH && len(safe) > 0:
 			out.safe = safe[0]
 			out.names = append(out.names, safe[0])
-		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES && len(found) > 0:
-			var err error
-			if out.faces, err = newFaces(manifest.GetHeads()[found[0]], opts); err != nil {
+		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES && len(faces) > 0:
+			out.finders = append(out.finders, newFaces(manifest.GetHeads()[faces[0]], opts))
+			out.names = append(out.names, faces[0])
+		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT && len(lines) > 0:
+			read, err := newTextLines(manifest.GetHeads()[lines[0]], out.classes[lines[0]])
+			if err != nil {
 				return nil, err
 			}
-			out.names = append(out.names, found[0])
+			out.finders = append(out.finders, read)
+			out.names = append(out.names, lines[0])
 		default:
 			return nil, fmt.Errorf("%w: %s has no head for %v", ErrUnsupported, m.Identity().Model, f)
 		}

@@ -18,6 +18,9 @@ type cropPlan struct {
 	*imagePlan
 	margin float64
 	square bool
+	// longestLine is the most pixels that a line of text may be long; 0 = parts
+	// are no lines.
+	longestLine int
 }
 
 func newCropPlans(b *bundle.Bundle) (map[string]cropPlan, error) {
@@ -30,7 +33,7 @@ func newCropPlans(b *bundle.Bundle) (map[string]cropPlan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("crop of graph %s: %w", s.Graph, err)
 		}
-		plans[s.Graph] = cropPlan{image, s.Crop.GetMargin(), s.Crop.GetSquare()}
+		plans[s.Graph] = cropPlan{image, s.Crop.GetMargin(), s.Crop.GetSquare(), int(s.Crop.GetMaxLineWidth())}
 	}
 	return plans, nil
 }
@@ -56,24 +59,18 @@ type Crops struct {
 	// Width and Height are the picture's, in pixels.
 	Width, Height int
 
-	plans          map[string]cropPlan
-	copy           *pixel.RGB
-	x0, y0, dx, dy float64 // of a fraction of the input's sides
+	plans map[string]cropPlan
+	copy  *pixel.RGB
+	view  pixel.View // what the input shows
 }
 
 // newCrops copies a picture, made smaller if need be.
 func (p *Pipeline) newCrops(img *pixel.RGB) (*Crops, error) {
-	c := &Crops{Width: img.W, Height: img.H, plans: p.crops}
-	x0, y0, dx, dy, err := p.image.prepare.Place(img.W, img.H)
+	view, err := p.image.prepare.View(img.W, img.H)
 	if err != nil {
 		return nil, err
 	}
-	shape := p.image.prepare.Shape()
-	h, w := shape[2], shape[3]
-	if p.image.prepare.Layout == pixel.NHWC {
-		h, w = shape[1], shape[2]
-	}
-	c.x0, c.y0, c.dx, c.dy = x0, y0, dx*float64(w), dy*float64(h)
+	c := &Crops{Width: img.W, Height: img.H, plans: p.crops, view: view}
 	if long := max(img.W, img.H); long > cropEdge {
 		c.copy = pixel.Resize(img, max(1, img.W*cropEdge/long), max(1, img.H*cropEdge/long), pixel.Bilinear)
 	} else {
@@ -82,14 +79,22 @@ func (p *Pipeline) newCrops(img *pixel.RGB) (*Crops, error) {
 	return c, nil
 }
 
+// Point returns a place in the model's input, in fractions of its sides, as one in
+// the picture, out of which it may reach.
+func (c *Crops) Point(x, y float64) pixel.Point {
+	return pixel.Point{X: c.view.X0 + x*(c.view.X1-c.view.X0), Y: c.view.Y0 + y*(c.view.Y1-c.view.Y0)}
+}
+
+// Clamp returns the place within the picture that is nearest.
+func (c *Crops) Clamp(p pixel.Point) pixel.Point {
+	return pixel.Point{X: min(max(p.X, 0), float64(c.Width)), Y: min(max(p.Y, 0), float64(c.Height))}
+}
+
 // Rect returns a rectangle of the model's input, in fractions of its sides, as
 // one of the picture, of which it does not reach out.
 func (c *Crops) Rect(left, top, right, bottom float64) Rect {
-	w, h := float64(c.Width), float64(c.Height)
-	return Rect{
-		min(max(c.x0+c.dx*left, 0), w), min(max(c.y0+c.dy*top, 0), h),
-		min(max(c.x0+c.dx*right, 0), w), min(max(c.y0+c.dy*bottom, 0), h),
-	}
+	p, q := c.Clamp(c.Point(left, top)), c.Clamp(c.Point(right, bottom))
+	return Rect{p.X, p.Y, q.X, q.Y}
 }
 
 // Cuttable tells whether a part is neither empty nor too long and thin to be cut
@@ -107,8 +112,8 @@ const longest = 4
 // the graph sees, in the picture's pixels. Errors wrap ErrInput.
 func (c *Crops) Cut(graph string, part Rect) (item Item, at Rect, err error) {
 	plan, ok := c.plans[graph]
-	if !ok {
-		return Item{}, Rect{}, fmt.Errorf("%w: graph %s takes no crops", ErrInput, graph)
+	if !ok || plan.longestLine > 0 {
+		return Item{}, Rect{}, fmt.Errorf("%w: graph %s takes no such crops", ErrInput, graph)
 	}
 	sx, sy := float64(c.copy.W)/float64(c.Width), float64(c.copy.H)/float64(c.Height)
 	w, h := (part.Right-part.Left)*sx, (part.Bottom-part.Top)*sy
@@ -129,4 +134,52 @@ func (c *Crops) Cut(graph string, part Rect) (item Item, at Rect, err error) {
 	}
 	at = Rect{float64(left) / sx, float64(top) / sy, float64(right) / sx, float64(bottom) / sy}
 	return Item{Inputs: []tensor.Tensor{t}, Rows: 1}, at, nil
+}
+
+// CutLine prepares a line of text for a graph that takes lines: the rectangle with
+// these corners, in the picture's pixels, clockwise from the upper left of what is
+// written. Errors wrap ErrInput.
+func (c *Crops) CutLine(graph string, corners [4]pixel.Point) (Item, error) {
+	plan, ok := c.plans[graph]
+	if !ok || plan.longestLine == 0 {
+		return Item{}, fmt.Errorf("%w: graph %s takes no lines", ErrInput, graph)
+	}
+	sx, sy := float64(c.copy.W)/float64(c.Width), float64(c.copy.H)/float64(c.Height)
+	for i, p := range corners {
+		corners[i] = pixel.Point{X: p.X * sx, Y: p.Y * sy}
+	}
+	w, h := corners[0].Distance(corners[1]), corners[0].Distance(corners[3])
+	if !(w > 0 && h > 0 && max(w, h) <= 2*cropEdge) { // two corners of the copy are not so far apart
+		return Item{}, fmt.Errorf("%w: a line of %.0f × %.0f pixels", ErrInput, w, h)
+	}
+	height, step := plan.prepare.Height, plan.prepare.Width
+	length := min(max(1, int(math.Ceil(float64(height)*w/h))), plan.longestLine)
+	line := pixel.Straighten(c.copy, corners, max(1, int(math.Round(w))), max(1, int(math.Round(h))))
+	line = pixel.Resize(line, length, height, plan.prepare.Filter)
+
+	prepare := plan.prepare
+	prepare.Width = (length + step - 1) / step * step
+	filled := pixel.NewRGB(prepare.Width, height)
+	for y := range height {
+		row := filled.Pix[3*prepare.Width*y:][:3*prepare.Width]
+		n := copy(row, line.Pix[3*length*y:][:3*length])
+		for k := n; k < len(row); k++ {
+			row[k] = 128
+		}
+	}
+	t, err := prepare.Apply(filled)
+	if err != nil {
+		return Item{}, imageError(err)
+	}
+	return Item{Inputs: []tensor.Tensor{t}, Rows: 1}, nil
+}
+
+// CropShape is the usual shape of an input that is cut from pictures; nil when the
+// graph takes no crops.
+func (p *Pipeline) CropShape(graph string) tensor.Shape {
+	plan, ok := p.crops[graph]
+	if !ok {
+		return nil
+	}
+	return plan.prepare.Shape()
 }

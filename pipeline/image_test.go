@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -256,11 +257,15 @@ func TestGoldenTensors(t *testing.T) {
 func TestCropsOfExtremePictures(t *testing.T) {
 	p, err := pipelinetest.Open(fstest.MapFS{
 		bundle.ManifestFile: {Data: []byte(`
-graphs: {model: {file: model.onnx}, look: {file: look.onnx}}
-steps: [{graph: model}, {graph: look, crop: {square: true, margin: 1, image: {resize: {width: 2, height: 2}}}}]
+graphs: {model: {file: model.onnx}, look: {file: look.onnx}, read: {file: read.onnx}}
+steps:
+- graph: model
+- {graph: look, crop: {square: true, margin: 1, image: {resize: {width: 2, height: 2}}}}
+- {graph: read, crop: {max_line_width: 24, image: {resize: {width: 8, height: 4}}}}
 image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
 `)},
 		"model.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, 8)}, []bundle.Value{value("y", tensor.Float32, -1, 1)})},
+		"read.onnx":  {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 4, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 1)})},
 		"look.onnx":  {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 2, 2)}, []bundle.Value{value("y", tensor.Float32, -1, 1)})},
 	}, pipeline.Limits{})
 	if err != nil {
@@ -285,6 +290,22 @@ image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
 		}
 		if long := max(size[0], size[1]); whole.Cuttable() == (long == 30000) {
 			t.Errorf("%v: cut: %v", size, whole.Cuttable())
+		}
+		for _, c := range []struct {
+			w, h  float64 // of a line from the picture's corner on
+			width int64   // of the input; 0 = an error
+		}{
+			{1.9, 1, 8}, {2.1, 1, 16}, {1e-3, 1e-3, 8}, {3, 0.001, 24}, {0.001, 3, 8}, {0, 1, 0}, {1, 0, 0}, {math.NaN(), 1, 0}, {1e9, 1, 0}, {1, 1e9, 0},
+		} {
+			line := [4]pixel.Point{{}, {X: c.w}, {X: c.w, Y: c.h}, {Y: c.h}}
+			item, err := picture.Item.Crops.CutLine("read", line)
+			even := max(size[0], size[1]) < 30000 // both sides are made smaller alike
+			if c.width == 0 != (err != nil) || even && err == nil && !item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 4, c.width}) {
+				t.Errorf("%v: a line of %v × %v: %d inputs, %v", size, c.w, c.h, len(item.Inputs), err)
+			}
+		}
+		if _, err := picture.Item.Crops.CutLine("look", [4]pixel.Point{{}, {X: 1}, {X: 1, Y: 1}, {Y: 1}}); err == nil {
+			t.Error("a line was cut for a graph that takes none")
 		}
 	}
 }

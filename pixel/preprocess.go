@@ -229,17 +229,6 @@ func (p Preprocess) decode(ctx context.Context, data []byte, limits Limits, use 
 	return info, use(img)
 }
 
-// Place tells where the tensor of a picture of so many pixels shows it: (x, y)
-// of the tensor, in pixels, is (x0 + dx × x, y0 + dy × y) of the picture.
-func (p Preprocess) Place(srcW, srcH int) (x0, y0, dx, dy float64, err error) {
-	win, err := p.window(srcW, srcH, Limits{})
-	if err != nil {
-		return 0, 0, 0, 0, err
-	}
-	dx, dy = float64(srcW)/float64(win.fullW), float64(srcH)/float64(win.fullH)
-	return float64(win.x) * dx, float64(win.y) * dy, dx, dy, nil
-}
-
 // Apply is Tensor for a picture that is decoded already. The default Limits
 // bound the result.
 func (p Preprocess) Apply(src *RGB) (tensor.Tensor, error) {

@@ -46,6 +46,7 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_EMBEDDING:   models.ImageEmbedding,
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH: models.SafeSearch,
 			imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES:       models.Faces,
+			imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT:        models.ImageText,
 		},
 	}
 	for i, m := range req.GetModels() {

@@ -47,7 +47,7 @@ func (s *serverService) GetServerInfo(context.Context, *serverv1.GetServerInfoRe
 	for feature, model := range map[string]string{
 		"scoring": cfg.Models.Scoring, "recommendation": cfg.Models.Recommendation, "sentiment": cfg.Models.Sentiment, "text_embedding": cfg.Models.TextEmbedding,
 		"image_labels": cfg.Models.ImageLabels, "image_embedding": cfg.Models.ImageEmbedding,
-		"safe_search": cfg.Models.SafeSearch, "faces": cfg.Models.Faces,
+		"safe_search": cfg.Models.SafeSearch, "faces": cfg.Models.Faces, "image_text": cfg.Models.ImageText,
 	} {
 		if model != "" {
 			resp.DefaultModels[feature] = model

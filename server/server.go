@@ -70,7 +70,7 @@ type Info struct {
 
 // DefaultModels are model names by feature; empty = the call must name one.
 type DefaultModels struct {
-	Scoring, Recommendation, Sentiment, TextEmbedding, ImageLabels, ImageEmbedding, SafeSearch, Faces string
+	Scoring, Recommendation, Sentiment, TextEmbedding, ImageLabels, ImageEmbedding, SafeSearch, Faces, ImageText string
 }
 
 // Limits of one request. Zero fields stand for the defaults below.

@@ -26,7 +26,7 @@ func TestStarterBundles(t *testing.T) {
 		dir := filepath.Dir(manifest)
 		name := filepath.Base(dir)
 		t.Run(name, func(t *testing.T) {
-			if _, err := bundle.Open(os.DirFS(dir)); errors.Is(err, bundle.ErrInvalid) && slices.Contains([]string{"faces", "safesearch"}, name) {
+			if _, err := bundle.Open(os.DirFS(dir)); errors.Is(err, bundle.ErrInvalid) && slices.Contains([]string{"faces", "ocr", "safesearch"}, name) {
 				t.Skipf("make setup-extra has not been run: %v", err)
 			}
 			var stages []serving.Progress

@@ -64,6 +64,9 @@ func (t *trial) inputs(rows, length int, seed uint64) ([]tensor.Tensor, error) {
 	_, mask, types := b.TextInputs()
 	out := make([]tensor.Tensor, len(t.form.sig.Inputs))
 	for i, v := range t.form.sig.Inputs {
+		if shape := t.pipeline.CropShape(t.form.name); shape != nil {
+			v.Shape = append(tensor.Shape{-1}, shape[1:]...)
+		}
 		if at, ok := place[v.Name]; ok && !t.crop && t.feeds[v.Name].Source == (bundle.Source{}) {
 			out[i] = item.Inputs[at]
 			if isRow {

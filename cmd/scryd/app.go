@@ -114,7 +114,7 @@ func (a *App) listen(registry *prometheus.Registry) error {
 		Models: server.DefaultModels{
 			Scoring: cfg.ModelScoring, Recommendation: cfg.ModelRecommendation, Sentiment: cfg.ModelSentiment, TextEmbedding: cfg.ModelTextEmbedding,
 			ImageLabels: cfg.ModelImageLabels, ImageEmbedding: cfg.ModelImageEmbedding,
-			SafeSearch: cfg.ModelSafeSearch, Faces: cfg.ModelFaces,
+			SafeSearch: cfg.ModelSafeSearch, Faces: cfg.ModelFaces, ImageText: cfg.ModelImageText,
 		},
 		Trusted: server.Loopback(cfg.GRPC), RequireDevice: cfg.RequireDevice,
 		DefaultDeadline: cfg.DefaultDeadline, Registry: registry, Logger: a.log,

@@ -53,7 +53,7 @@ type Config struct {
 	MaxTexts        int
 	MaxImages       int
 
-	ModelScoring, ModelRecommendation, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding, ModelSafeSearch, ModelFaces string
+	ModelScoring, ModelRecommendation, ModelSentiment, ModelTextEmbedding, ModelImageLabels, ModelImageEmbedding, ModelSafeSearch, ModelFaces, ModelImageText string
 
 	LogLevel, LogFormat string
 }
@@ -99,6 +99,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.StringVar(&c.ModelImageEmbedding, "model-image-embedding", "products", "model of the picture EMBEDDING feature")
 	f.StringVar(&c.ModelSafeSearch, "model-safe-search", "safesearch", "model of the SAFE_SEARCH feature")
 	f.StringVar(&c.ModelFaces, "model-faces", "faces", "model of the FACES feature")
+	f.StringVar(&c.ModelImageText, "model-image-text", "ocr", "model of the TEXT feature of pictures")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error; debug logs every call, never its payload")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	return f

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,5 +133,57 @@ func TestFaces(t *testing.T) {
 	req.Options.Expressions = false
 	if r := answer()[0]; len(r.GetFaces()[0].GetExpressions()) > 0 || len(r.GetWarnings()) > 0 {
 		t.Errorf("%v, want no expressions, since they were not asked for", r)
+	}
+}
+
+// TestImageText reads the lines of a picture whichever way they are turned, beside
+// a picture without text and one that is broken.
+func TestImageText(t *testing.T) {
+	f := readTree(t, "../../models/ocr")
+	d := start(t, "--plan", "rules")
+	d.deploy("ocr", f)
+	cat, err := os.ReadFile("../../models/products/goldens/cat.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := d.images.AnalyzeImages(d.ctx(), &imageanalysisv1.AnalyzeImagesRequest{
+		Features: []imageanalysisv1.ImageFeature{imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT},
+		Images:   []*imageanalysisv1.ImageItem{{Content: f["goldens/sign.png"]}, {Content: cat}, {Content: []byte("GIF89a")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := resp.GetResults()
+	if results[1].GetError() != nil || len(results[1].GetText()) > 0 {
+		t.Errorf("in the cat is written %v", results[1])
+	}
+	if results[2].GetError() == nil {
+		t.Error("a broken picture was answered")
+	}
+	// Where each begins, as scripts/models/measure_ocr.py draws it.
+	want := map[string][][2]float64{
+		"SALE up to 50% off!":                     {{20, 25}},
+		"Order before 12.10.2026 and save $19.99": {{20, 91}},
+		"Crème brûlée":                            {{267, 212}, {36, 280}, {113, 127}, {361, 275}},
+	}
+	for _, l := range results[0].GetText() {
+		starts := want[l.GetText()]
+		at := slices.IndexFunc(starts, func(p [2]float64) bool {
+			c := l.GetCorners()[0]
+			return math.Hypot(c.GetX()-p[0], c.GetY()-p[1]) < 16
+		})
+		if at < 0 || l.GetScore() < 0.9 || len(l.GetCorners()) != 4 {
+			t.Errorf("%v, want %v", l, starts)
+			continue
+		}
+		want[l.GetText()] = slices.Delete(starts, at, at+1)
+	}
+	for text, starts := range want {
+		if len(starts) > 0 {
+			t.Errorf("%q at %v was not read", text, starts)
+		}
+	}
+	if by := results[0].GetServedBy(); len(by) != 1 || by[0].GetModel() != "ocr" {
+		t.Errorf("served by %v", by)
 	}
 }

@@ -1426,7 +1426,12 @@ type Crop struct {
 	// Added on each side, as a fraction of the part's longer side.
 	Margin float64 `protobuf:"fixed64,2,opt,name=margin,proto3" json:"margin,omitempty"`
 	// The shorter side is widened to the longer one.
-	Square        bool `protobuf:"varint,3,opt,name=square,proto3" json:"square,omitempty"`
+	Square bool `protobuf:"varint,3,opt,name=square,proto3" json:"square,omitempty"`
+	// Above 0, parts are lines of text: they are turned to be read from left to
+	// right, brought to the height of image, and filled up with grey on their right
+	// to a multiple of its width, at most to this one, to which longer lines are
+	// squeezed. The graph's width is open then.
+	MaxLineWidth  int32 `protobuf:"varint,4,opt,name=max_line_width,json=maxLineWidth,proto3" json:"max_line_width,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1482,6 +1487,13 @@ func (x *Crop) GetSquare() bool {
 	return false
 }
 
+func (x *Crop) GetMaxLineWidth() int32 {
+	if x != nil {
+		return x.MaxLineWidth
+	}
+	return 0
+}
+
 // Head reads one kind of answer from a graph's output.
 type Head struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1503,6 +1515,7 @@ type Head struct {
 	//	*Head_Targets
 	//	*Head_SafeSearch
 	//	*Head_Faces
+	//	*Head_TextLines
 	Kind          isHead_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1660,6 +1673,15 @@ func (x *Head) GetFaces() *Faces {
 	return nil
 }
 
+func (x *Head) GetTextLines() *TextLines {
+	if x != nil {
+		if x, ok := x.Kind.(*Head_TextLines); ok {
+			return x.TextLines
+		}
+	}
+	return nil
+}
+
 type isHead_Kind interface {
 	isHead_Kind()
 }
@@ -1724,6 +1746,11 @@ type Head_Faces struct {
 	Faces *Faces `protobuf:"bytes,22,opt,name=faces,proto3,oneof"`
 }
 
+type Head_TextLines struct {
+	// Lines of printed text.
+	TextLines *TextLines `protobuf:"bytes,23,opt,name=text_lines,json=textLines,proto3,oneof"`
+}
+
 func (*Head_Probability) isHead_Kind() {}
 
 func (*Head_Value) isHead_Kind() {}
@@ -1747,6 +1774,8 @@ func (*Head_Targets) isHead_Kind() {}
 func (*Head_SafeSearch) isHead_Kind() {}
 
 func (*Head_Faces) isHead_Kind() {}
+
+func (*Head_TextLines) isHead_Kind() {}
 
 // Probability is the probability of one event, such as a customer's leaving.
 type Probability struct {
@@ -3804,6 +3833,112 @@ func (x *FaceExpressions) GetAllowed() bool {
 	return false
 }
 
+// TextLines finds lines of printed text and reads them. The source tells how
+// likely each pixel is within a line, [N, 1, rows, columns] over the graph's
+// picture (Differentiable Binarization, Liao et al., 2020).
+type TextLines struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Less likely pixels are in no line; 0 = 0.3.
+	MinProbability float64 `protobuf:"fixed64,1,opt,name=min_probability,json=minProbability,proto3" json:"min_probability,omitempty"`
+	// Rectangles in which the mean probability is lower hold no line; 0 = 0.5.
+	MinMean float64 `protobuf:"fixed64,2,opt,name=min_mean,json=minMean,proto3" json:"min_mean,omitempty"`
+	// Networks learn lines that are shrunk: rectangles are widened on each side by
+	// this times their area over their circumference; 0 = 1.6.
+	Widening float64 `protobuf:"fixed64,3,opt,name=widening,proto3" json:"widening,omitempty"`
+	// The likeliest character of each step along a line: "GRAPH.OUTPUT" of a graph
+	// that takes crops with max_line_width, int64 [N, steps]; 0 = none, k = line k of
+	// characters_file. Repetitions without a 0 in between are one character
+	// (Connectionist Temporal Classification, Graves et al., 2006).
+	Characters string `protobuf:"bytes,4,opt,name=characters,proto3" json:"characters,omitempty"`
+	// Their probabilities: "GRAPH.OUTPUT" of the same graph, [N, steps].
+	Scores string `protobuf:"bytes,5,opt,name=scores,proto3" json:"scores,omitempty"`
+	// The characters, one a line; a line may be a space.
+	CharactersFile string `protobuf:"bytes,6,opt,name=characters_file,json=charactersFile,proto3" json:"characters_file,omitempty"`
+	// Lines whose characters have a lower mean probability are left out; 0 = 0.5.
+	MinScore      float64 `protobuf:"fixed64,7,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextLines) Reset() {
+	*x = TextLines{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextLines) ProtoMessage() {}
+
+func (x *TextLines) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextLines.ProtoReflect.Descriptor instead.
+func (*TextLines) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *TextLines) GetMinProbability() float64 {
+	if x != nil {
+		return x.MinProbability
+	}
+	return 0
+}
+
+func (x *TextLines) GetMinMean() float64 {
+	if x != nil {
+		return x.MinMean
+	}
+	return 0
+}
+
+func (x *TextLines) GetWidening() float64 {
+	if x != nil {
+		return x.Widening
+	}
+	return 0
+}
+
+func (x *TextLines) GetCharacters() string {
+	if x != nil {
+		return x.Characters
+	}
+	return ""
+}
+
+func (x *TextLines) GetScores() string {
+	if x != nil {
+		return x.Scores
+	}
+	return ""
+}
+
+func (x *TextLines) GetCharactersFile() string {
+	if x != nil {
+		return x.CharactersFile
+	}
+	return ""
+}
+
+func (x *TextLines) GetMinScore() float64 {
+	if x != nil {
+		return x.MinScore
+	}
+	return 0
+}
+
 // Text is preprocessing by a tokenizer.
 type Text struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3833,7 +3968,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +3980,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[37]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +3993,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{37}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -3948,7 +4083,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3960,7 +4095,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3973,7 +4108,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Image) GetInput() string {
@@ -4068,7 +4203,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4215,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4228,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -4158,7 +4293,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4170,7 +4305,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4183,7 +4318,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -4227,7 +4362,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4239,7 +4374,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4252,7 +4387,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -4326,7 +4461,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4473,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4486,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Feature) GetName() string {
@@ -4508,7 +4643,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4520,7 +4655,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4533,7 +4668,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -4564,7 +4699,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4576,7 +4711,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4589,7 +4724,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Goldens) GetFile() string {
@@ -4621,7 +4756,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4633,7 +4768,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4646,7 +4781,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -4691,7 +4826,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4703,7 +4838,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4716,7 +4851,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -4812,7 +4947,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4959,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +4972,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4862,7 +4997,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4874,7 +5009,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4887,7 +5022,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{48}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -4927,7 +5062,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4939,7 +5074,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4952,7 +5087,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{49}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -4989,7 +5124,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5136,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5149,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{50}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -5048,7 +5183,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5195,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5208,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{51}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Lineage) GetData() []string {
@@ -5176,11 +5311,13 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04crop\x18\x03 \x01(\v2\x14.scry.bundle.v1.CropR\x04crop\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
 	"\x04Crop\x123\n" +
 	"\x05image\x18\x01 \x01(\v2\x15.scry.bundle.v1.ImageB\x06\xbaH\x03\xc8\x01\x01R\x05image\x12/\n" +
 	"\x06margin\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x06margin\x12\x16\n" +
-	"\x06square\x18\x03 \x01(\bR\x06square\"\xdf\x05\n" +
+	"\x06square\x18\x03 \x01(\bR\x06square\x120\n" +
+	"\x0emax_line_width\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x80@(\x00R\fmaxLineWidth\"\x9b\x06\n" +
 	"\x04Head\x129\n" +
 	"\x06source\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^[a-z][a-z0-9_]{0,62}\\..+$R\x06source\x12?\n" +
 	"\vprobability\x18\x02 \x01(\v2\x1b.scry.bundle.v1.ProbabilityH\x00R\vprobability\x12-\n" +
@@ -5196,7 +5333,9 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\atargets\x18\v \x01(\v2\x17.scry.bundle.v1.TargetsH\x00R\atargets\x12=\n" +
 	"\vsafe_search\x18\x15 \x01(\v2\x1a.scry.bundle.v1.SafeSearchH\x00R\n" +
 	"safeSearch\x12-\n" +
-	"\x05faces\x18\x16 \x01(\v2\x15.scry.bundle.v1.FacesH\x00R\x05facesB\r\n" +
+	"\x05faces\x18\x16 \x01(\v2\x15.scry.bundle.v1.FacesH\x00R\x05faces\x12:\n" +
+	"\n" +
+	"text_lines\x18\x17 \x01(\v2\x19.scry.bundle.v1.TextLinesH\x00R\ttextLinesB\r\n" +
 	"\x04kind\x12\x05\xbaH\x02\b\x01\"\xfc\x02\n" +
 	"\vProbability\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12\x1f\n" +
@@ -5376,7 +5515,17 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\x12\x18\n" +
-	"\aallowed\x18\x04 \x01(\bR\aallowed\"\xb9\x02\n" +
+	"\aallowed\x18\x04 \x01(\bR\aallowed\"\xe8\x02\n" +
+	"\tTextLines\x12@\n" +
+	"\x0fmin_probability\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0eminProbability\x122\n" +
+	"\bmin_mean\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\aminMean\x123\n" +
+	"\bwidening\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\x00\x00R\bwidening\x12'\n" +
+	"\n" +
+	"characters\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"characters\x12\x1f\n" +
+	"\x06scores\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06scores\x120\n" +
+	"\x0fcharacters_file\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0echaractersFile\x124\n" +
+	"\tmin_score\x18\a \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\"\xb9\x02\n" +
 	"\x04Text\x12%\n" +
 	"\ttokenizer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\ttokenizer\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12*\n" +
@@ -5590,7 +5739,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Pooling)(0),                  // 0: scry.bundle.v1.Pooling
 	(Polarity)(0),                 // 1: scry.bundle.v1.Polarity
@@ -5641,61 +5790,62 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(*Faces)(nil),                 // 46: scry.bundle.v1.Faces
 	(*FaceCheck)(nil),             // 47: scry.bundle.v1.FaceCheck
 	(*FaceExpressions)(nil),       // 48: scry.bundle.v1.FaceExpressions
-	(*Text)(nil),                  // 49: scry.bundle.v1.Text
-	(*Image)(nil),                 // 50: scry.bundle.v1.Image
-	(*Resize)(nil),                // 51: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 52: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 53: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 54: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 55: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 56: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 57: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 58: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 59: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 60: scry.bundle.v1.Values
-	(*Limits)(nil),                // 61: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 62: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 63: scry.bundle.v1.Lineage
-	nil,                           // 64: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 65: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 66: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 67: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 68: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 69: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 70: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 71: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 72: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 73: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 74: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 75: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 76: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 77: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 78: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 79: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 80: google.protobuf.Timestamp
+	(*TextLines)(nil),             // 49: scry.bundle.v1.TextLines
+	(*Text)(nil),                  // 50: scry.bundle.v1.Text
+	(*Image)(nil),                 // 51: scry.bundle.v1.Image
+	(*Resize)(nil),                // 52: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 53: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 54: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 55: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 56: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 57: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 58: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 59: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 60: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 61: scry.bundle.v1.Values
+	(*Limits)(nil),                // 62: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 63: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 64: scry.bundle.v1.Lineage
+	nil,                           // 65: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 66: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 67: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 68: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 69: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 70: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 71: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 72: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 73: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 74: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 75: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 76: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 77: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 78: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 79: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 80: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 81: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	64, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	65, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
 	19, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	65, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	49, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	50, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	52, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	56, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	61, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	62, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	63, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	76, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	66, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	50, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	51, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	53, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	57, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	62, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	63, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	64, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	77, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
 	13, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	66, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	67, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	67, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	68, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
 	17, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
 	18, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
 	15, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	77, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	68, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	78, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	69, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
 	20, // 19: scry.bundle.v1.Step.crop:type_name -> scry.bundle.v1.Crop
-	50, // 20: scry.bundle.v1.Crop.image:type_name -> scry.bundle.v1.Image
+	51, // 20: scry.bundle.v1.Crop.image:type_name -> scry.bundle.v1.Image
 	22, // 21: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
 	29, // 22: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
 	33, // 23: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
@@ -5708,69 +5858,70 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	43, // 30: scry.bundle.v1.Head.targets:type_name -> scry.bundle.v1.Targets
 	45, // 31: scry.bundle.v1.Head.safe_search:type_name -> scry.bundle.v1.SafeSearch
 	46, // 32: scry.bundle.v1.Head.faces:type_name -> scry.bundle.v1.Faces
-	23, // 33: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
-	26, // 34: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
-	27, // 35: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
-	24, // 36: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
-	25, // 37: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
-	28, // 38: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	69, // 39: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
-	30, // 40: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
-	31, // 41: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
-	32, // 42: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
-	27, // 43: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
-	2,  // 44: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
-	2,  // 45: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
-	0,  // 46: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
-	36, // 47: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
-	37, // 48: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
-	38, // 49: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	70, // 50: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	71, // 51: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
-	40, // 52: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	72, // 53: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	77, // 54: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
-	2,  // 55: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
-	1,  // 56: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
-	2,  // 57: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
-	2,  // 58: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
-	47, // 59: scry.bundle.v1.Faces.check:type_name -> scry.bundle.v1.FaceCheck
-	48, // 60: scry.bundle.v1.Faces.expressions:type_name -> scry.bundle.v1.FaceExpressions
-	2,  // 61: scry.bundle.v1.FaceExpressions.activation:type_name -> scry.bundle.v1.Activation
-	51, // 62: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	5,  // 63: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	6,  // 64: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	3,  // 65: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	4,  // 66: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	54, // 67: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	53, // 68: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	9,  // 69: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	78, // 70: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	10, // 71: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	54, // 72: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	55, // 73: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	8,  // 74: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	7,  // 75: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	57, // 76: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	11, // 77: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	79, // 78: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	59, // 79: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	73, // 80: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	74, // 81: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	77, // 82: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	75, // 83: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	80, // 84: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	14, // 85: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	21, // 86: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	16, // 87: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	16, // 88: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	60, // 89: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	60, // 90: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	91, // [91:91] is the sub-list for method output_type
-	91, // [91:91] is the sub-list for method input_type
-	91, // [91:91] is the sub-list for extension type_name
-	91, // [91:91] is the sub-list for extension extendee
-	0,  // [0:91] is the sub-list for field type_name
+	49, // 33: scry.bundle.v1.Head.text_lines:type_name -> scry.bundle.v1.TextLines
+	23, // 34: scry.bundle.v1.Probability.calibration:type_name -> scry.bundle.v1.Calibration
+	26, // 35: scry.bundle.v1.Probability.bands:type_name -> scry.bundle.v1.Band
+	27, // 36: scry.bundle.v1.Probability.reasons:type_name -> scry.bundle.v1.Reasons
+	24, // 37: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
+	25, // 38: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
+	28, // 39: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
+	70, // 40: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	30, // 41: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
+	31, // 42: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
+	32, // 43: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
+	27, // 44: scry.bundle.v1.Value.reasons:type_name -> scry.bundle.v1.Reasons
+	2,  // 45: scry.bundle.v1.LogNormal.probability_activation:type_name -> scry.bundle.v1.Activation
+	2,  // 46: scry.bundle.v1.Classes.activation:type_name -> scry.bundle.v1.Activation
+	0,  // 47: scry.bundle.v1.Embedding.pooling:type_name -> scry.bundle.v1.Pooling
+	36, // 48: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
+	37, // 49: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
+	38, // 50: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
+	71, // 51: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	72, // 52: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	40, // 53: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
+	73, // 54: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	78, // 55: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	2,  // 56: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
+	1,  // 57: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
+	2,  // 58: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
+	2,  // 59: scry.bundle.v1.SafeSearch.activation:type_name -> scry.bundle.v1.Activation
+	47, // 60: scry.bundle.v1.Faces.check:type_name -> scry.bundle.v1.FaceCheck
+	48, // 61: scry.bundle.v1.Faces.expressions:type_name -> scry.bundle.v1.FaceExpressions
+	2,  // 62: scry.bundle.v1.FaceExpressions.activation:type_name -> scry.bundle.v1.Activation
+	52, // 63: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	5,  // 64: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	6,  // 65: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	3,  // 66: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	4,  // 67: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	55, // 68: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	54, // 69: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	9,  // 70: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	79, // 71: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	10, // 72: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	55, // 73: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	56, // 74: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	8,  // 75: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	7,  // 76: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	58, // 77: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	11, // 78: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	80, // 79: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	60, // 80: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	74, // 81: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	75, // 82: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	78, // 83: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	76, // 84: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	81, // 85: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	14, // 86: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	21, // 87: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	16, // 88: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	16, // 89: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	61, // 90: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	61, // 91: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	92, // [92:92] is the sub-list for method output_type
+	92, // [92:92] is the sub-list for method input_type
+	92, // [92:92] is the sub-list for extension type_name
+	92, // [92:92] is the sub-list for extension extendee
+	0,  // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5798,6 +5949,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 		(*Head_Targets)(nil),
 		(*Head_SafeSearch)(nil),
 		(*Head_Faces)(nil),
+		(*Head_TextLines)(nil),
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[10].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[11].OneofWrappers = []any{
@@ -5815,8 +5967,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[28].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[42].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[46].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[43].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[47].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -5828,7 +5980,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
