@@ -20,7 +20,7 @@ setup: ## Fetch ONNX Runtime and rebuild the large weights; does nothing when al
 	@scripts/setup.sh
 
 .PHONY: setup-extra
-setup-extra: ## Set up, and rebuild the weights that not everybody needs: safe search, faces
+setup-extra: ## Set up, and rebuild the weights that not everybody needs: safe search, faces, text in pictures
 	@scripts/setup.sh extra
 
 .PHONY: demo

@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh             everything
 #   scripts/setup.sh runtime     the tools and ONNX Runtime only
-#   scripts/setup.sh extra       everything, and the networks for safe search (24 MB) and faces (24 MB; needs npm)
+#   scripts/setup.sh extra       everything, and the networks for safe search (24 MB), faces (24 MB; needs npm) and text in pictures (31 MB)
 #
 # SCRY_ORT_LIBRARY=/path/libonnxruntime.so   use this library; nothing is fetched for it
 # SCRY_ORT_BUILD=cpu|cuda                    do not look for a driver, take this build
@@ -70,6 +70,7 @@ rebuild_extra() {
   make_venv
   .venv/bin/python scripts/models/open_nsfw.py --out models/safesearch || die "models/safesearch was not rebuilt"
   .venv/bin/python scripts/models/faces.py --out models/faces || die "models/faces was not rebuilt"
+  .venv/bin/python scripts/models/ocr.py --out models/ocr || die "models/ocr was not rebuilt"
 }
 
 weights_state() {

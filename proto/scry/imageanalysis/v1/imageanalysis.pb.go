@@ -45,7 +45,7 @@ const (
 	ImageFeature_IMAGE_FEATURE_FACES ImageFeature = 5
 	// How likely the picture is not safe to show at work.
 	ImageFeature_IMAGE_FEATURE_SAFE_SEARCH ImageFeature = 6
-	// Printed text.
+	// Lines of printed text, in the letters that the model knows.
 	ImageFeature_IMAGE_FEATURE_TEXT ImageFeature = 7
 )
 
