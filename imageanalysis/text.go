@@ -15,7 +15,6 @@ import (
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
-	"github.com/scry-ml/scry/tensor"
 )
 
 // textLines is a head that finds lines of text: a map of the whole picture tells
@@ -137,14 +136,9 @@ func (l *textLines) read(ctx context.Context, m Model, pictures []*picture, line
 
 // lines are the places that may be lines, not yet read.
 func (l *textLines) lines(p *picture) ([]reading, error) {
-	t, ok := p.answer.Outputs.Get(l.regions)
-	if !ok || len(t.Shape) != 4 || t.Shape[0] != 1 || t.Shape[1] != 1 {
-		return nil, fmt.Errorf("%w: %v is no map of a picture: %v", pipeline.ErrOutput, l.regions, t.Shape)
-	}
-	h, w := int(t.Shape[2]), int(t.Shape[3])
-	probabilities := t.Float32s()
-	if len(probabilities) != w*h {
-		return nil, fmt.Errorf("%w: %v is %v%v", pipeline.ErrOutput, l.regions, t.DType, t.Shape)
+	probabilities, w, h, err := p.answer.Outputs.Map(l.regions)
+	if err != nil {
+		return nil, err
 	}
 	regions, cut := findRegions(probabilities, w, h, l.leastProbability, l.leastMean, l.widening)
 	if cut {
@@ -168,15 +162,14 @@ func (l *textLines) lines(p *picture) ([]reading, error) {
 // decode reads a line, step by step: what is repeated is one character, unless
 // there is none in between (Graves et al., 2006, best path decoding).
 func (l *textLines) decode(r *reading, out pipeline.Outputs) error {
-	t, ok := out.Get(l.steps)
-	if !ok || t.DType != tensor.Int64 {
-		return fmt.Errorf("%w: %v does not name characters", pipeline.ErrOutput, l.steps)
+	steps, err := out.Integers(l.steps)
+	if err != nil {
+		return err
 	}
 	columns, err := out.Columns(l.scores)
 	if err != nil {
 		return err
 	}
-	steps := tensor.View[int64](t)
 	if len(steps) != columns.Columns {
 		return fmt.Errorf("%w: %d characters with %d scores", pipeline.ErrOutput, len(steps), columns.Columns)
 	}

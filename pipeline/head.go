@@ -51,6 +51,30 @@ func (o Outputs) Columns(source string) (Columns, error) {
 	return c, nil
 }
 
+// Integers reads a source of int64, row-major. They may be the runtime's memory.
+// Errors wrap ErrOutput.
+func (o Outputs) Integers(src bundle.Source) ([]int64, error) {
+	t, ok := o.Get(src)
+	if !ok || t.DType != tensor.Int64 {
+		return nil, fmt.Errorf("%w: %v does not hold whole numbers", ErrOutput, src)
+	}
+	return tensor.View[int64](t), nil
+}
+
+// Map reads a source that has a number for each pixel of a map of one picture,
+// [1, 1, h, w]. They may be the runtime's memory. Errors wrap ErrOutput.
+func (o Outputs) Map(src bundle.Source) (values []float32, w, h int, err error) {
+	t, ok := o.Get(src)
+	if !ok || len(t.Shape) != 4 || t.Shape[0] != 1 || t.Shape[1] != 1 {
+		return nil, 0, 0, fmt.Errorf("%w: %v is no map of a picture: %v", ErrOutput, src, t.Shape)
+	}
+	values, w, h = t.Float32s(), int(t.Shape[3]), int(t.Shape[2])
+	if len(values) == 0 || len(values) != w*h {
+		return nil, 0, 0, fmt.Errorf("%w: %v is %v%v", ErrOutput, src, t.DType, t.Shape)
+	}
+	return values, w, h, nil
+}
+
 // Row copies a row's numbers to dst, which it returns grown if need be. All are
 // finite, or the error wraps ErrOutput.
 func (c Columns) Row(dst []float64, row int) ([]float64, error) {
