@@ -13,8 +13,8 @@ import (
 
 // ChooseAction chooses an action for each of the request's customers: one result
 // per instance, in their order. More instances than the server takes at once are
-// sent in several calls of the same seed: draws depend on it and on the instances'
-// ids.
+// sent in several calls of the same time and seed: draws depend on the seed and on
+// the instances' ids.
 func (c *Client) ChooseAction(ctx context.Context, req *scoringv1.ChooseActionRequest) (*scoringv1.ChooseActionResponse, error) {
 	if len(req.GetInstances()) == 0 {
 		return c.Scoring().ChooseAction(ctx, req)
@@ -23,10 +23,13 @@ func (c *Client) ChooseAction(ctx context.Context, req *scoringv1.ChooseActionRe
 	if err != nil {
 		return nil, err
 	}
-	part := &scoringv1.ChooseActionRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions()}
-	if t := req.GetOptions().GetThompson(); t != nil && t.Seed == nil {
-		part.Options = proto.CloneOf(part.GetOptions())
-		part.Options.Thompson.Seed = new(rand.Uint64())
+	part := &scoringv1.ChooseActionRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: &scoringv1.ChooseActionOptions{}}
+	proto.Merge(part.Options, req.GetOptions())
+	if part.Options.Time == nil { // now is the same for all
+		part.Options.Time = timestamppb.Now()
+	}
+	if t := part.Options.Thompson; t != nil && t.Seed == nil {
+		t.Seed = new(rand.Uint64())
 	}
 	results, err := inParts(ctx, req.GetInstances(), newBudget(limits.GetMaxInstances(), limits.GetMaxMessageBytes(), part),
 		kind[*scoringv1.Instance, *scoringv1.ActionChoice]{
@@ -58,11 +61,9 @@ func (c *Client) ChooseSendTime(ctx context.Context, req *scoringv1.ChooseSendTi
 	if err != nil {
 		return nil, err
 	}
-	part := &scoringv1.ChooseSendTimeRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: proto.CloneOf(req.GetOptions())}
-	if part.GetOptions().GetEarliest() == nil { // now is the same for all
-		if part.Options == nil {
-			part.Options = &scoringv1.ChooseSendTimeOptions{}
-		}
+	part := &scoringv1.ChooseSendTimeRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: &scoringv1.ChooseSendTimeOptions{}}
+	proto.Merge(part.Options, req.GetOptions())
+	if part.Options.Earliest == nil { // now is the same for all
 		part.Options.Earliest = timestamppb.Now()
 	}
 	results, err := inParts(ctx, req.GetRecipients(), newBudget(limits.GetMaxInstances(), limits.GetMaxMessageBytes(), part),

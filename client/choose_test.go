@@ -1,20 +1,36 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/scry-ml/scry/client"
 	"github.com/scry-ml/scry/client/clienttest"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 )
 
-// TestChooseActionSplits: all parts draw from one seed, also where none was given.
+// TestChooseActionSplits: all parts draw from one seed and see one time, also where
+// none was given.
 func TestChooseActionSplits(t *testing.T) {
 	s := clienttest.New()
 	s.Info.Limits.MaxInstances = 10
-	c := s.Dial(t)
+	var mu sync.Mutex
+	var times []time.Time // guarded by mu
+	c := s.Dial(t, client.WithDialOptions(grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if r, ok := req.(*scoringv1.ChooseActionRequest); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				times = append(times, r.GetOptions().GetTime().AsTime())
+			}
+			return invoke(ctx, method, req, reply, cc, opts...)
+		})))
 	withModels(t, c)
 	rows := instances(t, 25)
 	rows[17].Features.Fields["fail"] = nil
@@ -28,8 +44,11 @@ func TestChooseActionSplits(t *testing.T) {
 	if want := []int{5, 10, 10}; !slices.Equal(sizes, want) {
 		t.Errorf("calls of %v instances, want %v", sizes, want)
 	}
-	if req.GetOptions().GetThompson().Seed != nil {
+	if req.GetOptions().GetThompson().Seed != nil || req.GetOptions().Time != nil {
 		t.Error("the caller's request was changed")
+	}
+	if len(times) != 3 || time.Since(times[0]).Abs() > time.Minute || !times[1].Equal(times[0]) || !times[2].Equal(times[0]) {
+		t.Errorf("the parts saw the times %v", times)
 	}
 	for i, r := range resp.GetResults() {
 		if r.GetId() != rows[i].GetId() || r.GetIndex() != int64(i) || (i == 17) != (client.ItemError(r) != nil) {
