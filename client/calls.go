@@ -6,6 +6,7 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -78,8 +79,9 @@ const mostSubjects = 1000
 
 // RecommendItems ranks items for the request's subjects: one result per subject,
 // in their order. More subjects than the server takes at once, and more items than
-// it answers at once, are sent in several calls of the same seed: draws depend on it
-// and on the subjects' ids. The answer has no token for a next page then.
+// it answers at once, are sent in several calls of the same time and seed: draws
+// depend on the seed and on the subjects' ids. The answer has no token for a next
+// page then.
 func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
 	if len(req.GetSubjects()) <= 1 {
 		return c.Scoring().RecommendItems(ctx, req)
@@ -93,10 +95,13 @@ func (c *Client) RecommendItems(ctx context.Context, req *scoringv1.RecommendIte
 	if n := req.GetPageSize(); n > 0 {
 		most = max(1, min(most, mostItems/n))
 	}
-	part := &scoringv1.RecommendItemsRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: req.GetOptions(), PageSize: req.GetPageSize(), PageToken: req.GetPageToken()}
-	if e := req.GetOptions().GetExploration(); e != nil && e.Seed == nil {
-		part.Options = proto.CloneOf(part.GetOptions())
-		part.Options.Exploration.Seed = new(rand.Uint64())
+	part := &scoringv1.RecommendItemsRequest{Model: req.GetModel(), Version: req.GetVersion(), Options: &scoringv1.RecommendOptions{}, PageSize: req.GetPageSize(), PageToken: req.GetPageToken()}
+	proto.Merge(part.Options, req.GetOptions())
+	if part.Options.Time == nil { // now is the same for all
+		part.Options.Time = timestamppb.Now()
+	}
+	if e := part.Options.Exploration; e != nil && e.Seed == nil {
+		e.Seed = new(rand.Uint64())
 	}
 	results, err := inParts(ctx, req.GetSubjects(), newBudget(most, limits.GetMaxMessageBytes(), part),
 		kind[*scoringv1.RecommendSubject, *scoringv1.Recommendation]{

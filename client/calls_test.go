@@ -78,10 +78,12 @@ func TestScoreSplitsByItems(t *testing.T) {
 	}
 }
 
-// TestRecommendItemsSplits: all parts draw from one seed, also where none was given.
+// TestRecommendItemsSplits: all parts draw from one seed and see one time, also
+// where none was given.
 func TestRecommendItemsSplits(t *testing.T) {
 	s := clienttest.New()
-	c := s.Dial(t)
+	seen, option := timesSeen()
+	c := s.Dial(t, option)
 	withModels(t, c)
 	req := &scoringv1.RecommendItemsRequest{PageSize: 250, Options: &scoringv1.RecommendOptions{
 		Exploration: &scoringv1.Exploration{Temperature: 0.1},
@@ -110,9 +112,10 @@ func TestRecommendItemsSplits(t *testing.T) {
 	if resp.GetSeed() == 0 {
 		t.Error("no seed")
 	}
-	if req.GetOptions().GetExploration().Seed != nil {
+	if req.GetOptions().GetExploration().Seed != nil || req.GetOptions().Time != nil {
 		t.Error("the caller's request is changed")
 	}
+	checkTimes(t, seen(), 3)
 	// One subject has pages.
 	one, err := c.RecommendItems(t.Context(), &scoringv1.RecommendItemsRequest{PageSize: 2, Subjects: req.Subjects[:1]})
 	if err != nil || one.GetNextPageToken() != "+" || len(one.GetResults()[0].GetItems()) != 2 {

@@ -20,17 +20,8 @@ import (
 func TestChooseActionSplits(t *testing.T) {
 	s := clienttest.New()
 	s.Info.Limits.MaxInstances = 10
-	var mu sync.Mutex
-	var times []time.Time // guarded by mu
-	c := s.Dial(t, client.WithDialOptions(grpc.WithChainUnaryInterceptor(
-		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			if r, ok := req.(*scoringv1.ChooseActionRequest); ok {
-				mu.Lock()
-				defer mu.Unlock()
-				times = append(times, r.GetOptions().GetTime().AsTime())
-			}
-			return invoke(ctx, method, req, reply, cc, opts...)
-		})))
+	seen, option := timesSeen()
+	c := s.Dial(t, option)
 	withModels(t, c)
 	rows := instances(t, 25)
 	rows[17].Features.Fields["fail"] = nil
@@ -47,9 +38,7 @@ func TestChooseActionSplits(t *testing.T) {
 	if req.GetOptions().GetThompson().Seed != nil || req.GetOptions().Time != nil {
 		t.Error("the caller's request was changed")
 	}
-	if len(times) != 3 || time.Since(times[0]).Abs() > time.Minute || !times[1].Equal(times[0]) || !times[2].Equal(times[0]) {
-		t.Errorf("the parts saw the times %v", times)
-	}
+	checkTimes(t, seen(), 3)
 	for i, r := range resp.GetResults() {
 		if r.GetId() != rows[i].GetId() || r.GetIndex() != int64(i) || (i == 17) != (client.ItemError(r) != nil) {
 			t.Errorf("result %d: %v", i, r)
@@ -62,6 +51,37 @@ func TestChooseActionSplits(t *testing.T) {
 	}
 	if none, err := c.ChooseAction(t.Context(), &scoringv1.ChooseActionRequest{Instances: rows}); err != nil || none.GetSeed() != 0 {
 		t.Errorf("without draws: seed %d, %v", none.GetSeed(), err)
+	}
+}
+
+// timesSeen is an option of a client, and what its calls said that it is now.
+func timesSeen() (func() []time.Time, client.Option) {
+	var mu sync.Mutex
+	var times []time.Time // guarded by mu
+	seen := func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return times
+	}
+	return seen, client.WithDialOptions(grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			mu.Lock()
+			switch r := req.(type) {
+			case *scoringv1.ChooseActionRequest:
+				times = append(times, r.GetOptions().GetTime().AsTime())
+			case *scoringv1.RecommendItemsRequest:
+				times = append(times, r.GetOptions().GetTime().AsTime())
+			}
+			mu.Unlock()
+			return invoke(ctx, method, req, reply, cc, opts...)
+		}))
+}
+
+// checkTimes wants so many times that are all the same and about now.
+func checkTimes(t *testing.T, times []time.Time, want int) {
+	t.Helper()
+	if len(times) != want || time.Since(times[0]).Abs() > time.Minute || len(slices.Compact(times)) != 1 {
+		t.Errorf("the parts saw the times %v", times)
 	}
 }
 
