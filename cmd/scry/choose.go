@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"iter"
@@ -140,20 +140,17 @@ func (c *chooseCmd) thompson(options *scoringv1.ChooseActionOptions, o *output) 
 // readCounts reads a CSV table with the columns action, successes, failures and,
 // if there is one, creative.
 func readCounts(in io.Reader) ([]*scoringv1.Posterior, error) {
-	records := csv.NewReader(in)
-	header, err := records.Read()
+	records, header, err := openCSV(bufio.NewReader(in))
 	if err != nil {
-		return nil, fmt.Errorf("no line with the columns' names: %w", err)
+		return nil, err
 	}
-	column := map[string]int{}
-	for i, name := range header {
-		column[strings.TrimSpace(strings.TrimPrefix(name, string(bom)))] = i
-	}
-	for _, name := range []string{"action", "successes", "failures"} {
-		if _, ok := column[name]; !ok {
-			return nil, fmt.Errorf("there is no column %q", name)
+	var places [3]int
+	for i, name := range []string{"action", "successes", "failures"} {
+		if places[i], err = placeOf(header, name); err != nil {
+			return nil, err
 		}
 	}
+	creative := slices.Index(header, "creative")
 	var out []*scoringv1.Posterior
 	for {
 		record, err := records.Read()
@@ -162,14 +159,15 @@ func readCounts(in io.Reader) ([]*scoringv1.Posterior, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		p := &scoringv1.Posterior{Action: record[column["action"]]}
-		if i, ok := column["creative"]; ok {
-			p.Creative = record[i]
+		p := &scoringv1.Posterior{Action: record[places[0]]}
+		if creative >= 0 {
+			p.Creative = record[creative]
 		}
-		for name, into := range map[string]*float64{"successes": &p.Successes, "failures": &p.Failures} {
-			if *into, err = strconv.ParseFloat(strings.TrimSpace(record[column[name]]), 64); err != nil {
+		for i, into := range []*float64{&p.Successes, &p.Failures} {
+			at := places[i+1]
+			if *into, err = strconv.ParseFloat(strings.TrimSpace(record[at]), 64); err != nil {
 				line, _ := records.FieldPos(0)
-				return nil, errLine(line, fmt.Errorf("%s is no number", name))
+				return nil, errLine(line, fmt.Errorf("%s is no number", header[at]))
 			}
 		}
 		out = append(out, p)

@@ -166,27 +166,15 @@ func (e *expectReader) read(in io.Reader) ([]byte, error) {
 	if sniffFormat(buffered) == "csv" {
 		return e.readTable(buffered)
 	}
-	in = buffered
 	var out bytes.Buffer
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, 64<<20)
-	for line := 1; scanner.Scan(); line++ {
-		text := bytes.TrimSpace(scanner.Bytes())
-		if line == 1 {
-			text = bytes.TrimSpace(bytes.TrimPrefix(text, bom))
-		}
-		if len(text) == 0 {
-			continue
-		}
+	err := readLines(buffered, func(text []byte, _ int) (struct{}, error) {
 		golden, err := e.sample(text)
-		if err != nil {
-			return nil, errLine(line, err)
+		if err == nil {
+			err = writeGolden(&out, golden)
 		}
-		if err := writeGolden(&out, golden); err != nil {
-			return nil, errLine(line, err)
-		}
-	}
-	if err := scanner.Err(); err != nil {
+		return struct{}{}, err
+	}, func(struct{}) bool { return true })
+	if err != nil {
 		return nil, err
 	}
 	if out.Len() == 0 {

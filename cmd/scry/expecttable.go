@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -40,23 +39,15 @@ func (e *expectReader) readTable(in *bufio.Reader) ([]byte, error) {
 	if row == nil {
 		return nil, errors.New("the model takes no rows, so a table cannot hold its samples; give JSON Lines")
 	}
-	if start, _ := in.Peek(len(bom)); bytes.Equal(start, bom) {
-		_, _ = in.Discard(len(bom))
-	}
-	records := csv.NewReader(in)
-	records.Comma = sniffComma(in)
-	records.ReuseRecord = true
-	header, err := records.Read()
+	records, header, err := openCSV(in)
 	if err != nil {
-		return nil, errors.New("the table begins with the columns' names")
+		return nil, err
 	}
-	header = slices.Clone(header)
 	features := newRowReader(row, "", nil).features
 	columns := make([]*bundlev1.Feature, len(header))
 	var others []int
 	for i, name := range header {
-		header[i] = strings.TrimSpace(name)
-		if columns[i] = features[header[i]]; columns[i] == nil && header[i] != e.target && header[i] != "" && !looksLikeID.MatchString(header[i]) {
+		if columns[i] = features[name]; columns[i] == nil && name != e.target && name != "" && !looksLikeID.MatchString(name) {
 			others = append(others, i)
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -208,22 +207,12 @@ type sampleColumn struct {
 }
 
 func readColumns(in io.Reader, target string) ([]*sampleColumn, error) {
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	if start, _ := buffered.Peek(len(bom)); string(start) == string(bom) {
-		_, _ = buffered.Discard(len(bom))
-	}
-	records := csv.NewReader(buffered)
-	records.Comma = sniffComma(buffered)
-	records.ReuseRecord = true
-	header, err := records.Read()
-	if err == io.EOF {
-		return nil, errors.New("the file is empty; it begins with the columns' names")
-	} else if err != nil {
+	records, header, err := openCSV(bufio.NewReaderSize(in, 64<<10))
+	if err != nil {
 		return nil, err
 	}
 	columns := make([]*sampleColumn, len(header))
 	for i, name := range header {
-		name = strings.Clone(strings.TrimSpace(name))
 		if slices.ContainsFunc(columns[:i], func(c *sampleColumn) bool { return c.name == name }) {
 			return nil, fmt.Errorf("two columns are called %q", name)
 		}

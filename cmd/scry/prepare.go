@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -175,34 +175,32 @@ func (c *prepareCmd) eachText(ctx context.Context, o *output, idle func() error,
 		return err
 	}
 	defer in.Close()
-	lines := bufio.NewReaderSize(in, 64<<10)
-	for number := 1; ; number++ {
-		if lines.Buffered() == 0 {
-			if err := idle(); err != nil {
-				return err
-			}
+	var wrong error
+	err = readLines(bufio.NewReaderSize(beforeRead{in, idle}, 64<<10), func(line []byte, number int) (text, error) {
+		x, err := readText(line)
+		if err != nil {
+			err = errLine(number, err)
 		}
-		line, err := lines.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return err
+		if !x.pair && pair {
+			x.second, x.pair = []byte(c.Pair), true
 		}
-		last := err == io.EOF
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			x, err := readText(line)
-			if err != nil {
-				err = errLine(number, err)
-			}
-			if !x.pair && pair {
-				x.second, x.pair = []byte(c.Pair), true
-			}
-			if err := do(x, err); err != nil {
-				return err
-			}
-		}
-		if last {
-			return nil
-		}
+		wrong = do(x, err)
+		return x, nil
+	}, func(text) bool { return wrong == nil })
+	return cmp.Or(err, wrong)
+}
+
+// beforeRead calls something before input is waited for.
+type beforeRead struct {
+	io.Reader
+	idle func() error
+}
+
+func (r beforeRead) Read(p []byte) (int, error) {
+	if err := r.idle(); err != nil {
+		return 0, err
 	}
+	return r.Reader.Read(p)
 }
 
 // readText reads {"text": …} or {"base64": …}, with "pair" or "pair_base64".

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -161,26 +159,10 @@ type subjectReader struct{ err error }
 
 func (r *subjectReader) subjects(in io.Reader) iter.Seq[*scoringv1.RecommendSubject] {
 	return func(yield func(*scoringv1.RecommendSubject) bool) {
-		lines := bufio.NewReader(in)
-		for line := 1; ; line++ {
-			text, err := lines.ReadBytes('\n')
-			if len(bytes.TrimSpace(text)) > 0 {
-				s := &scoringv1.RecommendSubject{}
-				if err := protojson.Unmarshal(bytes.TrimPrefix(text, bom), s); err != nil {
-					r.err = errLine(line, err)
-					return
-				}
-				if !yield(s) {
-					return
-				}
-			}
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					r.err = err
-				}
-				return
-			}
-		}
+		r.err = readLines(bufio.NewReader(in), func(text []byte, _ int) (*scoringv1.RecommendSubject, error) {
+			s := &scoringv1.RecommendSubject{}
+			return s, protojson.Unmarshal(text, s)
+		}, yield)
 	}
 }
 

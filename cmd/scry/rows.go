@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,36 +63,14 @@ func (r *rowReader) instances(in io.Reader, format string) iter.Seq[*scoringv1.I
 	}
 }
 
-// sniffFormat tells JSON Lines, which begin with a brace, from CSV.
-func sniffFormat(in *bufio.Reader) string {
-	start, _ := in.Peek(512)
-	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(start, bom), " \t\r\n"), []byte("{")) {
-		return "jsonl"
-	}
-	return "csv"
-}
-
-var bom = []byte("\xef\xbb\xbf")
-
 // looksLikeID matches names such as id, user_id and customerID.
 var looksLikeID = regexp.MustCompile(`^(?i:id)$|_(?i:id)$|[a-z]I[Dd]$`)
 
 func (r *rowReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Instance) bool) error {
-	if start, _ := in.Peek(len(bom)); bytes.Equal(start, bom) {
-		if _, err := in.Discard(len(bom)); err != nil {
-			return err
-		}
-	}
-	records := csv.NewReader(in)
-	records.Comma = sniffComma(in)
-	records.ReuseRecord = true
-	header, err := records.Read()
-	if err == io.EOF {
-		return errors.New("the input is empty; a CSV file begins with the columns' names")
-	} else if err != nil {
+	records, header, err := openCSV(in)
+	if err != nil {
 		return err
 	}
-	header = slices.Clone(header)
 	columns, id, err := r.columns(header)
 	if err != nil {
 		return err
@@ -136,26 +113,12 @@ func (r *rowReader) places(header []string) ([]int, error) {
 	r.cells = make([]string, len(r.also))
 	places := make([]int, len(r.also))
 	for i, name := range r.also {
-		places[i] = slices.IndexFunc(header, func(h string) bool { return strings.TrimSpace(h) == name })
-		if places[i] < 0 {
-			return nil, wrongUse("there is no column %q; there are %s", name, shorten(strings.Join(header, ", "), 200))
+		var err error
+		if places[i], err = placeOf(header, name); err != nil {
+			return nil, usageError{err}
 		}
 	}
 	return places, nil
-}
-
-// sniffComma finds what separates the columns: the most frequent of the usual
-// separators in the first line.
-func sniffComma(in *bufio.Reader) rune {
-	start, _ := in.Peek(8 << 10)
-	line, _, _ := bytes.Cut(start, []byte("\n"))
-	best, most := ',', 0
-	for _, comma := range []rune{',', ';', '\t'} {
-		if n := bytes.Count(line, []byte(string(comma))); n > most {
-			best, most = comma, n
-		}
-	}
-	return best
 }
 
 // columns finds the feature of each column (nil for none) and the id's column
@@ -164,7 +127,6 @@ func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
 	columns := make([]*bundlev1.Feature, len(header))
 	id, found := -1, make(map[string]bool)
 	for i, name := range header {
-		name = strings.TrimSpace(name)
 		f := r.features[name]
 		switch {
 		case r.id != "" && name == r.id:
@@ -186,13 +148,14 @@ func (r *rowReader) columns(header []string) ([]*bundlev1.Feature, int, error) {
 		}
 	}
 	if r.id != "" && id < 0 {
-		return nil, 0, wrongUse("there is no column %q", r.id)
+		_, err := placeOf(header, r.id)
+		return nil, 0, usageError{err}
 	}
 	if len(found) == 0 && len(r.features) > 0 {
 		return nil, 0, fmt.Errorf("no column is a feature of the model, which takes %s", shorten(strings.Join(r.names(), ", "), 200))
 	}
 	if id >= 0 && r.id == "" {
-		r.remark("rows are named by column %s", strings.TrimSpace(header[id]))
+		r.remark("rows are named by column %s", header[id])
 	}
 	if len(r.skipped) > 0 {
 		r.remark("skipped, the model has no such feature: %s", strings.Join(r.skipped, ", "))
@@ -256,31 +219,10 @@ func cellValue(f *bundlev1.Feature, text string) *structpb.Value {
 // readJSON reads one object a line: {"id": …, "features": {…}} or the features
 // themselves.
 func (r *rowReader) readJSON(in *bufio.Reader, yield func(*scoringv1.Instance) bool) error {
-	for line := 1; ; line++ {
-		text, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return err
-		}
-		last := err == io.EOF
-		if line == 1 {
-			text = bytes.TrimPrefix(text, bom)
-		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			instance, err := r.jsonRow(text)
-			if err != nil {
-				return errLine(line, err)
-			}
-			if !yield(instance) {
-				return nil
-			}
-		}
-		if last {
-			return nil
-		}
-	}
+	return readLines(in, r.jsonRow, yield)
 }
 
-func (r *rowReader) jsonRow(text []byte) (*scoringv1.Instance, error) {
+func (r *rowReader) jsonRow(text []byte, _ int) (*scoringv1.Instance, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var row map[string]any

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -137,51 +135,29 @@ func (r *recipientReader) recipients(in io.Reader, format string) iter.Seq[*scor
 }
 
 func (r *recipientReader) readJSON(in *bufio.Reader, yield func(*scoringv1.Recipient) bool) error {
-	for line := 1; ; line++ {
-		text, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return err
+	return readLines(in, func(text []byte, _ int) (*scoringv1.Recipient, error) {
+		out := &scoringv1.Recipient{}
+		if err := protojson.Unmarshal(text, out); err != nil {
+			return nil, errors.New("want {\"id\": …, \"time_zone\": …, \"history\": [{\"sent\": …, \"answered\": …}]}")
 		}
-		last := err == io.EOF
-		if text = bytes.TrimSpace(bytes.TrimPrefix(text, bom)); len(text) > 0 {
-			out := &scoringv1.Recipient{}
-			if err := protojson.Unmarshal(text, out); err != nil {
-				return errLine(line, errors.New("want {\"id\": …, \"time_zone\": …, \"history\": [{\"sent\": …, \"answered\": …}]}"))
-			}
-			if !yield(out) {
-				return nil
-			}
-		}
-		if last {
-			return nil
-		}
-	}
+		return out, nil
+	}, yield)
 }
 
 // readCSV joins the lines of one customer, which stand together. A line without a
 // time is a customer without messages.
 func (r *recipientReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Recipient) bool) error {
-	if start, _ := in.Peek(len(bom)); bytes.Equal(start, bom) {
-		if _, err := in.Discard(len(bom)); err != nil {
-			return err
-		}
-	}
-	records := csv.NewReader(in)
-	records.Comma = sniffComma(in)
-	records.ReuseRecord = true
-	header, err := records.Read()
+	records, header, err := openCSV(in)
 	if err != nil {
-		return fmt.Errorf("no line with the columns' names: %w", err)
+		return err
 	}
-	column := map[string]int{}
-	for i, name := range header {
-		column[strings.TrimSpace(name)] = i
-	}
-	for _, name := range []string{"id", "sent", "answered"} {
-		if _, ok := column[name]; !ok {
-			return fmt.Errorf("there is no column %q; want id, time_zone, sent, answered", name)
+	var places [3]int
+	for i, name := range []string{"id", "sent", "answered"} {
+		if places[i], err = placeOf(header, name); err != nil {
+			return fmt.Errorf("%w; want id, time_zone, sent, answered", err)
 		}
 	}
+	zoned := slices.Index(header, "time_zone")
 	done := map[string]bool{}
 	var open *scoringv1.Recipient
 	for {
@@ -195,9 +171,9 @@ func (r *recipientReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Recipi
 			return err
 		}
 		line, _ := records.FieldPos(0)
-		id, zone := record[column["id"]], ""
-		if i, ok := column["time_zone"]; ok {
-			zone = strings.TrimSpace(record[i])
+		id, zone := record[places[0]], ""
+		if zoned >= 0 {
+			zone = strings.TrimSpace(record[zoned])
 		}
 		if open == nil || id != open.GetId() {
 			if open != nil && !yield(open) {
@@ -211,7 +187,7 @@ func (r *recipientReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Recipi
 		} else if zone != open.GetTimeZone() {
 			return errLine(line, errors.New("the customer has two time zones"))
 		}
-		sent := strings.TrimSpace(record[column["sent"]])
+		sent := strings.TrimSpace(record[places[1]])
 		if sent == "" {
 			continue
 		}
@@ -219,7 +195,7 @@ func (r *recipientReader) readCSV(in *bufio.Reader, yield func(*scoringv1.Recipi
 		if err != nil {
 			return errLine(line, errors.New("sent is not a time in RFC 3339, such as 2026-01-31T12:00:00Z"))
 		}
-		answered, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(record[column["answered"]])))
+		answered, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(record[places[2]])))
 		if err != nil {
 			return errLine(line, errors.New("answered is neither true nor false"))
 		}

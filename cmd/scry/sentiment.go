@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,33 +167,34 @@ func (c *sentimentCmd) source(ctx context.Context, o *output) (*textSource, io.C
 	s := &textSource{}
 	s.items = func(yield func(*sentimentv1.TextItem) bool) {
 		buffered := bufio.NewReader(in)
-		if start, _ := buffered.Peek(len(bom)); bytes.Equal(start, bom) {
-			_, s.err = buffered.Discard(len(bom))
-		}
 		switch format {
 		case "csv":
 			s.err = c.readCSV(buffered, yield)
+		case "jsonl":
+			s.err = readLines(buffered, c.jsonText, yield)
 		default:
-			s.err = c.readLines(buffered, format == "jsonl", yield)
+			s.err = readLines(buffered, func(text []byte, line int) (*sentimentv1.TextItem, error) {
+				return textItem(strconv.Itoa(line), string(text)), nil
+			}, yield)
 		}
 	}
 	return s, in, nil
 }
 
 func (c *sentimentCmd) readCSV(in *bufio.Reader, yield func(*sentimentv1.TextItem) bool) error {
-	records := csv.NewReader(in)
-	records.Comma = sniffComma(in)
-	records.ReuseRecord = true
-	header, err := records.Read()
+	records, header, err := openCSV(in)
 	if err != nil {
 		return err
 	}
-	text, id := slices.Index(header, c.Column), slices.Index(header, c.ID)
-	if text < 0 {
-		return wrongUse("there is no column %q; the columns are %s", c.Column, strings.Join(header, ", "))
+	text, err := placeOf(header, c.Column)
+	if err != nil {
+		return usageError{err}
 	}
-	if c.ID != "" && id < 0 {
-		return wrongUse("there is no column %q; the columns are %s", c.ID, strings.Join(header, ", "))
+	id := -1
+	if c.ID != "" {
+		if id, err = placeOf(header, c.ID); err != nil {
+			return usageError{err}
+		}
 	}
 	for row := 1; ; row++ {
 		record, err := records.Read()
@@ -213,33 +213,8 @@ func (c *sentimentCmd) readCSV(in *bufio.Reader, yield func(*sentimentv1.TextIte
 	}
 }
 
-// readLines reads a text a line, or a JSON object a line. Empty lines are left out.
-func (c *sentimentCmd) readLines(in *bufio.Reader, objects bool, yield func(*sentimentv1.TextItem) bool) error {
-	for line := 1; ; line++ {
-		text, err := in.ReadString('\n')
-		if err != nil && err != io.EOF {
-			return err
-		}
-		last := err == io.EOF
-		if text = strings.TrimRight(text, "\r\n"); strings.TrimSpace(text) != "" {
-			item := textItem(strconv.Itoa(line), text)
-			if objects {
-				if item, err = c.jsonText(text, line); err != nil {
-					return errLine(line, err)
-				}
-			}
-			if !yield(item) {
-				return nil
-			}
-		}
-		if last {
-			return nil
-		}
-	}
-}
-
-func (c *sentimentCmd) jsonText(line string, number int) (*sentimentv1.TextItem, error) {
-	decoder := json.NewDecoder(strings.NewReader(line))
+func (c *sentimentCmd) jsonText(line []byte, number int) (*sentimentv1.TextItem, error) {
+	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.UseNumber()
 	var object map[string]any
 	if err := decoder.Decode(&object); err != nil {
