@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/bundle"
+	"github.com/scry-ml/scry/evaluate"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 )
 
@@ -303,13 +304,9 @@ func (c *sampleColumn) quantiles() []float64 {
 	if c.text || len(c.numbers) == 0 || c.categories != nil && len(c.categories) <= 2 {
 		return nil
 	}
-	slices.Sort(c.numbers)
-	out := make([]float64, 101)
+	out := evaluate.Quantiles(c.numbers, 101)
 	for i := range out {
-		at := float64(i) / 100 * float64(len(c.numbers)-1)
-		k := int(at)
-		next := min(k+1, len(c.numbers)-1)
-		out[i] = short(c.numbers[k] + (at-float64(k))*(c.numbers[next]-c.numbers[k]))
+		out[i] = short(out[i])
 	}
 	return out
 }
