@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -221,7 +220,7 @@ func (c *chooseCmd) printer(o *output) (func(*scoringv1.ActionChoice, error) err
 	drawn := c.Thompson || c.Counts != ""
 	switch {
 	case o.json():
-		return jsonPrinter[*scoringv1.ActionChoice](o), func() error { return nil }, nil
+		return jsonPrinter[*scoringv1.ActionChoice](o)
 	case o.format == "csv":
 		w, err := o.csv(c.titles(o, "id", "rank", "action", "creative", "probability", "expected_profit", "value", "cost", "sampled_probability", "propensity", "prediction_id", "error")...)
 		if err != nil {
@@ -234,8 +233,8 @@ func (c *chooseCmd) printer(o *output) (func(*scoringv1.ActionChoice, error) err
 			}
 			for i, a := range r.GetActions() {
 				row := []string{
-					r.GetId(), strconv.Itoa(i + 1), a.GetName(), a.GetCreative(), inFull(&a.Probability), inFull(&a.ExpectedProfit), inFull(&a.Value), inFull(&a.Cost),
-					inFull(a.SampledProbability), inFull(a.Propensity), r.GetPredictionId(), "",
+					r.GetId(), strconv.Itoa(i + 1), a.GetName(), a.GetCreative(), exact(a.GetProbability()), exact(a.GetExpectedProfit()), exact(a.GetValue()), exact(a.GetCost()),
+					exactOrNone(a.SampledProbability), exactOrNone(a.Propensity), r.GetPredictionId(), "",
 				}
 				if err := w.row(append(row, served...)...); err != nil {
 					return err
@@ -251,8 +250,7 @@ func (c *chooseCmd) printer(o *output) (func(*scoringv1.ActionChoice, error) err
 	t := o.table(c.titles(o, append(titles, "TITLE")...)...)
 	return func(r *scoringv1.ActionChoice, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		if len(r.GetActions()) == 0 {
 			t.line(r.GetId(), cell{"nothing", o.faint})
@@ -274,23 +272,4 @@ func (c *chooseCmd) printer(o *output) (func(*scoringv1.ActionChoice, error) err
 		}
 		return t.err
 	}, t.flush, nil
-}
-
-// jsonPrinter writes results as one JSON object a line.
-func jsonPrinter[R proto.Message](o *output) func(R, error) error {
-	return func(r R, _ error) error {
-		raw, err := marshal(r)
-		if err != nil {
-			return err
-		}
-		return o.writeRaw(raw, false)
-	}
-}
-
-// inFull writes a number for programs; "" where there is none.
-func inFull(x *float64) string {
-	if x == nil {
-		return ""
-	}
-	return strconv.FormatFloat(*x, 'g', -1, 64)
 }

@@ -51,7 +51,7 @@ func precisionText(p bundlev1.Precision) string {
 }
 
 func toleranceText(t *bundlev1.Tolerance) string {
-	text := strconv.FormatFloat(t.GetAbsolute(), 'g', -1, 64)
+	text := exact(t.GetAbsolute())
 	if t.GetRelative() > 0 {
 		text += fmt.Sprintf(" + %g of the value", t.GetRelative())
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/scry-ml/scry/client"
@@ -67,7 +66,10 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	t := &tally{items: "rows"}
-	err = each(in, explanations(ctx, server, req, reader.instances(input, format)), t, write)
+	err = each(in, explanations(ctx, server, req, reader.instances(input, format)), t, func(e *scoringv1.Explanation, failed error) error {
+		c.cut(e)
+		return write(e, failed)
+	})
 	t.absent = reader.absent
 	return t.finish(app.output, err, reader.err, flush)
 }
@@ -116,32 +118,22 @@ func jsonInput(name string, in io.Reader) (io.Reader, error) {
 
 // printer returns what writes one explanation, and what ends the writing.
 func (c *explainCmd) printer(o *output) (func(*scoringv1.Explanation, error) error, func() error, error) {
-	none := func() error { return nil }
 	switch {
 	case o.json():
-		return func(e *scoringv1.Explanation, _ error) error {
-			c.cut(e)
-			raw, err := marshal(e)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, none, nil
+		return jsonPrinter[*scoringv1.Explanation](o)
 	case o.format == "csv":
 		w, err := o.csv(c.titles(o, "id", "head", "target", "value", "base_value", "feature", "code", "contribution", "standard_error", "additivity_error", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
 		}
-		number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 		return func(e *scoringv1.Explanation, failed error) error {
-			c.cut(e)
 			if failed != nil {
-				return w.row(append([]string{e.GetId(), "", "", "", "", "", "", "", "", "", "", errText(failed)}, c.cells(e.GetServedBy())...)...)
+				return w.failed(e.GetId(), failed)
 			}
 			for _, p := range e.GetContributions() {
 				row := []string{
-					e.GetId(), e.GetHead(), e.GetTarget(), number(e.GetValue()), number(e.GetBaseValue()), p.GetFeature(), p.GetCode(),
-					number(p.GetContribution()), number(p.GetStandardError()), number(e.GetAdditivityError()), e.GetPredictionId(), "",
+					e.GetId(), e.GetHead(), e.GetTarget(), exact(e.GetValue()), exact(e.GetBaseValue()), p.GetFeature(), p.GetCode(),
+					exact(p.GetContribution()), exact(p.GetStandardError()), exact(e.GetAdditivityError()), e.GetPredictionId(), "",
 				}
 				if err := w.row(append(row, c.cells(e.GetServedBy())...)...); err != nil {
 					return err
@@ -160,9 +152,8 @@ func (c *explainCmd) printer(o *output) (func(*scoringv1.Explanation, error) err
 			_, err := fmt.Fprintln(o.out, clean(e.GetId())+"  "+o.bad.Render(clean(errText(failed))))
 			return err
 		}
-		c.cut(e)
 		return writeExplanation(o, e)
-	}, none, nil
+	}, func() error { return nil }, nil
 }
 
 // cut leaves the strongest contributions.

@@ -95,33 +95,28 @@ func mapName(picture string, taken map[string]int) string {
 func (c *imageCmd) explanationPrinter(o *output) (func(r *imageanalysisv1.ImageExplanation, file string, failed error) error, func() error, error) {
 	switch {
 	case o.json():
-		return func(r *imageanalysisv1.ImageExplanation, _ string, _ error) error {
+		write, flush, err := jsonPrinter[*imageanalysisv1.ImageExplanation](o)
+		return func(r *imageanalysisv1.ImageExplanation, _ string, failed error) error {
 			r.Png = nil // it is in the file
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
+			return write(r, failed)
+		}, flush, err
 	case o.format == "csv":
 		w, err := o.csv(c.titles(o, "file", "head", "label", "score", "map", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
 		}
 		return func(r *imageanalysisv1.ImageExplanation, file string, failed error) error {
-			score := ""
-			if failed == nil {
-				score = fmt.Sprint(r.GetScore())
+			if failed != nil {
+				return w.failed(r.GetId(), failed)
 			}
-			row := []string{r.GetId(), r.GetHead(), r.GetLabel(), score, file, r.GetPredictionId(), errText(failed)}
+			row := []string{r.GetId(), r.GetHead(), r.GetLabel(), exact(r.GetScore()), file, r.GetPredictionId(), ""}
 			return w.row(append(row, c.cells(r.GetServedBy())...)...)
 		}, w.flush, nil
 	}
 	t := o.table(c.titles(o, "FILE", "HEAD", "LABEL", "SCORE", "MAP")...)
 	return func(r *imageanalysisv1.ImageExplanation, file string, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		t.row(append([]any{r.GetId(), r.GetHead(), r.GetLabel(), fmt.Sprintf("%.3f", r.GetScore()), file}, values(c.cells(r.GetServedBy()))...)...)
 		return t.err

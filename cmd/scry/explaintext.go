@@ -62,30 +62,22 @@ func (c *sentimentCmd) explain(ctx context.Context, o *output, server *client.Cl
 }
 
 func (c *sentimentCmd) explanationPrinter(o *output, text func() string) (func(*sentimentv1.TextExplanation, error) error, func() error, error) {
-	none := func() error { return nil }
 	switch {
 	case o.json():
-		return func(r *sentimentv1.TextExplanation, _ error) error {
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, none, nil
+		return jsonPrinter[*sentimentv1.TextExplanation](o)
 	case o.format == "csv": // one line a word
 		w, err := o.csv(c.titles(o, "id", "target", "value", "begin", "end", "word", "contribution", "prediction_id", "error")...)
 		if err != nil {
 			return nil, nil, err
 		}
-		number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 		return func(r *sentimentv1.TextExplanation, failed error) error {
 			if failed != nil {
-				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", "", errText(failed)}, c.cells(r.GetServedBy())...)...)
+				return w.failed(r.GetId(), failed)
 			}
 			for _, word := range r.GetWords() {
 				row := []string{
-					r.GetId(), r.GetTarget(), number(r.GetValue()), strconv.FormatInt(word.GetSpan().GetBegin(), 10), strconv.FormatInt(word.GetSpan().GetEnd(), 10),
-					wordOf(text(), word), number(word.GetContribution()), r.GetPredictionId(), "",
+					r.GetId(), r.GetTarget(), exact(r.GetValue()), strconv.FormatInt(word.GetSpan().GetBegin(), 10), strconv.FormatInt(word.GetSpan().GetEnd(), 10),
+					cutText(text(), word.GetSpan()), exact(word.GetContribution()), r.GetPredictionId(), "",
 				}
 				if err := w.row(append(row, c.cells(r.GetServedBy())...)...); err != nil {
 					return err
@@ -105,17 +97,7 @@ func (c *sentimentCmd) explanationPrinter(o *output, text func() string) (func(*
 			return err
 		}
 		return writeTextExplanation(o, r, text())
-	}, none, nil
-}
-
-// wordOf is the text of a word; empty where the server's offsets are none of the
-// text's.
-func wordOf(text string, w *sentimentv1.WordContribution) string {
-	begin, end := w.GetSpan().GetBegin(), w.GetSpan().GetEnd()
-	if begin < 0 || begin > end || end > int64(len(text)) {
-		return ""
-	}
-	return text[begin:end]
+	}, func() error { return nil }, nil
 }
 
 // writeTextExplanation prints a text, its words coloured by what they did, and
@@ -129,7 +111,7 @@ func writeTextExplanation(o *output, r *sentimentv1.TextExplanation, text string
 	var b strings.Builder
 	at := 0
 	for _, w := range r.GetWords() {
-		word := wordOf(text, w)
+		word := cutText(text, w.GetSpan())
 		begin := int(w.GetSpan().GetBegin())
 		if word == "" || begin < at {
 			continue
@@ -162,7 +144,7 @@ func writeTextExplanation(o *output, r *sentimentv1.TextExplanation, text string
 		if w.GetContribution() < 0 {
 			style = o.bad
 		}
-		t.row(shorten(wordOf(text, w), maxCell), fmt.Sprintf("%+.4f", w.GetContribution()), cell{bar(w.GetContribution(), most), style})
+		t.row(shorten(cutText(text, w.GetSpan()), maxCell), fmt.Sprintf("%+.4f", w.GetContribution()), cell{bar(w.GetContribution(), most), style})
 	}
 	if err := t.flush(); err != nil {
 		return err

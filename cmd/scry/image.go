@@ -211,13 +211,7 @@ func findings(r *imageanalysisv1.ImageResult) []finding {
 func imagePrinter(o *output, title string, served servedFlag) (func(*imageanalysisv1.ImageResult, error) error, func() error, error) {
 	switch o.format {
 	case "json", "jsonl":
-		return func(r *imageanalysisv1.ImageResult, _ error) error {
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
+		return jsonPrinter[*imageanalysisv1.ImageResult](o)
 	case "csv": // one line a finding
 		w, err := o.csv(served.titles(o, "file", "head", "rank", "label", "score", "prediction_id", "error")...)
 		if err != nil {
@@ -225,14 +219,14 @@ func imagePrinter(o *output, title string, served servedFlag) (func(*imageanalys
 		}
 		return func(r *imageanalysisv1.ImageResult, failed error) error {
 			if failed != nil {
-				return w.row(append([]string{r.GetId(), "", "", "", "", "", errText(failed)}, served.cells(r.GetServedBy())...)...)
+				return w.failed(r.GetId(), failed)
 			}
 			rank, head := 0, ""
 			for _, f := range findings(r) {
 				if rank++; f.head != head {
 					rank, head = 1, f.head
 				}
-				row := []string{r.GetId(), head, strconv.Itoa(rank), f.label, strconv.FormatFloat(f.score, 'g', -1, 64), r.GetPredictionId(), ""}
+				row := []string{r.GetId(), head, strconv.Itoa(rank), f.label, exact(f.score), r.GetPredictionId(), ""}
 				if err := w.row(append(row, served.cells(r.GetServedBy())...)...); err != nil {
 					return err
 				}
@@ -243,8 +237,7 @@ func imagePrinter(o *output, title string, served servedFlag) (func(*imageanalys
 	t := o.table(served.titles(o, "FILE", "PICTURE", "HEAD", title)...)
 	return func(r *imageanalysisv1.ImageResult, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		name, by := r.GetId(), served.cells(r.GetServedBy())
 		about := fmt.Sprintf("%s %d×%d", r.GetInfo().GetFormat(), r.GetInfo().GetWidth(), r.GetInfo().GetHeight())

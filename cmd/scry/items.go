@@ -232,10 +232,13 @@ func endOf(stream, input error) error {
 }
 
 // csvWriter prints rows as CSV.
-type csvWriter struct{ w *csv.Writer }
+type csvWriter struct {
+	w      *csv.Writer
+	titles []string
+}
 
 func (o *output) csv(titles ...string) (*csvWriter, error) {
-	w := &csvWriter{csv.NewWriter(o.out)}
+	w := &csvWriter{csv.NewWriter(o.out), titles}
 	if o.target != nil && o.target.resume {
 		if begun, err := o.target.readCSV(titles); begun || err != nil {
 			return w, err
@@ -245,6 +248,14 @@ func (o *output) csv(titles ...string) (*csvWriter, error) {
 }
 
 func (w *csvWriter) row(values ...string) error { return w.w.Write(values) }
+
+// failed writes the row of an item that failed: its name, which is the first
+// column, and the error.
+func (w *csvWriter) failed(id string, err error) error {
+	row := make([]string, len(w.titles))
+	row[0], row[slices.Index(w.titles, "error")] = id, errText(err)
+	return w.row(row...)
+}
 
 func (w *csvWriter) flush() error {
 	w.w.Flush()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -96,7 +97,7 @@ func (o *output) json() bool { return o.format == "json" || o.format == "jsonl" 
 // noCSV refuses -o csv for what is not rows.
 func (o *output) noCSV() error {
 	if o.format == "csv" {
-		return wrongUse("-o csv is for score, explain, choose, sendtime, sentiment, image and eval")
+		return wrongUse("-o csv is for score, recommend, explain, choose, sendtime, eval, sentiment and image")
 	}
 	return nil
 }
@@ -142,6 +143,18 @@ func (o *output) writeCompact(v any) error {
 		return err
 	}
 	return o.writeRaw(raw, false)
+}
+
+// jsonPrinter returns what writes one result as a line of JSON, however many they
+// are, and what ends the writing.
+func jsonPrinter[R proto.Message](o *output) (func(R, error) error, func() error, error) {
+	return func(r R, _ error) error {
+		raw, err := marshal(r)
+		if err != nil {
+			return err
+		}
+		return o.writeRaw(raw, false)
+	}, func() error { return nil }, nil
 }
 
 func (o *output) writeRaw(raw []byte, indent bool) error {
@@ -262,6 +275,12 @@ func (t *table) print(cells []cell) {
 	}
 }
 
+// failed adds the row of an item that failed.
+func (t *table) failed(id string, err error) error {
+	t.line(id, cell{errText(err), t.o.bad})
+	return t.err
+}
+
 // flush prints what is held and returns the first error of writing.
 func (t *table) flush() error {
 	if !t.began {
@@ -282,6 +301,18 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// fixed is a number for people, exact one that loses nothing.
+func fixed(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
+func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// exactOrNone is "" where there is no number.
+func exactOrNone(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return exact(*v)
 }
 
 // shorten cuts a text to width columns of a terminal.

@@ -169,13 +169,7 @@ func (r *subjectReader) subjects(in io.Reader) iter.Seq[*scoringv1.RecommendSubj
 // printer returns what writes one subject's list, and what ends the writing.
 func (c *recommendCmd) printer(o *output) (func(*scoringv1.Recommendation, error) error, func() error, error) {
 	if o.json() {
-		return func(r *scoringv1.Recommendation, _ error) error {
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
+		return jsonPrinter[*scoringv1.Recommendation](o)
 	}
 	titles := []string{"id", "rank", "item", "score"}
 	if c.Explore != 0 {
@@ -190,23 +184,11 @@ func (c *recommendCmd) printer(o *output) (func(*scoringv1.Recommendation, error
 	} else {
 		titles = append(titles, c.Attributes...)
 	}
-	if o.format == "csv" {
-		titles = append(titles, "error")
-	}
-	row := func(r *scoringv1.Recommendation, it *scoringv1.RecommendedItem, failed error) []string {
-		if failed != nil && o.format != "csv" {
-			return []string{r.GetId(), "", errText(failed)}
-		}
-		cells := []string{r.GetId(), "", "", ""}
-		if failed == nil {
-			cells = []string{r.GetId(), fmt.Sprint(it.GetRank()), it.GetItem(), strconv.FormatFloat(it.GetScore(), 'g', 6, 64)}
-		}
+	// cells are those of one item, without the list's error.
+	cells := func(r *scoringv1.Recommendation, it *scoringv1.RecommendedItem, number func(float64) string) []string {
+		cells := []string{r.GetId(), fmt.Sprint(it.GetRank()), it.GetItem(), number(it.GetScore())}
 		if c.Explore != 0 {
-			propensity := ""
-			if failed == nil {
-				propensity = strconv.FormatFloat(it.GetPropensity(), 'g', 4, 64)
-			}
-			cells = append(cells, propensity)
+			cells = append(cells, number(it.GetPropensity()))
 		}
 		if len(c.Promote) > 0 {
 			cells = append(cells, it.GetPromotion())
@@ -217,28 +199,25 @@ func (c *recommendCmd) printer(o *output) (func(*scoringv1.Recommendation, error
 			for _, name := range slices.Sorted(maps.Keys(fields)) {
 				texts = append(texts, name+"="+valueText(fields[name]))
 			}
-			cells = append(cells, strings.Join(texts, " "))
-		} else {
-			for _, name := range c.Attributes {
-				cells = append(cells, valueText(fields[name]))
-			}
+			return append(cells, strings.Join(texts, " "))
 		}
-		if o.format == "csv" {
-			cells = append(cells, errText(failed))
+		for _, name := range c.Attributes {
+			cells = append(cells, valueText(fields[name]))
 		}
-		return append(cells, c.cells(r.GetServedBy())...)
+		return cells
 	}
 	if o.format == "csv" {
-		w, err := o.csv(c.titles(o, titles...)...)
+		w, err := o.csv(c.titles(o, append(titles, "prediction_id", "error")...)...)
 		if err != nil {
 			return nil, nil, err
 		}
 		return func(r *scoringv1.Recommendation, failed error) error {
 			if failed != nil {
-				return w.row(row(r, nil, failed)...)
+				return w.failed(r.GetId(), failed)
 			}
 			for _, it := range r.GetItems() {
-				if err := w.row(row(r, it, nil)...); err != nil {
+				row := append(cells(r, it, exact), r.GetPredictionId(), "")
+				if err := w.row(append(row, c.cells(r.GetServedBy())...)...); err != nil {
 					return err
 				}
 			}
@@ -251,12 +230,16 @@ func (c *recommendCmd) printer(o *output) (func(*scoringv1.Recommendation, error
 	t := o.table(c.titles(o, titles...)...)
 	return func(r *scoringv1.Recommendation, failed error) error {
 		if failed != nil {
-			t.row(values(row(r, nil, failed))...)
+			return t.failed(r.GetId(), failed)
+		}
+		if len(r.GetItems()) == 0 {
+			t.line(r.GetId(), cell{"nothing", o.faint})
 		}
 		for _, it := range r.GetItems() {
-			t.row(values(row(r, it, nil))...)
+			row := cells(r, it, func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) })
+			t.row(values(append(row, c.cells(r.GetServedBy())...))...)
 		}
-		return nil
+		return t.err
 	}, t.flush, nil
 }
 
@@ -266,7 +249,7 @@ func valueText(v *structpb.Value) string {
 	case *structpb.Value_StringValue:
 		return k.StringValue
 	case *structpb.Value_NumberValue:
-		return strconv.FormatFloat(k.NumberValue, 'g', -1, 64)
+		return exact(k.NumberValue)
 	case *structpb.Value_BoolValue:
 		return strconv.FormatBool(k.BoolValue)
 	case *structpb.Value_ListValue:

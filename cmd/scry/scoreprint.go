@@ -22,15 +22,8 @@ type scoreColumn struct {
 // scorePrinter returns what writes one result, and what ends the writing. The
 // columns come from the manifest, so that the first row need not be waited for.
 func scorePrinter(o *output, m *bundlev1.Manifest, opts *scoringv1.ScoreOptions, served servedFlag) (func(*scoringv1.ScoreResult, error) error, func() error, error) {
-	none := func() error { return nil }
 	if o.json() {
-		return func(r *scoringv1.ScoreResult, _ error) error {
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false) // one line a row, however many they are
-		}, none, nil
+		return jsonPrinter[*scoringv1.ScoreResult](o)
 	}
 	heads := opts.GetHeads()
 	if len(heads) == 0 {
@@ -72,8 +65,7 @@ func scorePrinter(o *output, m *bundlev1.Manifest, opts *scoringv1.ScoreOptions,
 	t := o.table(served.titles(o, append([]string{"ID"}, titles...)...)...)
 	return func(r *scoringv1.ScoreResult, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		row := []any{r.GetId()}
 		for _, c := range columns {
@@ -123,9 +115,9 @@ type columnsOf struct {
 
 func (c columnsOf) number(v float64) string {
 	if c.full {
-		return strconv.FormatFloat(v, 'g', -1, 64)
+		return exact(v)
 	}
-	return strconv.FormatFloat(v, 'f', 3, 64)
+	return fixed(v)
 }
 
 func (c columnsOf) truth(b bool) string {

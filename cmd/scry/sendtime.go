@@ -213,7 +213,7 @@ func slotText(slot int32) string {
 func (c *sendTimeCmd) printer(o *output) (func(*scoringv1.SendTimeChoice, error) error, func() error, error) {
 	switch {
 	case o.json():
-		return jsonPrinter[*scoringv1.SendTimeChoice](o), func() error { return nil }, nil
+		return jsonPrinter[*scoringv1.SendTimeChoice](o)
 	case o.format == "csv":
 		w, err := o.csv(c.titles(o, "id", "rank", "time", "slot", "rate", "prior_rate", "observations", "prediction_id", "error")...)
 		if err != nil {
@@ -222,12 +222,12 @@ func (c *sendTimeCmd) printer(o *output) (func(*scoringv1.SendTimeChoice, error)
 		return func(r *scoringv1.SendTimeChoice, failed error) error {
 			served := c.cells(r.GetServedBy())
 			if failed != nil {
-				return w.row(append([]string{r.GetId(), "", "", "", "", "", "", "", errText(failed)}, served...)...)
+				return w.failed(r.GetId(), failed)
 			}
 			for i, s := range r.GetTimes() {
 				row := []string{
 					r.GetId(), strconv.Itoa(i + 1), s.GetTime().AsTime().Format(time.RFC3339Nano), strconv.Itoa(int(s.GetSlot())),
-					inFull(&s.Rate), inFull(&s.PriorRate), inFull(&s.Observations), r.GetPredictionId(), "",
+					exact(s.GetRate()), exact(s.GetPriorRate()), exact(s.GetObservations()), r.GetPredictionId(), "",
 				}
 				if err := w.row(append(row, served...)...); err != nil {
 					return err
@@ -239,8 +239,7 @@ func (c *sendTimeCmd) printer(o *output) (func(*scoringv1.SendTimeChoice, error)
 	t := o.table(c.titles(o, "ID", "TIME", "THERE", "RATE", "IN GENERAL", "MESSAGES")...)
 	return func(r *scoringv1.SendTimeChoice, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		for i, s := range r.GetTimes() {
 			id := r.GetId()

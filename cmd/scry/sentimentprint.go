@@ -179,10 +179,6 @@ func jsonList[T any](items []T, value func(T) any) string {
 	return string(raw)
 }
 
-// fixed is a number for people, exact one that loses nothing.
-func fixed(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
-func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
 // columns are those of the features asked for; a table's hold no sentences, which
 // have rows of their own.
 func (p *sentimentPrinter) columns(table bool) []textColumn {
@@ -208,14 +204,11 @@ func (p *sentimentPrinter) columns(table bool) []textColumn {
 func (p *sentimentPrinter) open(o *output) (func(*sentimentv1.TextResult, error) error, func() error, error) {
 	switch o.format {
 	case "json", "jsonl":
-		return func(r *sentimentv1.TextResult, _ error) error {
+		write, flush, err := jsonPrinter[*sentimentv1.TextResult](o)
+		return func(r *sentimentv1.TextResult, failed error) error {
 			p.sent.take(r.GetIndex())
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
+			return write(r, failed)
+		}, flush, err
 	case "csv":
 		return p.csv(o)
 	}
@@ -258,8 +251,7 @@ func (p *sentimentPrinter) table(o *output) (func(*sentimentv1.TextResult, error
 	return func(r *sentimentv1.TextResult, failed error) error {
 		text := p.sent.take(r.GetIndex())
 		if failed != nil {
-			t.line(shorten(text, maxCell), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(shorten(text, maxCell), failed)
 		}
 		if r.GetRedactedText() != "" {
 			text = r.GetRedactedText()

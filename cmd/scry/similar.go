@@ -74,13 +74,7 @@ func (c *imageCmd) similar(ctx context.Context, app *app, server *client.Client,
 
 func (c *imageCmd) similarPrinter(o *output) (func(*imageanalysisv1.SimilarResult, error) error, func() error, error) {
 	if o.json() {
-		return func(r *imageanalysisv1.SimilarResult, _ error) error {
-			raw, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			return o.writeRaw(raw, false)
-		}, func() error { return nil }, nil
+		return jsonPrinter[*imageanalysisv1.SimilarResult](o)
 	}
 	about := func(item *imageanalysisv1.SimilarItem) (string, error) {
 		if len(item.GetAttributes().GetFields()) == 0 {
@@ -97,14 +91,14 @@ func (c *imageCmd) similarPrinter(o *output) (func(*imageanalysisv1.SimilarResul
 		return func(r *imageanalysisv1.SimilarResult, failed error) error {
 			by := c.cells(r.GetServedBy())
 			if failed != nil {
-				return w.row(append([]string{r.GetId(), "", "", "", "", "", errText(failed)}, by...)...)
+				return w.failed(r.GetId(), failed)
 			}
 			for i, item := range r.GetItems() {
 				attributes, err := about(item)
 				if err != nil {
 					return err
 				}
-				row := []string{r.GetId(), strconv.Itoa(i + 1), item.GetItem(), strconv.FormatFloat(item.GetScore(), 'g', -1, 64), attributes, r.GetPredictionId(), ""}
+				row := []string{r.GetId(), strconv.Itoa(i + 1), item.GetItem(), exact(item.GetScore()), attributes, r.GetPredictionId(), ""}
 				if err := w.row(append(row, by...)...); err != nil {
 					return err
 				}
@@ -115,8 +109,7 @@ func (c *imageCmd) similarPrinter(o *output) (func(*imageanalysisv1.SimilarResul
 	t := o.table(c.titles(o, "FILE", "ITEM", "SCORE", "ATTRIBUTES")...)
 	return func(r *imageanalysisv1.SimilarResult, failed error) error {
 		if failed != nil {
-			t.line(r.GetId(), cell{errText(failed), o.bad})
-			return t.err
+			return t.failed(r.GetId(), failed)
 		}
 		name, by := r.GetId(), c.cells(r.GetServedBy())
 		if len(r.GetItems()) == 0 {
