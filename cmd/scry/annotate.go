@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/scry-ml/scry/pixel"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
@@ -20,11 +19,8 @@ import (
 
 // annotator writes pictures with what was found in them.
 type annotator struct {
-	dir   string
-	taken map[string]bool // names of files that were written
-
-	mu       sync.Mutex
-	contents [][]byte // of pictures whose answer has not come
+	files *newFiles
+	sent  pending[[]byte] // pictures whose answers are still to come
 }
 
 // around keeps the pictures that are sent until they are answered, and draws on
@@ -32,19 +28,14 @@ type annotator struct {
 func (a *annotator) around(images iter.Seq[*imageanalysisv1.ImageItem], write func(*imageanalysisv1.ImageResult, error) error) (iter.Seq[*imageanalysisv1.ImageItem], func(*imageanalysisv1.ImageResult, error) error) {
 	sent := func(yield func(*imageanalysisv1.ImageItem) bool) {
 		for item := range images {
-			a.mu.Lock()
-			a.contents = append(a.contents, item.GetContent())
-			a.mu.Unlock()
+			a.sent.put(item.GetContent())
 			if !yield(item) {
 				return
 			}
 		}
 	}
 	return sent, func(r *imageanalysisv1.ImageResult, failed error) error {
-		a.mu.Lock() // answers come in the order of the pictures
-		content := a.contents[0]
-		a.contents = a.contents[1:]
-		a.mu.Unlock()
+		content := a.sent.take(r.GetIndex())
 		if failed == nil {
 			if err := a.draw(r, content); err != nil {
 				return err
@@ -83,25 +74,45 @@ func (a *annotator) draw(r *imageanalysisv1.ImageResult, content []byte) error {
 	if err := png.Encode(&out, img); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(a.dir, 0o777); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(a.dir, a.name(r.GetId())), out.Bytes(), 0o666)
+	_, err = a.files.write(r.GetId(), ".png", out.Bytes())
+	return err
 }
 
-// name is a file name that no other picture has.
-func (a *annotator) name(file string) string {
-	base := filepath.Base(file)
-	base = strings.TrimSuffix(base, filepath.Ext(base))
-	if file == "-" {
+// newFiles writes files about others into a folder, which the first one makes. No
+// file gets the name of another, on no system, or that of one that is read.
+type newFiles struct {
+	dir   string
+	taken map[string]bool // names in small letters
+}
+
+func newFilesIn(dir string, inputs []string) *newFiles {
+	n := &newFiles{dir: dir, taken: make(map[string]bool)}
+	whole, _ := filepath.Abs(dir) // fails where there is no working directory
+	for _, input := range inputs {
+		if name, err := filepath.Abs(input); err == nil && filepath.Dir(name) == whole {
+			n.taken[strings.ToLower(filepath.Base(name))] = true
+		}
+	}
+	return n
+}
+
+// write writes a file that is called as the input is, with another ending and a
+// number where that name is taken, and returns its path.
+func (n *newFiles) write(input, ending string, content []byte) (string, error) {
+	base := strings.TrimSuffix(filepath.Base(input), filepath.Ext(input))
+	if input == "-" {
 		base = "stdin"
 	}
-	name := base + ".png"
-	for n := 2; a.taken[name]; n++ {
-		name = fmt.Sprintf("%s-%d.png", base, n)
+	name := base + ending
+	for i := 2; n.taken[strings.ToLower(name)]; i++ {
+		name = fmt.Sprintf("%s-%d%s", base, i, ending)
 	}
-	a.taken[name] = true
-	return name
+	n.taken[strings.ToLower(name)] = true
+	path := filepath.Join(n.dir, name)
+	if err := os.MkdirAll(n.dir, 0o777); err != nil {
+		return path, err
+	}
+	return path, os.WriteFile(path, content, 0o666)
 }
 
 // polygon draws a closed line. What lies outside of the picture is not drawn, and

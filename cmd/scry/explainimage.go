@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/scry-ml/scry/client"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
@@ -23,7 +20,7 @@ type explainImageFlags struct {
 
 // explain writes a heat map for each picture, one picture after the other: each
 // takes the model a while.
-func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
+func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client, files []string, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
 	if len(c.Heads) > 1 {
 		return wrongUse("--explain takes one of --heads")
 	}
@@ -31,9 +28,7 @@ func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client
 	if len(c.Heads) == 1 {
 		req.Head = c.Heads[0]
 	}
-	if err := os.MkdirAll(c.Explain, 0o755); err != nil {
-		return err
-	}
+	maps := newFilesIn(c.Explain, files)
 	results := iter.Seq2[*imageanalysisv1.ImageExplanation, error](func(yield func(*imageanalysisv1.ImageExplanation, error) bool) {
 		index := int64(0)
 		for item := range images {
@@ -58,12 +53,11 @@ func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client
 	if err != nil {
 		return err
 	}
-	names := make(map[string]int)
 	err = each(io.NopCloser(nil), results, t, func(r *imageanalysisv1.ImageExplanation, failed error) error {
 		name := ""
 		if failed == nil {
-			name = filepath.Join(c.Explain, mapName(r.GetId(), names))
-			if err := os.WriteFile(name, r.GetPng(), 0o644); err != nil {
+			var err error
+			if name, err = maps.write(r.GetId(), ".heat.png", r.GetPng()); err != nil {
 				return err
 			}
 		}
@@ -73,21 +67,6 @@ func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client
 		err = errors.Join(err, flush())
 	}
 	return err
-}
-
-// mapName names the map of a picture: NAME.heat.png, numbered where pictures of
-// several folders share a name.
-func mapName(picture string, taken map[string]int) string {
-	base := filepath.Base(picture)
-	if picture == "-" {
-		base = "stdin"
-	}
-	base = strings.TrimSuffix(base, filepath.Ext(base))
-	taken[base]++
-	if n := taken[base]; n > 1 {
-		return fmt.Sprintf("%s-%d.heat.png", base, n)
-	}
-	return base + ".heat.png"
 }
 
 // explanationPrinter returns what writes one line a picture; the map is the file

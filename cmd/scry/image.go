@@ -76,11 +76,11 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	}
 	switch {
 	case c.Explain != "":
-		err = c.explain(ctx, app.output, server, images, t)
+		err = c.explain(ctx, app.output, server, names, images, t)
 	case c.Similar:
 		err = c.similar(ctx, app, server, images, t)
 	default:
-		err = c.analyze(ctx, app, server, images, t)
+		err = c.analyze(ctx, app, server, names, images, t)
 	}
 	t.failed += unread
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	return t.close(app.output)
 }
 
-func (c *imageCmd) analyze(ctx context.Context, app *app, server *client.Client, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
+func (c *imageCmd) analyze(ctx context.Context, app *app, server *client.Client, files []string, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
 	req := &imageanalysisv1.AnalyzeImagesRequest{
 		Options: &imageanalysisv1.ImageOptions{MaxLabels: int32(c.Top), MaxColors: int32(min(c.Top, 16)), MinScore: c.MinScore, Heads: c.Heads},
 	}
@@ -112,8 +112,7 @@ func (c *imageCmd) analyze(ctx context.Context, app *app, server *client.Client,
 		return err
 	}
 	if c.Annotate != "" {
-		marks := &annotator{dir: c.Annotate, taken: map[string]bool{}}
-		images, write = marks.around(images, write)
+		images, write = (&annotator{files: newFilesIn(c.Annotate, files)}).around(images, write)
 	}
 	err = each(io.NopCloser(nil), server.StreamAnalyzeImages(ctx, req, images), t, write)
 	if t.answered+t.failed > 0 { // no file could be read otherwise, or the call failed
