@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -71,15 +70,12 @@ func (c *chooseCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	reader := newRowReader(row, c.ID, app.output.remark)
-	results := inParts(reader.instances(input, format), func(part []*scoringv1.Instance, from int64) ([]*scoringv1.ActionChoice, error) {
+	results := inParts(reader.instances(input, format), choosePart, func(part []*scoringv1.Instance) ([]*scoringv1.ActionChoice, error) {
 		resp, err := server.ChooseAction(ctx, &scoringv1.ChooseActionRequest{
 			Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()), Instances: part, Options: options,
 		})
-		for _, r := range resp.GetResults() {
-			r.Index += from
-		}
 		return resp.GetResults(), err
-	})
+	}, func(r *scoringv1.ActionChoice, place int64) { r.Index = place })
 	write, flush, err := c.printer(app.output)
 	if err != nil {
 		return err
@@ -170,42 +166,6 @@ func readCounts(in io.Reader) ([]*scoringv1.Posterior, error) {
 			}
 		}
 		out = append(out, p)
-	}
-}
-
-// inParts asks for items in calls of some each, one after the other. call is told
-// the place of its first item.
-func inParts[I, R any](items iter.Seq[I], call func(part []I, from int64) ([]R, error)) iter.Seq2[R, error] {
-	return func(yield func(R, error) bool) {
-		var part []I
-		from := int64(0)
-		send := func() bool {
-			results, err := call(part, from)
-			if err == nil && len(results) != len(part) {
-				err = fmt.Errorf("the server gave %d answers to %d items", len(results), len(part))
-			}
-			if err != nil {
-				var none R
-				yield(none, err)
-				return false
-			}
-			for _, r := range results {
-				if !yield(r, nil) {
-					return false
-				}
-			}
-			from += int64(len(part))
-			part = nil
-			return true
-		}
-		for item := range items {
-			if part = append(part, item); len(part) == choosePart && !send() {
-				return
-			}
-		}
-		if len(part) > 0 {
-			send()
-		}
 	}
 }
 

@@ -76,26 +76,11 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 
 // explanations asks for one row after the other: each takes the model a while.
 func explanations(ctx context.Context, server *client.Client, req *scoringv1.ExplainRequest, rows iter.Seq[*scoringv1.Instance]) iter.Seq2[*scoringv1.Explanation, error] {
-	return func(yield func(*scoringv1.Explanation, error) bool) {
-		index := int64(0)
-		for row := range rows {
-			req.Instances = []*scoringv1.Instance{row}
-			resp, err := server.Scoring().Explain(ctx, req)
-			if err == nil && len(resp.GetResults()) != 1 {
-				err = fmt.Errorf("the server gave %d answers to one row", len(resp.GetResults()))
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			e := resp.GetResults()[0]
-			e.Index = index
-			index++
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}
+	return inParts(rows, 1, func(row []*scoringv1.Instance) ([]*scoringv1.Explanation, error) {
+		req.Instances = row
+		resp, err := server.Scoring().Explain(ctx, req)
+		return resp.GetResults(), err
+	}, func(e *scoringv1.Explanation, place int64) { e.Index = place })
 }
 
 // jsonInput makes the indented JSON object of a .json file the one line that the

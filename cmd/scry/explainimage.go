@@ -29,26 +29,11 @@ func (c *imageCmd) explain(ctx context.Context, o *output, server *client.Client
 		req.Head = c.Heads[0]
 	}
 	maps := newFilesIn(c.Explain, files)
-	results := iter.Seq2[*imageanalysisv1.ImageExplanation, error](func(yield func(*imageanalysisv1.ImageExplanation, error) bool) {
-		index := int64(0)
-		for item := range images {
-			req.Images = []*imageanalysisv1.ImageItem{item}
-			resp, err := server.ImageAnalysis().ExplainImage(ctx, req)
-			if err == nil && len(resp.GetResults()) != 1 {
-				err = fmt.Errorf("the server gave %d answers to one picture", len(resp.GetResults()))
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			r := resp.GetResults()[0]
-			r.Index = index
-			index++
-			if !yield(r, nil) {
-				return
-			}
-		}
-	})
+	results := inParts(images, 1, func(image []*imageanalysisv1.ImageItem) ([]*imageanalysisv1.ImageExplanation, error) {
+		req.Images = image
+		resp, err := server.ImageAnalysis().ExplainImage(ctx, req)
+		return resp.GetResults(), err
+	}, func(r *imageanalysisv1.ImageExplanation, place int64) { r.Index = place })
 	write, flush, err := c.explanationPrinter(o)
 	if err != nil {
 		return err

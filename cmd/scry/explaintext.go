@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -31,27 +30,12 @@ const shownWords = 10
 func (c *sentimentCmd) explain(ctx context.Context, o *output, server *client.Client, in io.Closer, source *textSource) error {
 	req := &sentimentv1.ExplainTextRequest{Model: c.Model.Model, Version: c.Model.Version, Target: c.Target, MaxEvaluations: int32(c.Evaluations)}
 	var text string // the one that is explained, as the server sees it
-	results := iter.Seq2[*sentimentv1.TextExplanation, error](func(yield func(*sentimentv1.TextExplanation, error) bool) {
-		index := int64(0)
-		for item := range source.items {
-			text, _ = tokenizer.Repair(item.GetText() + string(item.GetTextBytes()))
-			req.Texts = []*sentimentv1.TextItem{item}
-			resp, err := server.Sentiment().ExplainText(ctx, req)
-			if err == nil && len(resp.GetResults()) != 1 {
-				err = fmt.Errorf("the server gave %d answers to one text", len(resp.GetResults()))
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			r := resp.GetResults()[0]
-			r.Index = index
-			index++
-			if !yield(r, nil) {
-				return
-			}
-		}
-	})
+	results := inParts(source.items, 1, func(item []*sentimentv1.TextItem) ([]*sentimentv1.TextExplanation, error) {
+		text, _ = tokenizer.Repair(item[0].GetText() + string(item[0].GetTextBytes()))
+		req.Texts = item
+		resp, err := server.Sentiment().ExplainText(ctx, req)
+		return resp.GetResults(), err
+	}, func(r *sentimentv1.TextExplanation, place int64) { r.Index = place })
 	write, flush, err := c.explanationPrinter(o, func() string { return text })
 	if err != nil {
 		return err

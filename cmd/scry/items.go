@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/scry-ml/scry/client"
 	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
@@ -94,6 +95,51 @@ func each[R result](in io.Closer, results iter.Seq2[R, error], t *tally, emit fu
 		return fmt.Errorf("the server left item %d without an answer", next)
 	}
 	return nil
+}
+
+// partBytes is how much the items of one call may have together.
+const partBytes = 32 << 20
+
+// inParts asks for items in calls of at most so many, one call after the other.
+// place sets a result's place among all items.
+func inParts[I proto.Message, R any](items iter.Seq[I], most int, call func(part []I) ([]R, error), place func(R, int64)) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		var part []I
+		size, next := 0, int64(0)
+		send := func() bool {
+			results, err := call(part)
+			if err == nil && len(results) != len(part) {
+				err = fmt.Errorf("the server gave %d answers to %s", len(results), counted(len(part), "items"))
+			}
+			if err != nil {
+				var none R
+				yield(none, err)
+				return false
+			}
+			for _, r := range results {
+				place(r, next)
+				next++
+				if !yield(r, nil) {
+					return false
+				}
+			}
+			part, size = nil, 0
+			return true
+		}
+		for item := range items {
+			bytes := proto.Size(item)
+			if len(part) > 0 && size+bytes > partBytes && !send() {
+				return
+			}
+			part, size = append(part, item), size+bytes
+			if len(part) == most && !send() {
+				return
+			}
+		}
+		if len(part) > 0 {
+			send()
+		}
+	}
 }
 
 func (t *tally) count(failed error, warnings []*servingv1.Warning, served []*servingv1.ServedBy) {

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/scry-ml/scry/client"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -64,7 +65,8 @@ func (c *recommendCmd) Run(ctx context.Context, app *app) error {
 		err := each(io.NopCloser(nil), c.ask(ctx, app.output, server, req, slices.Values([]*scoringv1.RecommendSubject{one})), t, write)
 		return t.finish(app.output, err, nil, flush)
 	}
-	if e := req.GetOptions().GetExploration(); e != nil && e.Seed == nil { // one for all calls
+	req.Options.Time = timestamppb.Now() // these are the same for all calls
+	if e := req.GetOptions().GetExploration(); e != nil && e.Seed == nil {
 		e.Seed = new(rand.Uint64())
 	}
 	in, _, err := app.output.open(ctx, c.File, "jsonl")
@@ -115,43 +117,19 @@ func (c *recommendCmd) subject() *scoringv1.RecommendSubject {
 
 // ask asks for so many subjects at a time.
 func (c *recommendCmd) ask(ctx context.Context, o *output, server *client.Client, req *scoringv1.RecommendItemsRequest, subjects iter.Seq[*scoringv1.RecommendSubject]) iter.Seq2[*scoringv1.Recommendation, error] {
-	return func(yield func(*scoringv1.Recommendation, error) bool) {
-		first := int64(0)
-		var part []*scoringv1.RecommendSubject
-		send := func() bool {
-			req.Subjects = part
-			resp, err := server.RecommendItems(ctx, req)
-			if err != nil {
-				return yield(nil, err) && false
-			}
-			if len(resp.GetResults()) != len(part) {
-				return yield(nil, fmt.Errorf("the server gave %d answers to %s", len(resp.GetResults()), counted(len(part), "subjects"))) && false
-			}
-			for _, r := range resp.GetResults() {
-				r.Index += first
-				if !yield(r, nil) {
-					return false
-				}
-			}
-			if resp.GetNextPageToken() != "" {
-				o.remark("for the next page: --page-token %s", resp.GetNextPageToken())
-			}
-			if c.Explore != 0 && first == 0 {
-				o.remark("drawn with --seed %d", resp.GetSeed())
-			}
-			first += int64(len(part))
-			part = nil
-			return true
+	told := c.Explore == 0
+	return inParts(subjects, subjectsAtOnce, func(part []*scoringv1.RecommendSubject) ([]*scoringv1.Recommendation, error) {
+		req.Subjects = part
+		resp, err := server.RecommendItems(ctx, req)
+		if resp.GetNextPageToken() != "" {
+			o.remark("for the next page: --page-token %s", resp.GetNextPageToken())
 		}
-		for s := range subjects {
-			if part = append(part, s); len(part) == subjectsAtOnce && !send() {
-				return
-			}
+		if !told && err == nil {
+			o.remark("drawn with --seed %d", resp.GetSeed())
+			told = true
 		}
-		if len(part) > 0 {
-			send()
-		}
-	}
+		return resp.GetResults(), err
+	}, func(r *scoringv1.Recommendation, place int64) { r.Index = place })
 }
 
 // subjectReader reads subjects as JSON Lines.

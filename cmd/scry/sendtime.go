@@ -67,15 +67,12 @@ func (c *sendTimeCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	reader := &recipientReader{}
-	results := inParts(reader.recipients(input, format), func(part []*scoringv1.Recipient, from int64) ([]*scoringv1.SendTimeChoice, error) {
+	results := inParts(reader.recipients(input, format), choosePart, func(part []*scoringv1.Recipient) ([]*scoringv1.SendTimeChoice, error) {
 		resp, err := server.ChooseSendTime(ctx, &scoringv1.ChooseSendTimeRequest{
 			Model: found.GetVersion().GetModel(), Version: fmt.Sprint(found.GetVersion().GetVersion()), Recipients: part, Options: options,
 		})
-		for _, r := range resp.GetResults() {
-			r.Index += from
-		}
 		return resp.GetResults(), err
-	})
+	}, func(r *scoringv1.SendTimeChoice, place int64) { r.Index = place })
 	write, flush, err := c.printer(app.output)
 	if err != nil {
 		return err

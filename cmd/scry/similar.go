@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -14,11 +16,8 @@ import (
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 )
 
-// Pictures that are sent in one call of FindSimilar, and their bytes.
-const (
-	similarAtOnce = 64
-	similarBytes  = 32 << 20
-)
+// similarPart is how many pictures one call of FindSimilar takes.
+const similarPart = 64
 
 // similar prints the items of the model's catalogue that look like each picture.
 func (c *imageCmd) similar(ctx context.Context, app *app, server *client.Client, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
@@ -26,50 +25,22 @@ func (c *imageCmd) similar(ctx context.Context, app *app, server *client.Client,
 	if err != nil {
 		return err
 	}
-	sent := int64(0)
-	send := func(part []*imageanalysisv1.ImageItem) error {
-		req := &imageanalysisv1.FindSimilarRequest{
-			Model: c.Model.Model, Version: c.Model.Version, Images: part, Filter: c.Filter, Count: int32(c.Top), Attributes: c.Attributes,
-		}
-		if c.MinScore != 0 {
-			req.MinScore = &c.MinScore
-		}
+	req := &imageanalysisv1.FindSimilarRequest{
+		Model: c.Model.Model, Version: c.Model.Version, Filter: c.Filter, Count: int32(c.Top), Attributes: c.Attributes,
+	}
+	if c.MinScore != 0 {
+		req.MinScore = &c.MinScore
+	}
+	results := inParts(images, similarPart, func(part []*imageanalysisv1.ImageItem) ([]*imageanalysisv1.SimilarResult, error) {
+		req.Images = part
 		resp, err := server.FindSimilar(ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, r := range resp.GetResults() {
-			r.Index = sent
-			sent++
-			failed := client.ItemError(r)
-			t.count(failed, r.GetWarnings(), r.GetServedBy())
-			if err := write(r, failed); err != nil {
-				return err
-			}
-		}
-		return nil
+		return resp.GetResults(), err
+	}, func(r *imageanalysisv1.SimilarResult, place int64) { r.Index = place })
+	err = each(io.NopCloser(nil), results, t, write)
+	if t.answered+t.failed > 0 { // else no file could be read, or the call failed
+		err = errors.Join(err, flush())
 	}
-	t.warnings = map[string]int{}
-	var part []*imageanalysisv1.ImageItem
-	size := 0
-	for image := range images {
-		if len(part) > 0 && (len(part) == similarAtOnce || size+len(image.GetContent()) > similarBytes) {
-			if err := send(part); err != nil {
-				return err
-			}
-			part, size = nil, 0
-		}
-		part, size = append(part, image), size+len(image.GetContent())
-	}
-	if len(part) > 0 {
-		if err := send(part); err != nil {
-			return err
-		}
-	}
-	if sent == 0 {
-		return nil
-	}
-	return flush()
+	return err
 }
 
 func (c *imageCmd) similarPrinter(o *output) (func(*imageanalysisv1.SimilarResult, error) error, func() error, error) {
