@@ -22,8 +22,6 @@ import (
 type chooseCmd struct {
 	Model        modelRef   `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the actions."`
 	File         string     `arg:"" optional:"" help:"Customers as rows: a CSV or JSON Lines file, or one as JSON; \"-\" or nothing for standard input."`
-	Format       string     `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
-	ID           string     `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
 	Actions      []string   `help:"Actions to choose from (default: all of the model)."`
 	Filter       string     `help:"Choose from actions that this admits, such as 'attributes.channel = \"email\"'."`
 	Count        int        `short:"n" help:"Actions for each customer, the best first (default: 1)."`
@@ -35,6 +33,7 @@ type chooseCmd struct {
 	Weight       float64    `help:"Observations that the model's probability weighs beside the counts (default: 10)."`
 	Seed         *uint64    `help:"Seed of the draws (default: one that is drawn, and told)."`
 	Draws        int        `help:"Draws for each propensity (default: 1000)."`
+	rowsFlags
 	servedFlag
 }
 
@@ -60,17 +59,12 @@ func (c *chooseCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	in, format, err := app.output.open(ctx, c.File, c.Format)
+	rows, err := c.open(ctx, app.output, c.File, row)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	input, err := jsonInput(c.File, in)
-	if err != nil {
-		return err
-	}
-	reader := newRowReader(row, c.ID, app.output.remark)
-	results := inParts(reader.instances(input, format), choosePart, func(part []*scoringv1.Instance) ([]*scoringv1.ActionChoice, error) {
+	defer rows.Close()
+	results := inParts(rows.all(), choosePart, func(part []*scoringv1.Instance) ([]*scoringv1.ActionChoice, error) {
 		resp, err := server.ChooseAction(ctx, &scoringv1.ChooseActionRequest{
 			Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()), Instances: part, Options: options,
 		})
@@ -81,14 +75,14 @@ func (c *chooseCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	t, left := &tally{items: "customers"}, map[string]int{}
-	err = each(in, results, t, func(r *scoringv1.ActionChoice, failed error) error {
+	err = each(rows, results, t, func(r *scoringv1.ActionChoice, failed error) error {
 		for _, e := range r.GetExcluded() {
 			left[e.GetName()+": "+exclusionText(e.GetReason())]++
 		}
 		return write(r, failed)
 	})
-	t.absent = reader.absent
-	err = t.finish(app.output, err, reader.err, flush)
+	t.absent = rows.absent
+	err = t.finish(app.output, err, rows.err, flush)
 	for i, what := range slices.SortedFunc(maps.Keys(left), func(a, b string) int {
 		if left[a] != left[b] {
 			return left[b] - left[a]

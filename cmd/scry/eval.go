@@ -35,12 +35,6 @@ type evalCmd struct {
 	rowsFlags
 }
 
-// rowsFlags say how a file's rows are read.
-type rowsFlags struct {
-	Format string `enum:",csv,jsonl" default:"" help:"The file's format, where its name does not tell: csv or jsonl."`
-	ID     string `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
-}
-
 // level is the share of resamples within an interval.
 const level = 0.95
 
@@ -350,21 +344,15 @@ type take func(row int, cells []string, answer *scoringv1.HeadColumns, i int) st
 // run has one version answer the rows. Frames are scored several at once, so
 // that memory holds a few thousand rows of features at a time.
 func (t *tableRun) run(ctx context.Context, app *app, server *client.Client, version *modelstorev1.Version, each take) error {
-	in, format, err := app.output.open(ctx, t.file, t.Format)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	input, err := jsonInput(t.file, in)
-	if err != nil {
-		return err
-	}
-	remark := app.output.remark
-	if t.read++; t.read > 1 {
-		remark = func(string, ...any) {} // it was told at the first reading
-	}
 	features := version.GetManifest().GetRow()
-	reader := newRowReader(features, t.ID, remark)
+	reader, err := t.open(ctx, app.output, t.file, features)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	if t.read++; t.read > 1 {
+		reader.remark = func(string, ...any) {} // it was told at the first reading
+	}
 	reader.also = t.also
 	bar := app.output.progress("scoring with "+versionText(version), "rows")
 	bar.start(0, 0)
@@ -402,7 +390,7 @@ func (t *tableRun) run(ctx context.Context, app *app, server *client.Client, ver
 		}
 		return finish()
 	}
-	for row := range reader.instances(input, format) {
+	for row := range reader.all() {
 		if next == nil {
 			next = &filled{first: rows, frame: newFrame(features.GetFeatures(), reader.absent), done: make(chan struct{})}
 		}

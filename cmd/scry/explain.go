@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"math"
 	"strings"
@@ -18,8 +15,6 @@ import (
 type explainCmd struct {
 	Model       modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The model."`
 	File        string   `arg:"" optional:"" help:"A row as JSON, or a JSON Lines or CSV file; \"-\" or nothing for standard input."`
-	Format      string   `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
-	ID          string   `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
 	Head        string   `help:"The answer to explain (default: the model's only one)."`
 	Target      string   `help:"Which class, segment or treatment of it (default: the row's own)."`
 	Scale       string   `enum:"raw-score,probability,log-odds" default:"raw-score" help:"The scale of a probability: raw-score, probability or log-odds."`
@@ -28,6 +23,7 @@ type explainCmd struct {
 	Top         int      `help:"Print the strongest contributions only, so many."`
 	Language    string   `help:"Language of the texts, such as ru."`
 	Actionable  bool     `help:"Leave out what the company cannot change."`
+	rowsFlags
 	servedFlag
 }
 
@@ -44,16 +40,11 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	in, format, err := app.output.open(ctx, c.File, c.Format)
+	rows, err := c.open(ctx, app.output, c.File, row)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	input, err := jsonInput(c.File, in)
-	if err != nil {
-		return err
-	}
-	reader := newRowReader(row, c.ID, app.output.remark)
+	defer rows.Close()
 	req := &scoringv1.ExplainRequest{
 		Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()),
 		Options: &scoringv1.ExplainOptions{
@@ -66,12 +57,12 @@ func (c *explainCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	t := &tally{items: "rows"}
-	err = each(in, explanations(ctx, server, req, reader.instances(input, format)), t, func(e *scoringv1.Explanation, failed error) error {
+	err = each(rows, explanations(ctx, server, req, rows.all()), t, func(e *scoringv1.Explanation, failed error) error {
 		c.cut(e)
 		return write(e, failed)
 	})
-	t.absent = reader.absent
-	return t.finish(app.output, err, reader.err, flush)
+	t.absent = rows.absent
+	return t.finish(app.output, err, rows.err, flush)
 }
 
 // explanations asks for one row after the other: each takes the model a while.
@@ -81,24 +72,6 @@ func explanations(ctx context.Context, server *client.Client, req *scoringv1.Exp
 		resp, err := server.Scoring().Explain(ctx, req)
 		return resp.GetResults(), err
 	}, func(e *scoringv1.Explanation, place int64) { e.Index = place })
-}
-
-// jsonInput makes the indented JSON object of a .json file the one line that the
-// reader of rows takes. What is no single value is handed on as it is.
-func jsonInput(name string, in io.Reader) (io.Reader, error) {
-	if !strings.HasSuffix(strings.ToLower(name), ".json") {
-		return in, nil
-	}
-	const most = 64 << 20 // a message of gRPC holds no more
-	text, err := io.ReadAll(io.LimitReader(in, most))
-	if err != nil {
-		return nil, err
-	}
-	var line bytes.Buffer
-	if json.Compact(&line, bytes.TrimPrefix(text, bom)) != nil {
-		return io.MultiReader(bytes.NewReader(text), in), nil
-	}
-	return &line, nil
 }
 
 // printer returns what writes one explanation, and what ends the writing.

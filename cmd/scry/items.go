@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -233,7 +235,8 @@ func (p *pending[T]) take(index int64) T {
 }
 
 // open opens a file, or standard input for "" and "-", and tells its format by
-// its name unless one is given: csv, jsonl or "" for anything else.
+// its name unless one is given: csv, jsonl or "" for anything else. What a .json
+// file holds may be indented.
 func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, string, error) {
 	if name == "" || name == "-" {
 		if f, ok := o.in.(*os.File); ok && isTerminal(f) && name == "" {
@@ -250,7 +253,32 @@ func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, 
 		}
 	}
 	f, err := os.Open(name)
-	return f, format, err
+	if err != nil || !strings.EqualFold(filepath.Ext(name), ".json") {
+		return f, format, err
+	}
+	in, err := onOneLine(f)
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{in, f}, format, nil
+}
+
+// onOneLine makes of one JSON object a line. What is no single value is handed on
+// as it is.
+func onOneLine(in io.Reader) (io.Reader, error) {
+	const most = 64 << 20 // a message of gRPC holds no more
+	text, err := io.ReadAll(io.LimitReader(in, most))
+	if err != nil {
+		return nil, err
+	}
+	var line bytes.Buffer
+	if json.Compact(&line, bytes.TrimPrefix(text, bom)) != nil {
+		return io.MultiReader(bytes.NewReader(text), in), nil
+	}
+	return &line, nil
 }
 
 // interruptible reads what another reader gives until ctx ends or it is closed,

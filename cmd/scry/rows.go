@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,31 @@ type rowReader struct {
 	rows    int
 	err     error // why reading ended early
 }
+
+// rowsFlags say how a file's rows are read.
+type rowsFlags struct {
+	Format string `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	ID     string `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
+}
+
+// rowFile is an open file of rows.
+type rowFile struct {
+	io.ReadCloser
+	*rowReader
+	format string
+}
+
+// open opens a file of rows with these features.
+func (f rowsFlags) open(ctx context.Context, o *output, name string, row *bundlev1.Row) (*rowFile, error) {
+	in, format, err := o.open(ctx, name, f.Format)
+	if err != nil {
+		return nil, err
+	}
+	return &rowFile{in, newRowReader(row, f.ID, o.remark), format}, nil
+}
+
+// all reads the rows once.
+func (f *rowFile) all() iter.Seq[*scoringv1.Instance] { return f.instances(f.ReadCloser, f.format) }
 
 func newRowReader(row *bundlev1.Row, id string, remark func(string, ...any)) *rowReader {
 	r := &rowReader{features: make(map[string]*bundlev1.Feature), id: id, remark: remark}

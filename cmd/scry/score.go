@@ -18,8 +18,6 @@ import (
 type scoreCmd struct {
 	File       string    `arg:"" optional:"" help:"CSV or JSON Lines file; \"-\" or nothing for standard input."`
 	Model      modelRef  `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for scoring)."`
-	Format     string    `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
-	ID         string    `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
 	Heads      []string  `help:"Answers to ask for (default: all of the model)."`
 	Reasons    int       `short:"r" help:"Strongest reasons of each probability and value. Where the model does not compute them, each row costs hundreds."`
 	Language   string    `help:"Language of the reasons' texts, such as ru."`
@@ -29,6 +27,7 @@ type scoreCmd struct {
 	Treatments []string  `placeholder:"NAME[=COST]" help:"Treatments to compare, with what they cost (default: all of the model)."`
 	To         string    `placeholder:"FILE" help:"Write the answers to a new file, as CSV or, with -o json, JSON Lines."`
 	Resume     bool      `help:"With --to: go on with a file that was interrupted. Its whole rows are kept, the input's others scored."`
+	rowsFlags
 	servedFlag
 }
 
@@ -44,11 +43,11 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) (err error) {
 	if err != nil {
 		return err
 	}
-	in, format, err := app.output.open(ctx, c.File, c.Format)
+	rows, err := c.open(ctx, app.output, c.File, row)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer rows.Close()
 	treatments, err := treatmentOptions(c.Treatments)
 	if err != nil {
 		return err
@@ -59,7 +58,6 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) (err error) {
 		}
 		defer func() { err = errors.Join(err, app.output.target.close()) }()
 	}
-	reader := newRowReader(row, c.ID, app.output.remark)
 	req := &scoringv1.ScoreRequest{
 		// The version is pinned, so that one file is scored by one version.
 		Model: version.GetModel(), Version: fmt.Sprint(version.GetVersion()),
@@ -68,13 +66,10 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) (err error) {
 			Horizon: int32(c.Horizon), Quantiles: c.Quantiles, Treatments: treatments,
 		},
 	}
-	metered := newMeter(in)
-	input, err := jsonInput(c.File, metered)
-	if err != nil {
-		return err
-	}
-	results := server.StreamScore(ctx, req, app.output.target.rest(reader.instances(input, format)))
-	return c.print(app.output, version, metered, req.GetOptions(), results, reader)
+	metered := newMeter(rows.ReadCloser)
+	rows.ReadCloser = metered
+	results := server.StreamScore(ctx, req, app.output.target.rest(rows.all()))
+	return c.print(app.output, version, metered, req.GetOptions(), results, rows.rowReader)
 }
 
 // treatmentOptions reads NAME or NAME=COST.

@@ -62,12 +62,8 @@ func (c *sendTimeCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	defer in.Close()
-	input, err := jsonInput(c.File, in)
-	if err != nil {
-		return err
-	}
 	reader := &recipientReader{}
-	results := inParts(reader.recipients(input, format), choosePart, func(part []*scoringv1.Recipient) ([]*scoringv1.SendTimeChoice, error) {
+	results := inParts(reader.recipients(in, format), choosePart, func(part []*scoringv1.Recipient) ([]*scoringv1.SendTimeChoice, error) {
 		resp, err := server.ChooseSendTime(ctx, &scoringv1.ChooseSendTimeRequest{
 			Model: found.GetVersion().GetModel(), Version: fmt.Sprint(found.GetVersion().GetVersion()), Recipients: part, Options: options,
 		})
