@@ -16,20 +16,27 @@ from .sentiment.v1 import sentiment_pb2
 from .serving.v1 import serving_pb2
 
 
+def served(results: Sequence[Any]) -> list[str]:
+    """Which versions answered, each once."""
+    return list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+
+
+def _failures(results: Sequence[Any]) -> pd.Series:
+    """The column error."""
+    return pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
+
+
 def frame(answers: Sequence[pb.TableResult], index: pd.Index, sent: Sequence[str]) -> tuple[pd.DataFrame, dict[int, Error]]:
     """One row per row that was sent, and the errors by place. The rows that failed hold missing values. sent are the names
     of the columns."""
     parts = []
     errors: dict[int, Error] = {}
     warnings: dict[tuple[int, str, str], dict[str, Any]] = {}
-    served: dict[tuple[str, int], str] = {}
     start = 0
     for answer in answers:
         part, failed = _part(answer, sent)
         parts.append(part)
         errors.update({start + place: error for place, error in failed.items()})
-        for by in answer.served_by:
-            served.setdefault((by.model, by.version), f"{by.model}@{by.version}")
         for w in answer.warnings:
             _join(warnings, w, start, sent)
         start += answer.rows
@@ -39,7 +46,7 @@ def frame(answers: Sequence[pb.TableResult], index: pd.Index, sent: Sequence[str
             whole[name] = pd.Categorical(whole[name])  # the version changed between the parts, and the bands with it
     whole["error"] = pd.Series([str(errors[i]) if i in errors else None for i in range(len(whole))], dtype=object, index=whole.index)
     whole.index = index
-    whole.attrs["served_by"] = list(served.values())
+    whole.attrs["served_by"] = served(answers)
     whole.attrs["warnings"] = list(warnings.values())
     return whole, errors
 
@@ -181,7 +188,7 @@ def explanations(results: Sequence[pb.Explanation], index: pd.Index) -> pd.DataF
         columns.update({f"standard_error_{name}": unsure[:, i] for i, name in enumerate(names)})
         columns["additivity_error"] = numbers("additivity_error")
     columns["prediction_id"] = pd.Series([r.prediction_id or None for r in results], dtype=object)
-    columns["error"] = pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
+    columns["error"] = _failures(results)
     out = pd.DataFrame(columns, index=range(len(results)))
     out.index = index
     out.attrs["head"] = next((r.head for r in results if r.head), "")
@@ -189,7 +196,7 @@ def explanations(results: Sequence[pb.Explanation], index: pd.Index) -> pd.DataF
     out.attrs["exact"] = all(r.exact for r, ok in zip(results, good) if ok)
     out.attrs["texts"] = {c.feature: c.text for r in results for c in r.contributions}
     out.attrs["members"] = {c.feature: list(c.members) for r in results for c in r.contributions if c.members}
-    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    out.attrs["served_by"] = served(results)
     return out
 
 
@@ -210,7 +217,7 @@ def recommendations(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
     columns["prediction_id"] = pd.Series([results[i].prediction_id for i, _ in rows], dtype=object)
     out = pd.DataFrame(columns, index=range(len(rows)))
     out.index = index.take([i for i, _ in rows])
-    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    out.attrs["served_by"] = served(results)
     out.attrs["warnings"] = [{"code": serving_pb2.WarningCode.Name(w.code).removeprefix("WARNING_CODE_"), "field": w.field,
                               "message": w.message, "row": i} for i, r in enumerate(results) for w in r.warnings]
     return out
@@ -254,10 +261,10 @@ def texts(results: Sequence[Any], index: pd.Index) -> pd.DataFrame:
     columns["tokens"] = [r.tokens for r in results]
     columns["chunks"] = [r.chunks for r in results]
     columns["prediction_id"] = [r.prediction_id for r in results]
-    columns["error"] = pd.Series([str(from_status(r.error)) if r.error.code else None for r in results], dtype=object)
+    columns["error"] = _failures(results)
     out = pd.DataFrame(columns, index=range(len(results)))
     out.index = index
-    out.attrs["served_by"] = list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))
+    out.attrs["served_by"] = served(results)
     return out
 
 

@@ -57,81 +57,123 @@ def is_pandas(data: Any, name: str) -> bool:
     return pandas is not None and isinstance(data, getattr(pandas, name))
 
 
-def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reasons: int, heads: Sequence[str], language: str,
-          actionable_only: bool, options: scoring_pb2.ScoreOptions | None, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+def _room(envelope: Any, lim: server_pb2.Limits) -> int:
+    """The bytes that a message has for items."""
+    return lim.max_message_bytes - _SLACK - envelope.ByteSize()
+
+
+def in_parts(stub: Any, method: str, envelope: Any, field: str, items: Iterable[Any], most: int, lim: server_pb2.Limits, errors: str,
+             frame: Callable[[list[Any]], Any] | None = None) -> Call[Any]:
+    """A call of messages that have some of the items in a field and all else of the envelope. It returns the results, or what
+    frame makes of them."""
     check_errors(errors)
-    given, options = options, scoring_pb2.ScoreOptions(heads=heads, reasons=reasons, language=language,
-                                                       actionable_only=actionable_only)
-    if given is not None:
-        options.MergeFrom(given)
 
-    def request(**rows: Any) -> scoring_pb2.ScoreRequest:
-        return scoring_pb2.ScoreRequest(model=model, version=str(version), options=options, **rows)
+    def requests() -> Iterator[Any]:
+        for part in _parts(items, most, _room(envelope, lim)):
+            request = type(envelope)(**{field: part})
+            request.MergeFrom(envelope)
+            yield request
 
-    room = lim.max_message_bytes - _SLACK - request().ByteSize()
+    def join(responses: list[Any]) -> Any:
+        results = [result for response in responses for result in response.results]
+        for place, result in enumerate(results):
+            result.index = place  # it counted within its message
+        failed = {place: from_status(result.error) for place, result in enumerate(results) if result.error.code}
+        return _settled(frame(results) if frame else results, failed, len(results), errors)
+
+    return Call(stub, method, requests(), join)
+
+
+_INDEXED = "a DataFrame's rows are named by its index; ids are for rows of mappings"
+
+
+def instances(data: Any, ids: Sequence[str] | None) -> Iterator[instance_pb2.Instance]:
+    """The rows of a DataFrame, named by its index, or of a sequence of mappings."""
     if is_pandas(data, "DataFrame"):
-        from . import _answers, _table
-
         if ids is not None:
-            raise TypeError("a DataFrame's rows are named by its index; ids are for rows of mappings")
-        table = _table.Table(data)
-        parts = table.parts(min(_TABLE_ROWS, lim.max_table_rows), room)
-
-        def join(responses: list[Any]) -> Any:
-            whole, failed = _answers.frame([r.table for r in responses], data.index, table.names)
-            return _settled(whole, failed, len(data), errors)
-
-        return Call(scoring_pb2_grpc.ScoringServiceStub, "Score", (request(table=part) for part in parts), join)
-    if isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable):
-        raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
-    rows = list(data)
-    names = _names(ids, len(rows))
-    instances = (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
-    return Call(scoring_pb2_grpc.ScoringServiceStub, "Score",
-                (request(instances=part) for part in _parts(instances, lim.max_instances, room)),
-                lambda responses: _items(responses, errors))
-
-
-def explain(model: str, data: Any, lim: server_pb2.Limits, *, version: str, head: str, target: str, scale: str, max_evaluations: int,
-            seed: int | None, language: str, actionable_only: bool, ids: Sequence[str] | None, errors: str) -> Call[Any]:
-    check_errors(errors)
-    if scale not in _SCALES:
-        raise ValueError(f"scale is {scale!r}, want {', '.join(map(repr, _SCALES))}")
-    envelope = scoring_pb2.ExplainRequest(model=model, version=str(version), options=scoring_pb2.ExplainOptions(
-        head=head, target=target, scale=_SCALES[scale], max_evaluations=max_evaluations, seed=seed, language=language,
-        actionable_only=actionable_only))
-    framed = is_pandas(data, "DataFrame")
-    if framed:
-        if ids is not None:
-            raise TypeError("a DataFrame's rows are named by its index; ids are for rows of mappings")
-        rows = data.to_dict("records")
+            raise TypeError(_INDEXED)
+        rows, ids = data.to_dict("records"), [str(i) for i in data.index]
     elif isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable):
         raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
     else:
         rows = list(data)
-    names = _names(ids, len(rows))
-    instances = (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
+    return (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(_names(ids, len(rows)), rows)))
 
-    def request(part: list[Any]) -> scoring_pb2.ExplainRequest:
-        out = scoring_pb2.ExplainRequest(instances=part)
-        out.MergeFrom(envelope)
-        return out
+
+def text_items(data: Any, ids: Sequence[str] | None) -> Iterator[sentiment_pb2.TextItem]:
+    if isinstance(data, (str, bytes)):
+        raise TypeError("texts are a sequence of strings; put a single one into a list")
+    texts = list(data)
+
+    def item(place: int, name: str, text: Any) -> sentiment_pb2.TextItem:
+        if isinstance(text, str):
+            return sentiment_pb2.TextItem(id=name, text=text)
+        if isinstance(text, (bytes, bytearray)):
+            return sentiment_pb2.TextItem(id=name, text_bytes=bytes(text))
+        if _values.value(text) is None:  # the server says so in the item's own error
+            return sentiment_pb2.TextItem(id=name)
+        raise TypeError(f"text {place} is a {type(text).__name__}, want str or bytes")
+
+    return (item(i, name, text) for i, (name, text) in enumerate(zip(_names(ids, len(texts)), texts)))
+
+
+def image_items(data: Any, ids: Sequence[str] | None) -> Iterator[imageanalysis_pb2.ImageItem]:
+    if isinstance(data, (str, bytes, os.PathLike)):
+        raise TypeError("images are a sequence; put a single one into a list")
+    images = list(data)
+    return (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image))
+            for i, (name, image) in enumerate(zip(_names(ids, len(images)), images)))
+
+
+def score(model: str, data: Any, lim: server_pb2.Limits, *, version: str, reasons: int, heads: Sequence[str], language: str,
+          actionable_only: bool, options: scoring_pb2.ScoreOptions | None, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    given, options = options, scoring_pb2.ScoreOptions(heads=heads, reasons=reasons, language=language,
+                                                       actionable_only=actionable_only)
+    if given is not None:
+        options.MergeFrom(given)
+    envelope = scoring_pb2.ScoreRequest(model=model, version=version, options=options)
+    if not is_pandas(data, "DataFrame"):
+        return in_parts(scoring_pb2_grpc.ScoringServiceStub, "Score", envelope, "instances", instances(data, ids), lim.max_instances, lim,
+                        errors)
+    check_errors(errors)
+    from . import _answers, _table
+
+    if ids is not None:
+        raise TypeError(_INDEXED)
+    table = _table.Table(data)
+
+    def requests() -> Iterator[scoring_pb2.ScoreRequest]:
+        for part in table.parts(min(_TABLE_ROWS, lim.max_table_rows), _room(envelope, lim)):
+            request = scoring_pb2.ScoreRequest(table=part)
+            request.MergeFrom(envelope)
+            yield request
 
     def join(responses: list[Any]) -> Any:
-        if not framed:
-            return _items(responses, errors)
+        whole, failed = _answers.frame([r.table for r in responses], data.index, table.names)
+        return _settled(whole, failed, len(data), errors)
+
+    return Call(scoring_pb2_grpc.ScoringServiceStub, "Score", requests(), join)
+
+
+def explain(model: str, data: Any, lim: server_pb2.Limits, *, version: str, head: str, target: str, scale: str, max_evaluations: int,
+            seed: int | None, language: str, actionable_only: bool, ids: Sequence[str] | None, errors: str) -> Call[Any]:
+    if scale not in _SCALES:
+        raise ValueError(f"scale is {scale!r}, want {', '.join(map(repr, _SCALES))}")
+    envelope = scoring_pb2.ExplainRequest(model=model, version=version, options=scoring_pb2.ExplainOptions(
+        head=head, target=target, scale=_SCALES[scale], max_evaluations=max_evaluations, seed=seed, language=language,
+        actionable_only=actionable_only))
+
+    def frame(results: list[Any]) -> Any:
         from . import _answers
 
-        results = _items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _settled(_answers.explanations(results, data.index), failed, len(results), errors)
+        return _answers.explanations(results, data.index)
 
-    return Call(scoring_pb2_grpc.ScoringServiceStub, "Explain",
-                (request(part) for part in _parts(instances, _EXPLAINED, lim.max_message_bytes - _SLACK - envelope.ByteSize())), join)
+    return in_parts(scoring_pb2_grpc.ScoringServiceStub, "Explain", envelope, "instances", instances(data, ids), _EXPLAINED, lim, errors,
+                    frame if is_pandas(data, "DataFrame") else None)
 
 
 _SUBJECTS = 1000  # of one message
-_ANSWERS = 100_000  # items for all subjects of one message
+_ANSWERS = 100_000  # items for all subjects, or pictures, of one message
 
 
 def recommend_options(filter: str, attributes: Sequence[str], include_history: bool, diversity: float,
@@ -139,39 +181,30 @@ def recommend_options(filter: str, attributes: Sequence[str], include_history: b
     options = choosing_pb2.RecommendOptions(filter=filter, attributes=attributes, include_history=include_history, diversity=diversity)
     if given is not None:
         options.MergeFrom(given)
+    if not options.HasField("time"):
+        options.time.GetCurrentTime()  # these are the same for all messages
     if options.HasField("exploration") and not options.exploration.HasField("seed"):
-        options.exploration.seed = random.getrandbits(64)  # one for all messages
+        options.exploration.seed = random.getrandbits(64)
     return options
 
 
 def recommend(subjects: Any, lim: server_pb2.Limits, *, model: str, version: str, count: int,
               options: choosing_pb2.RecommendOptions, ids: Sequence[str] | None, errors: str) -> Call[Any]:
-    check_errors(errors)
-    envelope = choosing_pb2.RecommendItemsRequest(model=model, version=version, page_size=count, options=options)
     index = subjects.index if is_pandas(subjects, "Series") else None
     if isinstance(subjects, (str, bytes, dict)) or not isinstance(subjects, Iterable):
         raise TypeError(f"subjects are a Series or a sequence, not a {type(subjects).__name__}")
     rows = list(subjects)
-    names = _names(ids, len(rows))
-    items = (_subject(i, name, row) for i, (name, row) in enumerate(zip(names, rows)))
-    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
+    items = (_subject(i, name, row) for i, (name, row) in enumerate(zip(_names(ids, len(rows)), rows)))
 
-    def request(part: list[Any]) -> choosing_pb2.RecommendItemsRequest:
-        out = choosing_pb2.RecommendItemsRequest(subjects=part)
-        out.MergeFrom(envelope)
-        return out
-
-    def join(responses: list[Any]) -> Any:
-        if index is None:
-            return _items(responses, errors)
+    def frame(results: list[Any]) -> Any:
         from . import _answers
 
-        results = _items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _settled(_answers.recommendations(results, index), failed, len(results), errors)
+        return _answers.recommendations(results, index)
 
-    most = max(1, min(_SUBJECTS, _ANSWERS // (count or 10)))
-    return Call(scoring_pb2_grpc.ScoringServiceStub, "RecommendItems", (request(part) for part in _parts(items, most, room)), join)
+    return in_parts(scoring_pb2_grpc.ScoringServiceStub, "RecommendItems",
+                    choosing_pb2.RecommendItemsRequest(model=model, version=version, page_size=count, options=options),
+                    "subjects", items, max(1, min(_SUBJECTS, _ANSWERS // (count or 10))), lim, errors,
+                    None if index is None else frame)
 
 
 def _subject(place: int, name: str, row: Any) -> choosing_pb2.RecommendSubject:
@@ -199,7 +232,7 @@ def _subject(place: int, name: str, row: Any) -> choosing_pb2.RecommendSubject:
 
 
 # Features that no model answers.
-_WITHOUT_MODEL = ("TEXT_FEATURE_LANGUAGE", "TEXT_FEATURE_PERSONAL_DATA")
+_WITHOUT_MODEL = ("TEXT_FEATURE_LANGUAGE", "TEXT_FEATURE_PERSONAL_DATA", "IMAGE_FEATURE_COLORS", "IMAGE_FEATURE_QUALITY")
 
 
 def text_options(topics: Sequence[str], intents: Sequence[str], targets: Any, redact: bool,
@@ -219,90 +252,39 @@ def text_options(topics: Sequence[str], intents: Sequence[str], targets: Any, re
 
 def analyze_text(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], options: sentiment_pb2.TextOptions, model: str,
                  version: str, ids: Sequence[str] | None, errors: str) -> Call[Any]:
-    check_errors(errors)
-    wanted = [_enum(sentiment_pb2.TextFeature, "TEXT_FEATURE_", name) for name in features]
-    models = [sentiment_pb2.FeatureModel(feature=f, model=model, version=str(version))
-              for f in wanted if f not in _WITHOUT_MODEL] if model else []
-    envelope = sentiment_pb2.AnalyzeTextRequest(features=wanted, models=models, options=options)
-    if isinstance(data, (str, bytes)):
-        raise TypeError("texts are a sequence of strings; put a single one into a list")
-    texts = list(data)
-    names = _names(ids, len(texts))
+    wanted = _features(sentiment_pb2.TextFeature, "TEXT_FEATURE_", features)
+    envelope = sentiment_pb2.AnalyzeTextRequest(features=wanted, options=options, models=[
+        sentiment_pb2.FeatureModel(feature=f, model=model, version=version) for f in wanted if f not in _WITHOUT_MODEL] if model else [])
 
-    def item(place: int, name: str, text: Any) -> sentiment_pb2.TextItem:
-        if isinstance(text, str):
-            return sentiment_pb2.TextItem(id=name, text=text)
-        if isinstance(text, (bytes, bytearray)):
-            return sentiment_pb2.TextItem(id=name, text_bytes=bytes(text))
-        if _values.value(text) is None:  # the server says so in the item's own error
-            return sentiment_pb2.TextItem(id=name)
-        raise TypeError(f"text {place} is a {type(text).__name__}, want str or bytes")
-
-    items = (item(i, name, text) for i, (name, text) in enumerate(zip(names, texts)))
-    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
-
-    def join(responses: list[Any]) -> Any:
-        if not is_pandas(data, "Series"):
-            return _items(responses, errors)
+    def frame(results: list[Any]) -> Any:
         from . import _answers
 
-        results = _items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _settled(_answers.texts(results, data.index), failed, len(results), errors)
+        return _answers.texts(results, data.index)
 
-    return Call(sentiment_pb2_grpc.SentimentServiceStub, "AnalyzeText",
-                (sentiment_pb2.AnalyzeTextRequest(texts=part, features=wanted, models=models, options=options)
-                 for part in _parts(items, lim.max_texts, room)), join)
-
-
-# Features of pictures that no model answers.
-_MODELLESS = ("IMAGE_FEATURE_COLORS", "IMAGE_FEATURE_QUALITY")
+    return in_parts(sentiment_pb2_grpc.SentimentServiceStub, "AnalyzeText", envelope, "texts", text_items(data, ids), lim.max_texts, lim,
+                    errors, frame if is_pandas(data, "Series") else None)
 
 
 def analyze_images(data: Any, lim: server_pb2.Limits, *, features: Sequence[str], model: str, version: str, max_labels: int,
-                   min_score: float, heads: Sequence[str], ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
-    check_errors(errors)
-    wanted = [_enum(imageanalysis_pb2.ImageFeature, "IMAGE_FEATURE_", name) for name in features]
-    envelope = imageanalysis_pb2.AnalyzeImagesRequest(
-        features=wanted, options=imageanalysis_pb2.ImageOptions(max_labels=max_labels, min_score=min_score, heads=heads),
-        models=[imageanalysis_pb2.FeatureModel(feature=f, model=model, version=str(version))
-                for f in wanted if f not in _MODELLESS] if model else [])
-    if isinstance(data, (str, bytes, os.PathLike)):
-        raise TypeError("images are a sequence; put a single one into a list")
-    images = list(data)
-    names = _names(ids, len(images))
-    items = (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image)) for i, (name, image) in enumerate(zip(names, images)))
-    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
-
-    def request(part: list[Any]) -> imageanalysis_pb2.AnalyzeImagesRequest:
-        out = imageanalysis_pb2.AnalyzeImagesRequest(images=part)
-        out.MergeFrom(envelope)
-        return out
-
-    return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "AnalyzeImages",
-                (request(part) for part in _parts(items, lim.max_images, room)), lambda responses: _items(responses, errors))
+                   min_score: float, heads: Sequence[str], options: imageanalysis_pb2.ImageOptions | None, ids: Sequence[str] | None,
+                   errors: str) -> Call[list[Any]]:
+    wanted = _features(imageanalysis_pb2.ImageFeature, "IMAGE_FEATURE_", features)
+    given, options = options, imageanalysis_pb2.ImageOptions(max_labels=max_labels, min_score=min_score, heads=heads)
+    if given is not None:
+        options.MergeFrom(given)
+    envelope = imageanalysis_pb2.AnalyzeImagesRequest(features=wanted, options=options, models=[
+        imageanalysis_pb2.FeatureModel(feature=f, model=model, version=version) for f in wanted if f not in _WITHOUT_MODEL] if model else [])
+    return in_parts(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "AnalyzeImages", envelope, "images", image_items(data, ids),
+                    lim.max_images, lim, errors)
 
 
 def find_similar(data: Any, lim: server_pb2.Limits, *, model: str, version: str, count: int, filter: str, min_score: float | None,
                  attributes: Sequence[str], ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
-    check_errors(errors)
     envelope = imageanalysis_pb2.FindSimilarRequest(model=model, version=version, count=count, filter=filter, min_score=min_score,
                                                     attributes=attributes)
-    if isinstance(data, (str, bytes, os.PathLike)):
-        raise TypeError("images are a sequence; put a single one into a list")
-    images = list(data)
-    names = _names(ids, len(images))
-    items = (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image)) for i, (name, image) in enumerate(zip(names, images)))
-    room = lim.max_message_bytes - _SLACK - envelope.ByteSize()
-    most = min(lim.max_images, max(1, 100_000 // count)) if count > 0 else lim.max_images
-
-    def request(part: list[Any]) -> imageanalysis_pb2.FindSimilarRequest:
-        out = imageanalysis_pb2.FindSimilarRequest(images=part)
-        out.MergeFrom(envelope)
-        return out
-
-    return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "FindSimilar",
-                (request(part) for part in _parts(items, most, room)), lambda responses: _items(responses, errors))
+    most = min(lim.max_images, max(1, _ANSWERS // count)) if count > 0 else lim.max_images
+    return in_parts(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "FindSimilar", envelope, "images", image_items(data, ids), most, lim,
+                    errors)
 
 
 def _picture(place: int, image: Any) -> bytes:
@@ -320,11 +302,15 @@ def _picture(place: int, image: Any) -> bytes:
     raise TypeError(f"image {place} is a {type(image).__name__}, want a path, bytes or a Pillow image")
 
 
-def _enum(enum: Any, prefix: str, name: str) -> str:
-    known = [n for n in enum.keys() if not n.endswith("UNSPECIFIED")]
-    if prefix + name.upper() not in known:
-        raise ValueError(f"feature {name!r} is none of {', '.join(n.removeprefix(prefix).lower() for n in known)}")
-    return prefix + name.upper()
+def _features(enum: Any, prefix: str, names: Sequence[str]) -> list[str]:
+    """Features by their names in the contract, of their names here: without the prefix, in small letters."""
+    if isinstance(names, str):
+        raise TypeError("features are a sequence of names; put a single one into a list")
+    known = [n.removeprefix(prefix).lower() for n in enum.keys() if not n.endswith("UNSPECIFIED")]
+    for name in names:
+        if str(name).lower() not in known:
+            raise ValueError(f"feature {name!r} is none of {', '.join(known)}")
+    return [prefix + name.upper() for name in names]
 
 
 def _names(ids: Sequence[str] | None, count: int) -> Sequence[str]:
@@ -348,16 +334,6 @@ def _parts(items: Iterable[Any], most: int, room: int) -> Iterator[list[Any]]:
         used += size
     if part:
         yield part
-
-
-def _items(responses: list[Any], errors: str) -> list[Any]:
-    results = [result for response in responses for result in response.results]
-    failed = {}
-    for place, result in enumerate(results):
-        result.index = place  # it counted within its message
-        if result.error.code:
-            failed[place] = from_status(result.error)
-    return _settled(results, failed, len(results), errors)
 
 
 def _settled(answers: T, failed: dict[int, Error], total: int, errors: str) -> T:

@@ -7,16 +7,15 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import _calls, _values
+from . import _calls
 from ._errors import from_status
 from .scoring.v1 import choosing_pb2 as pb
-from .scoring.v1 import instance_pb2, scoring_pb2_grpc
+from .scoring.v1 import scoring_pb2_grpc
 from .server.v1 import server_pb2
 
 
 def choose_action(model: str, data: Any, lim: server_pb2.Limits, *, version: str, actions: Sequence[str], filter: str, count: int,
                   language: str, options: pb.ChooseActionOptions | None, ids: Sequence[str] | None, errors: str) -> _calls.Call[Any]:
-    _calls.check_errors(errors)
     given, options = options, pb.ChooseActionOptions(actions=actions, filter=filter, count=count, language=language)
     if given is not None:
         options.MergeFrom(given)
@@ -24,36 +23,17 @@ def choose_action(model: str, data: Any, lim: server_pb2.Limits, *, version: str
         options.time.GetCurrentTime()  # the same for all messages
     if options.HasField("thompson") and not options.thompson.HasField("seed"):
         options.thompson.seed = random.getrandbits(64)
-    frame = _calls.is_pandas(data, "DataFrame")
-    if frame:
-        if ids is not None:
-            raise TypeError("a DataFrame's rows are named by its index; ids are for rows of mappings")
-        rows, names = data.to_dict("records"), [str(i) for i in data.index]
-    else:
-        if isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable):
-            raise TypeError(f"rows are a DataFrame or a sequence of mappings, not a {type(data).__name__}")
-        rows = list(data)
-        names = list(_calls._names(ids, len(rows)))
-    instances = (instance_pb2.Instance(id=name, features=_values.row(row, i)) for i, (name, row) in enumerate(zip(names, rows)))
-
-    def request(part: list[Any]) -> pb.ChooseActionRequest:
-        return pb.ChooseActionRequest(model=model, version=version, options=options, instances=part)
-
-    def join(responses: list[Any]) -> Any:
-        if not frame:
-            return _calls._items(responses, errors)
-        results = _calls._items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _calls._settled(_actions(results, data.index, options.thompson.seed), failed, len(results), errors)
-
-    room = lim.max_message_bytes - _calls._SLACK - request([]).ByteSize()
-    return _calls.Call(scoring_pb2_grpc.ScoringServiceStub, "ChooseAction",
-                       (request(part) for part in _calls._parts(instances, lim.max_instances, room)), join)
+    return _calls.in_parts(
+        scoring_pb2_grpc.ScoringServiceStub, "ChooseAction", pb.ChooseActionRequest(model=model, version=version, options=options),
+        "instances", _calls.instances(data, ids), lim.max_instances, lim, errors,
+        (lambda results: _actions(results, data.index, options.thompson.seed)) if _calls.is_pandas(data, "DataFrame") else None)
 
 
 def _actions(results: Sequence[pb.ActionChoice], index: Any, seed: int) -> Any:
     """A row for each action of each customer, and one for a customer who gets none."""
     import pandas as pd
+
+    from . import _answers
 
     places, rows = [], []
     for place, r in enumerate(results):
@@ -74,7 +54,7 @@ def _actions(results: Sequence[pb.ActionChoice], index: Any, seed: int) -> Any:
     out["rank"] = out["rank"].astype("Int64")
     out.index = index[places]
     out.attrs["seed"] = seed
-    out.attrs["served_by"] = _served(results)
+    out.attrs["served_by"] = _answers.served(results)
     out.attrs["excluded"] = [{e.name: pb.ExclusionReason.Name(e.reason).removeprefix("EXCLUSION_REASON_").lower() for e in r.excluded}
                              for r in results]
     return out
@@ -83,7 +63,6 @@ def _actions(results: Sequence[pb.ActionChoice], index: Any, seed: int) -> Any:
 def choose_send_time(model: str, data: Any, lim: server_pb2.Limits, *, version: str, earliest: dt.datetime | None,
                      latest: dt.datetime | None, quiet_hours: Iterable[int], count: int, half_life: dt.timedelta | None,
                      errors: str) -> _calls.Call[Any]:
-    _calls.check_errors(errors)
     options = pb.ChooseSendTimeOptions(count=count, quiet_hours=[int(h) for h in quiet_hours])
     if half_life is not None:
         options.half_life.FromTimedelta(half_life)
@@ -99,19 +78,9 @@ def choose_send_time(model: str, data: Any, lim: server_pb2.Limits, *, version: 
         if not isinstance(r, pb.Recipient):
             raise TypeError(f"recipient {place} is a {type(r).__name__}, want a choosing_pb2.Recipient; or send a DataFrame of messages")
 
-    def request(part: list[Any]) -> pb.ChooseSendTimeRequest:
-        return pb.ChooseSendTimeRequest(model=model, version=version, options=options, recipients=part)
-
-    def join(responses: list[Any]) -> Any:
-        if not frame:
-            return _calls._items(responses, errors)
-        results = _calls._items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _calls._settled(_times(results), failed, len(results), errors)
-
-    room = lim.max_message_bytes - _calls._SLACK - request([]).ByteSize()
-    return _calls.Call(scoring_pb2_grpc.ScoringServiceStub, "ChooseSendTime",
-                       (request(part) for part in _calls._parts(recipients, lim.max_instances, room)), join)
+    return _calls.in_parts(
+        scoring_pb2_grpc.ScoringServiceStub, "ChooseSendTime", pb.ChooseSendTimeRequest(model=model, version=version, options=options),
+        "recipients", recipients, lim.max_instances, lim, errors, _times if frame else None)
 
 
 def _recipients(messages: Any) -> Iterable[pb.Recipient]:
@@ -142,6 +111,8 @@ def _times(results: Sequence[pb.SendTimeChoice]) -> Any:
     """A row for each time of each customer, and one for a customer who failed."""
     import pandas as pd
 
+    from . import _answers
+
     ids, rows = [], []
     for r in results:
         error = str(from_status(r.error)) if r.error.code else None
@@ -157,9 +128,5 @@ def _times(results: Sequence[pb.SendTimeChoice]) -> Any:
     out["time"] = pd.to_datetime(out["time"], utc=True)
     out = out.astype({"rank": "Int64", "slot": "Int64", "rate": "float64", "prior_rate": "float64", "observations": "float64",
                       "prediction_id": object, "error": object})
-    out.attrs["served_by"] = _served(results)
+    out.attrs["served_by"] = _answers.served(results)
     return out
-
-
-def _served(results: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(f"{by.model}@{by.version}" for r in results for by in r.served_by))

@@ -300,12 +300,18 @@ class Client:
 
     def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",
                        version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),
-                       ids: Sequence[str] | None = None, errors: str = "raise",
+                       options: imageanalysis_pb2.ImageOptions | None = None, ids: Sequence[str] | None = None, errors: str = "raise",
                        timeout: float | None = None) -> list[imageanalysis_pb2.ImageResult]:
-        """Analyses pictures (paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images): features "labels", "embedding",
-        and, without a model, "colors" and "quality". max_labels 0 = 5. errors is as for score."""
+        """Analyses pictures: paths, bytes of JPEG, PNG, WebP or GIF files, or Pillow images.
+
+        features are "labels", "embedding", "faces", "safe_search", "text" and, without a model, "colors" and "quality"; each
+        result has the fields labels, embedding, faces, safe_search, text, colors and quality for what was asked for. max_labels
+        (0 = 5), min_score and heads are of labels. options are added to those that have a name here, such as
+        ImageOptions(max_colors=8, max_faces=100, expressions=True). errors is as for score.
+        """
         call = _calls.analyze_images(images, self._limits(), features=features, model=model, version=str(version),
-                                     max_labels=max_labels, min_score=min_score, heads=heads, ids=ids, errors=errors)
+                                     max_labels=max_labels, min_score=min_score, heads=heads, options=options, ids=ids,
+                                     errors=errors)
         return self._run(call, timeout)
 
     def find_similar(self, images: Sequence[Any], *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",

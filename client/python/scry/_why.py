@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from . import _values
-from ._calls import _SLACK, Call, _items, _names, _parts, _picture, _settled, check_errors, is_pandas
+from ._calls import Call, image_items, in_parts, is_pandas, text_items
 from ._errors import from_status
 from .imageanalysis.v1 import imageanalysis_pb2, imageanalysis_pb2_grpc
 from .sentiment.v1 import sentiment_pb2, sentiment_pb2_grpc
@@ -19,37 +17,10 @@ _IMAGES = 4
 
 def explain_text(data: Any, lim: server_pb2.Limits, *, target: str, model: str, version: str, max_evaluations: int,
                  ids: Sequence[str] | None, errors: str) -> Call[Any]:
-    check_errors(errors)
-    if isinstance(data, (str, bytes)):
-        raise TypeError("texts are a sequence of strings; put a single one into a list")
     envelope = sentiment_pb2.ExplainTextRequest(model=model, version=version, target=target, max_evaluations=max_evaluations,
                                                 offsets=sentiment_pb2.OFFSET_UNIT_CODE_POINTS)
-    texts = list(data)
-
-    def item(place: int, name: str, text: Any) -> sentiment_pb2.TextItem:
-        if isinstance(text, str):
-            return sentiment_pb2.TextItem(id=name, text=text)
-        if isinstance(text, (bytes, bytearray)):
-            return sentiment_pb2.TextItem(id=name, text_bytes=bytes(text))
-        if _values.value(text) is None:  # the server says so in the item's own error
-            return sentiment_pb2.TextItem(id=name)
-        raise TypeError(f"text {place} is a {type(text).__name__}, want str or bytes")
-
-    def request(part: list[Any]) -> sentiment_pb2.ExplainTextRequest:
-        out = sentiment_pb2.ExplainTextRequest(texts=part)
-        out.MergeFrom(envelope)
-        return out
-
-    def join(responses: list[Any]) -> Any:
-        if not is_pandas(data, "Series"):
-            return _items(responses, errors)
-        results = _items(responses, "return")
-        failed = {i: from_status(r.error) for i, r in enumerate(results) if r.error.code}
-        return _settled(_words(results, texts, data.index), failed, len(results), errors)
-
-    items = (item(i, name, text) for i, (name, text) in enumerate(zip(_names(ids, len(texts)), texts)))
-    return Call(sentiment_pb2_grpc.SentimentServiceStub, "ExplainText",
-                (request(part) for part in _parts(items, _TEXTS, lim.max_message_bytes - _SLACK - envelope.ByteSize())), join)
+    return in_parts(sentiment_pb2_grpc.SentimentServiceStub, "ExplainText", envelope, "texts", text_items(data, ids), _TEXTS, lim, errors,
+                    (lambda results: _words(results, list(data), data.index)) if is_pandas(data, "Series") else None)
 
 
 def _words(results: Sequence[sentiment_pb2.TextExplanation], texts: Sequence[Any], index: Any) -> Any:
@@ -74,21 +45,8 @@ def _words(results: Sequence[sentiment_pb2.TextExplanation], texts: Sequence[Any
 
 
 def explain_image(data: Any, lim: server_pb2.Limits, *, head: str, label: str, model: str, version: str, max_evaluations: int,
-                   ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
-    check_errors(errors)
-    if isinstance(data, (str, bytes, os.PathLike)):
-        raise TypeError("images are a sequence; put a single one into a list")
+                  ids: Sequence[str] | None, errors: str) -> Call[list[Any]]:
     envelope = imageanalysis_pb2.ExplainImageRequest(model=model, version=version, head=head, label=label,
                                                      max_evaluations=max_evaluations)
-    images = list(data)
-
-    def request(part: list[Any]) -> imageanalysis_pb2.ExplainImageRequest:
-        out = imageanalysis_pb2.ExplainImageRequest(images=part)
-        out.MergeFrom(envelope)
-        return out
-
-    items = (imageanalysis_pb2.ImageItem(id=name, content=_picture(i, image))
-             for i, (name, image) in enumerate(zip(_names(ids, len(images)), images)))
-    return Call(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "ExplainImage",
-                (request(part) for part in _parts(items, _IMAGES, lim.max_message_bytes - _SLACK - envelope.ByteSize())),
-                lambda responses: _items(responses, errors))
+    return in_parts(imageanalysis_pb2_grpc.ImageAnalysisServiceStub, "ExplainImage", envelope, "images", image_items(data, ids), _IMAGES,
+                    lim, errors)

@@ -18,6 +18,7 @@ from . import _calls, _connection
 from ._client import AT_ONCE, INFO_AGE
 from ._errors import Error, from_rpc
 from ._retry import Retries
+from .imageanalysis.v1 import imageanalysis_pb2
 from .scoring.v1 import choosing_pb2, scoring_pb2
 from .sentiment.v1 import sentiment_pb2
 from .server.v1 import server_pb2, server_pb2_grpc
@@ -138,11 +139,12 @@ class Client:
 
     async def analyze_images(self, images: Sequence[Any], *, features: Sequence[str] = ("labels",), model: str = "",
                              version: str | int = "", max_labels: int = 0, min_score: float = 0.0, heads: Sequence[str] = (),
-                             ids: Sequence[str] | None = None, errors: str = "raise", timeout: float | None = None) -> list[Any]:
+                             options: imageanalysis_pb2.ImageOptions | None = None, ids: Sequence[str] | None = None,
+                             errors: str = "raise", timeout: float | None = None) -> list[Any]:
         """As scry.Client.analyze_images."""
         return await self._run(_calls.analyze_images(images, await self._limits(), features=features, model=model,
                                                      version=str(version), max_labels=max_labels, min_score=min_score, heads=heads,
-                                                     ids=ids, errors=errors), timeout)
+                                                     options=options, ids=ids, errors=errors), timeout)
 
     async def find_similar(self, images: Sequence[Any], *, model: str = "", version: str | int = "", count: int = 10, filter: str = "",
                            min_score: float | None = None, attributes: Sequence[str] = (), ids: Sequence[str] | None = None,

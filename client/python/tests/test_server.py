@@ -15,6 +15,7 @@ from PIL import Image
 
 import scry
 import scry.aio
+from scry.imageanalysis.v1 import imageanalysis_pb2
 from scry.scoring.v1 import choosing_pb2
 from tests import daemon
 
@@ -264,6 +265,19 @@ class Images(Served):
         result, = self.client.analyze_images([black], features=["colors", "quality"], model="products")
         self.assertEqual([(c.hex, c.name_en, c.name_ru, c.fraction) for c in result.colors], [("#000000", "black", "чёрный", 1.0)])
         self.assertEqual((result.quality.underexposed, result.quality.megapixels, len(result.served_by)), (1.0, 64e-6, 0))
+
+    def test_options(self):
+        picture = Image.new("RGB", (8, 8))
+        picture.paste("white", (0, 0, 4, 8))
+        result, = self.client.analyze_images([picture], features=["colors"], options=imageanalysis_pb2.ImageOptions(max_colors=1))
+        self.assertEqual(len(result.colors), 1)
+        with self.assertRaises(scry.Error) as raised:
+            self.client.analyze_images([picture], features=["faces"], options=imageanalysis_pb2.ImageOptions(max_faces=101))
+        self.assertEqual([field for field, _ in raised.exception.violations], ["options.max_faces"])
+        with self.assertRaisesRegex(ValueError, "'smell' is none of labels, embedding, colors, quality, faces, safe_search, text"):
+            self.client.analyze_images([picture], features=["smell"])
+        with self.assertRaisesRegex(TypeError, "put a single one into a list"):
+            self.client.analyze_images([picture], features="colors")
 
     def test_find_similar(self):
         pictures = [CAT, daemon.ROOT / "scripts/demo/coffee.jpg"]
