@@ -470,9 +470,11 @@ func analyzeImage(index int64, image *imageanalysisv1.ImageItem, features []imag
 		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_FACES:
 			result.Faces = []*imageanalysisv1.Face{{
 				Box: &imageanalysisv1.Box{Left: 1, Top: 1, Width: 4, Height: 3}, Score: 0.75,
-				Landmarks:   []*imageanalysisv1.Landmark{{Name: "nose", Point: &imageanalysisv1.Point{X: 3, Y: 2}}},
-				Expressions: []*imageanalysisv1.Label{{Name: "happy", Score: 0.5}},
+				Landmarks: []*imageanalysisv1.Landmark{{Name: "nose", Point: &imageanalysisv1.Point{X: 3, Y: 2}}},
 			}}
+			if options.GetExpressions() {
+				result.Faces[0].Expressions = []*imageanalysisv1.Label{{Name: "happy", Score: 0.5}}
+			}
 		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH:
 			result.SafeSearch = &imageanalysisv1.SafeSearch{Adult: 0.125}
 		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT:

@@ -10,7 +10,7 @@ import (
 
 // activateCmd routes a model to a version.
 type activateCmd struct {
-	Model modelRef `arg:"" placeholder:"MODEL@VERSION" help:"The version: a number, an alias or latest."`
+	Model modelRef `arg:"" placeholder:"MODEL@VERSION" help:"MODEL@VERSION, where VERSION is a number, an alias or latest."`
 	Etag  string   `help:"Activate only if the model's route still has this etag."`
 }
 

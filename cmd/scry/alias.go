@@ -15,7 +15,7 @@ type aliasCmd struct {
 }
 
 type aliasSetCmd struct {
-	Model modelRef `arg:"" placeholder:"MODEL@VERSION" help:"The version: a number, another alias or latest."`
+	Model modelRef `arg:"" placeholder:"MODEL@VERSION" help:"MODEL@VERSION, where VERSION is a number, another alias or latest."`
 	Alias string   `arg:"" help:"The alias, such as candidate."`
 }
 

@@ -21,10 +21,10 @@ import (
 
 // calibrateCmd makes a version with new calibration and percentiles.
 type calibrateCmd struct {
-	Model    modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The version to begin with: a number, an alias or latest; MODEL for the routed one."`
+	Model    modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The version to begin with: MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
 	File     string   `arg:"" help:"CSV or JSON Lines file with features and target, of rows that training has not seen."`
 	Target   string   `placeholder:"COLUMN" help:"The column with what came to pass. A value needs none: it has percentiles only."`
-	Head     string   `help:"The probability or value (default: the model's only one)."`
+	Head     string   `placeholder:"HEAD" help:"The probability or value (default: the model's only one)."`
 	Positive string   `placeholder:"VALUE" help:"The target's value that is the event, where it is not 1, yes or true. Every other value is not."`
 	Method   string   `enum:"auto,platt,isotonic" default:"auto" help:"platt, isotonic, or auto: Platt's unless isotonic regression has the lower log-loss by more than two standard errors on rows that it was not fitted to."`
 	Activate bool     `short:"a" help:"Route the model's calls to the new version once it is loaded and checked."`

@@ -32,7 +32,7 @@ type catalogueCmd struct {
 type catalogueBuildCmd struct {
 	Dir   string   `arg:"" type:"existingdir" help:"A folder of JPEG, PNG, WebP and GIF files, and folders of such."`
 	Model modelRef `short:"m" required:"" placeholder:"MODEL[@VERSION]" help:"The model, which has an embedding head for pictures."`
-	Head  string   `help:"The embedding head (default: the model's only one)."`
+	Head  string   `placeholder:"HEAD" help:"The embedding head (default: the model's only one)."`
 	To    string   `required:"" type:"path" placeholder:"DIR" help:"Where to write the bundle: the version's files, items.jsonl and vectors.npy."`
 }
 

@@ -20,19 +20,19 @@ import (
 
 // chooseCmd chooses the next best action.
 type chooseCmd struct {
-	Model        modelRef   `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the actions."`
+	Model        modelRef   `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the actions: MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
 	File         string     `arg:"" optional:"" help:"Customers as rows: a CSV or JSON Lines file, or one as JSON; \"-\" or nothing for standard input."`
-	Actions      []string   `help:"Actions to choose from (default: all of the model)."`
-	Filter       string     `help:"Choose from actions that this admits, such as 'attributes.channel = \"email\"'."`
-	Count        int        `short:"n" help:"Actions for each customer, the best first (default: 1)."`
+	Actions      []string   `placeholder:"NAME" help:"Actions to choose from (default: all of the model)."`
+	Filter       string     `placeholder:"FILTER" help:"Choose from actions that this AIP-160 filter admits, such as 'attributes.channel = \"email\"'."`
+	Count        int        `short:"n" placeholder:"N" help:"Actions for each customer, the best first (default: 1)."`
 	Time         *time.Time `placeholder:"TIME" help:"Reckon beginning and expiry of actions from this time, such as 2026-03-01T00:00:00Z (default: now)."`
-	Language     string     `help:"Language of the titles, such as ru."`
+	Language     string     `placeholder:"TAG" help:"Language of the titles, such as ru."`
 	Unprofitable bool       `help:"Answer actions of which no profit is expected too."`
-	Thompson     bool       `help:"Choose by a draw from what was counted (Thompson sampling), and answer propensities."`
+	Thompson     bool       `help:"Choose by a draw from what was counted so far (Thompson sampling), and tell each action's propensity, its probability to be drawn."`
 	Counts       string     `placeholder:"FILE" help:"A CSV file of what was counted: action, creative (may be empty), successes, failures. Implies --thompson."`
-	Weight       float64    `help:"Observations that the model's probability weighs beside the counts (default: 10)."`
-	Seed         *uint64    `help:"Seed of the draws (default: one that is drawn, and told)."`
-	Draws        int        `help:"Draws for each propensity (default: 1000)."`
+	Weight       float64    `placeholder:"NUMBER" help:"Observations that the model's probability weighs beside the counts (default: 10)."`
+	Seed         *uint64    `help:"Seed of the draws: the same seed chooses the same (default: one that is drawn, and told)."`
+	Draws        int        `placeholder:"N" help:"Draws from which each propensity is counted (default: 1000)."`
 	rowsFlags
 	servedFlag
 }
@@ -109,7 +109,7 @@ func (c *chooseCmd) thompson(options *scoringv1.ChooseActionOptions, o *output) 
 	t := &scoringv1.ThompsonSampling{ModelWeight: c.Weight, Seed: c.Seed, Draws: int32(c.Draws)}
 	if t.Seed == nil {
 		t.Seed = new(rand.Uint64())
-		o.remark("seed %d", t.GetSeed())
+		o.remark("drawn with --seed %d", t.GetSeed())
 	}
 	options.Thompson = t
 	if c.Counts == "" {

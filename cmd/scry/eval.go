@@ -20,10 +20,10 @@ import (
 
 // evalCmd measures a version on rows of which it is known what came to pass.
 type evalCmd struct {
-	Model     modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The version: a number, an alias or latest; MODEL for the routed one."`
+	Model     modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
 	File      string   `arg:"" help:"CSV or JSON Lines file with features and target. It is read once for each version."`
 	Target    []string `required:"" placeholder:"COLUMN" help:"The column with what came to pass. Of a forecast: one column of JSON lists, or one for each point, the nearest first."`
-	Head      string   `help:"The answer to measure (default: the model's only one)."`
+	Head      string   `placeholder:"HEAD" help:"The answer to measure (default: the model's only one)."`
 	Positive  string   `placeholder:"VALUE" help:"The target's value that is the event, where it is not 1, yes or true. Every other value is not."`
 	Treatment string   `placeholder:"COLUMN" help:"Of an uplift: the column with the treatment that each row had by chance; empty, 0, none or control is none, and 1 the model's only one."`
 	Slice     []string `placeholder:"COLUMN" help:"Measure the parts of the rows too: by the column's values, or quarters of its numbers."`

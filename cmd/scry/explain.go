@@ -13,15 +13,15 @@ import (
 
 // explainCmd tells why rows are scored as they are.
 type explainCmd struct {
-	Model       modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"The model."`
+	Model       modelRef `arg:"" placeholder:"MODEL[@VERSION]" help:"MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
 	File        string   `arg:"" optional:"" help:"A row as JSON, or a JSON Lines or CSV file; \"-\" or nothing for standard input."`
-	Head        string   `help:"The answer to explain (default: the model's only one)."`
-	Target      string   `help:"Which class, segment or treatment of it (default: the row's own)."`
-	Scale       string   `enum:"raw-score,probability,log-odds" default:"raw-score" help:"The scale of a probability: raw-score, probability or log-odds."`
-	Evaluations int      `help:"Rows that the model may be asked for each row (default: 4096)."`
+	Head        string   `placeholder:"HEAD" help:"The answer to explain (default: the model's only one)."`
+	Target      string   `placeholder:"NAME" help:"Which class, segment or treatment of it (default: the row's own)."`
+	Scale       string   `enum:"raw-score,probability,log-odds" default:"raw-score" help:"The scale on which a probability is explained: raw-score, probability or log-odds."`
+	Evaluations int      `placeholder:"N" help:"Rows that the model may be asked for each row (default: 4096)."`
 	Seed        *uint64  `help:"Seed of the sampling (default: one made of the row)."`
-	Top         int      `help:"Print the strongest contributions only, so many."`
-	Language    string   `help:"Language of the texts, such as ru."`
+	Top         int      `placeholder:"N" help:"Print so many contributions only, the strongest."`
+	Language    string   `placeholder:"TAG" help:"Language of the texts, such as ru."`
 	Actionable  bool     `help:"Leave out what the company cannot change."`
 	rowsFlags
 	servedFlag

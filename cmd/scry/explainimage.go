@@ -14,8 +14,8 @@ import (
 // explainImageFlags are what `scry image` takes to tell why.
 type explainImageFlags struct {
 	Explain     string `placeholder:"DIR" help:"Write a picture for each file that shows which parts speak for its best label, in red, and against it, in blue."`
-	Label       string `help:"With --explain: explain this label instead."`
-	Evaluations int    `help:"With --explain: pictures that the model may be asked for each file (default: 197)."`
+	Label       string `placeholder:"NAME" help:"With --explain: explain this label instead."`
+	Evaluations int    `placeholder:"N" help:"With --explain: pictures that the model may be asked for each file (default: 197)."`
 }
 
 // explain writes a heat map for each picture, one picture after the other: each

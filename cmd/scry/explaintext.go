@@ -19,7 +19,7 @@ import (
 type explainTextFlags struct {
 	Explain     bool   `help:"Tell how much each word moved the answer: green words raised it, red ones lowered it."`
 	Target      string `placeholder:"NAME" help:"With --explain: score (default), positive, neutral, negative, or HEAD.LABEL."`
-	Evaluations int    `help:"With --explain: texts that the model may be asked for each text (default: 256)."`
+	Evaluations int    `placeholder:"N" help:"With --explain: texts that the model may be asked for each text (default: 256)."`
 }
 
 // shownWords is how many words of a text the table tells; JSON and CSV tell all.

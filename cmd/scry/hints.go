@@ -23,7 +23,7 @@ import (
 
 // hintFlags say of a model what its exporter did not write down.
 type hintFlags struct {
-	Features []string `group:"Without a bundle.yaml" placeholder:"NAME,…" help:"The features in the order of the matrix's columns, or the names that they had before the exporter changed them."`
+	Features []string `group:"Without a bundle.yaml" placeholder:"NAME" help:"The features in the order of the matrix's columns, or the names that they had before the exporter changed them."`
 	Sample   string   `group:"Without a bundle.yaml" type:"existingfile" placeholder:"FILE" help:"A CSV file of training data: the features' names, types, ranges and categories are taken from it. It is read here and not sent."`
 	Target   string   `group:"Without a bundle.yaml" placeholder:"NAME" help:"What the model predicts, and with --sample its column: the head's name, and a number's percentiles."`
 	Positive string   `group:"Without a bundle.yaml" placeholder:"CLASS" help:"The class of a classifier that is the event whose probability is answered."`

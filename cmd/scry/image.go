@@ -20,16 +20,17 @@ import (
 
 // imageCmd finds what pictures show.
 type imageCmd struct {
-	Files      []string `arg:"" help:"JPEG, PNG, WebP or GIF files; \"-\" for one on standard input."`
-	Features   []string `default:"labels" enum:"labels,colors,quality,faces,safe_search,text,embedding" help:"What to find: labels, colors, quality, faces, safe_search, text, embedding (printed as JSON only)."`
-	Top        int      `short:"n" default:"5" help:"Labels of each kind, colours or similar items."`
-	MinScore   float64  `help:"Leave out labels and items with a lower score."`
-	Heads      []string `help:"Kinds of labels to ask for, such as clothing (default: all of the model)."`
-	Annotate   string   `type:"path" placeholder:"DIR" help:"Write each picture there as a PNG, with boxes around faces and text."`
-	Similar    bool     `help:"Find the items of the model's catalogue that look like each picture."`
-	Filter     string   `help:"With --similar: which items, as an AIP-160 filter over their attributes."`
-	Attributes []string `placeholder:"NAME" help:"With --similar: attributes to print; '*' for all."`
-	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for each feature)."`
+	Files       []string `arg:"" help:"JPEG, PNG, WebP or GIF files; \"-\" for one on standard input."`
+	Features    []string `default:"labels" enum:"labels,colors,quality,faces,safe_search,text,embedding" placeholder:"NAME" help:"What to find: labels, colors, quality, faces, safe_search, text, embedding, which is printed as JSON only (default: labels). Colors and quality need no model."`
+	Top         int      `short:"n" default:"5" help:"Labels of each kind, colours or similar items."`
+	MinScore    float64  `placeholder:"NUMBER" help:"Leave out labels and items with a lower score."`
+	Heads       []string `placeholder:"HEAD" help:"Kinds of labels to ask for, such as clothing, as \"scry show\" lists them (default: all)."`
+	Expressions bool     `help:"With the feature faces: read their expressions too. The law may ask for notice to the people shown."`
+	Annotate    string   `type:"path" placeholder:"DIR" help:"Write each picture there as a PNG, with boxes around faces and text."`
+	Similar     bool     `help:"Find the items of the model's catalogue that look like each picture."`
+	Filter      string   `placeholder:"FILTER" help:"With --similar: which items, as an AIP-160 filter over their attributes."`
+	Attributes  []string `placeholder:"NAME" help:"With --similar: attributes to print; '*' for all."`
+	Model       modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for each feature)."`
 	explainImageFlags
 	servedFlag
 }
@@ -46,6 +47,9 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	}
 	if c.Explain != "" && (c.Similar || c.Annotate != "") {
 		return wrongUse("--explain excludes --annotate and --similar")
+	}
+	if c.Expressions && !slices.Contains(c.Features, "faces") {
+		return wrongUse("--expressions is for --features faces")
 	}
 	server, err := app.dial(ctx)
 	if err != nil {
@@ -91,7 +95,7 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 
 func (c *imageCmd) analyze(ctx context.Context, app *app, server *client.Client, files []string, images iter.Seq[*imageanalysisv1.ImageItem], t *tally) error {
 	req := &imageanalysisv1.AnalyzeImagesRequest{
-		Options: &imageanalysisv1.ImageOptions{MaxLabels: int32(c.Top), MaxColors: int32(min(c.Top, 16)), MinScore: c.MinScore, Heads: c.Heads},
+		Options: &imageanalysisv1.ImageOptions{MaxLabels: int32(c.Top), MaxColors: int32(min(c.Top, 16)), MinScore: c.MinScore, Heads: c.Heads, Expressions: c.Expressions},
 	}
 	for _, name := range c.Features {
 		f := imageanalysisv1.ImageFeature(imageanalysisv1.ImageFeature_value["IMAGE_FEATURE_"+strings.ToUpper(name)])

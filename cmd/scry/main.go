@@ -36,22 +36,22 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 // cli is the grammar of the command line. Each verb has a file of its name.
 type cli struct {
 	Connection connection `embed:"" group:"Connection"`
-	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for rows, csv. Rows, texts and pictures are one object a line in json and jsonl."`
+	Output     string     `short:"o" enum:"table,json,jsonl,csv" default:"table" env:"SCRY_OUTPUT" help:"What to print: table, json, jsonl or, for what is asked of models, csv. What is answered to each row, text or picture is one line in json too."`
 	Color      string     `enum:"auto,always,never" default:"auto" env:"SCRY_COLOR" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never."`
 	Quiet      bool       `short:"q" help:"Print no progress and no remarks."`
 
 	Status    statusCmd    `cmd:"" group:"Look" help:"Show the server, its devices and what is loaded."`
 	Ls        lsCmd        `cmd:"" group:"Look" help:"List models, or one model's versions."`
 	Show      showCmd      `cmd:"" group:"Look" help:"Show a version: what it takes, what it answers, how it was checked."`
-	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file (-o json writes one object a line)."`
-	Recommend recommendCmd `cmd:"" group:"Ask" help:"Rank items for customers, or beside an item."`
+	Score     scoreCmd     `cmd:"" group:"Ask" help:"Score rows of a CSV or JSON Lines file."`
+	Recommend recommendCmd `cmd:"" group:"Ask" help:"Recommend items to customers, or what goes with an item."`
 	Explain   explainCmd   `cmd:"" group:"Ask" help:"Tell how each feature moved the scores of rows."`
 	Choose    chooseCmd    `cmd:"" group:"Ask" help:"Choose the next best action for customers, from a model's catalogue."`
 	SendTime  sendTimeCmd  `cmd:"" name:"sendtime" group:"Ask" help:"Choose when to send to customers, by what they answered before."`
 	Calibrate calibrateCmd `cmd:"" group:"Models" help:"Make a version with new calibration and percentiles, from rows of which it is known what came to pass."`
 	Eval      evalCmd      `cmd:"" group:"Ask" help:"Measure a version on rows of which it is known what came to pass, beside the routed one."`
-	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find the sentiment of texts (-o json writes one object a line)."`
-	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show (-o json writes one object a line)."`
+	Sentiment sentimentCmd `cmd:"" group:"Ask" help:"Find what texts say: sentiment, emotions, topics, language, personal data and more."`
+	Image     imageCmd     `cmd:"" group:"Ask" help:"Find what pictures show: labels, colours, faces, text and more, or what looks like them."`
 	PerfData  perfDataCmd  `cmd:"" name:"perf-data" group:"Ask" help:"Make valid requests up for Triton's perf_analyzer, and print its command line."`
 
 	Init    initCmd    `cmd:"" group:"Models" help:"Write the inferred bundle.yaml of a directory, for you to correct."`

@@ -22,22 +22,22 @@ import (
 
 // recommendCmd ranks items for subjects.
 type recommendCmd struct {
-	File       string   `arg:"" optional:"" help:"Subjects as JSON Lines, such as {\"id\": \"c1\", \"history\": [\"85123A\"]}; \"-\" or nothing for standard input, unless --history, --anchor or --nobody is given."`
+	File       string   `arg:"" optional:"" help:"Subjects as JSON Lines, such as {\"id\": \"c1\", \"history\": [\"85123A\"]}, with features, anchor_item, candidates and seen beside or instead of the history; \"-\" or nothing for standard input, unless --history, --anchor or --nobody is given."`
 	Model      modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for recommendations)."`
 	History    []string `placeholder:"ITEM" help:"Recommend for one subject with this history, the oldest item first."`
 	Anchor     string   `placeholder:"ITEM" help:"Recommend what goes with this item."`
 	Nobody     bool     `help:"Recommend for one of whom nothing is known."`
 	Candidates []string `placeholder:"ITEM" help:"Rank these items only; with --history, --anchor or --nobody."`
 	Count      int32    `short:"n" default:"10" help:"Items for each subject."`
-	Filter     string   `help:"Which items, as an AIP-160 filter over their attributes, such as 'price < 20 AND title:\"LAMP\"'."`
-	Promote    []string `sep:"none" placeholder:"NAME=PERCENT:FILTER" help:"Keep a share of the places for some items, such as 'new=20:first_sold > \"2011-10-01\"'. May be repeated."`
+	Filter     string   `placeholder:"FILTER" help:"Which items, as an AIP-160 filter over their attributes, such as 'price < 20 AND title:\"LAMP\"'."`
+	Promote    []string `sep:"none" placeholder:"NAME=PERCENT:FILTER" help:"Keep a share of the places for the items that a filter admits, such as 'new=20:first_sold > \"2011-10-01\"'. May be repeated."`
 	Repeats    bool     `help:"Recommend items of the history too."`
-	MaxSeen    int32    `help:"Leave out items that were seen more often."`
-	Diversity  float64  `help:"How much variety counts, 0 to 1."`
-	Explore    float64  `placeholder:"TEMPERATURE" help:"Draw the items, at this temperature in the unit of the scores."`
-	Seed       *uint64  `help:"Seed of the draw (default: one drawn at random)."`
+	MaxSeen    int32    `placeholder:"N" help:"Leave out items that the subject has seen more often, as \"seen\" counts."`
+	Diversity  float64  `placeholder:"NUMBER" help:"How much variety counts beside the scores, from 0 (not at all) to 1."`
+	Explore    float64  `placeholder:"TEMPERATURE" help:"Draw the items at random instead of ranking them, and tell their propensities: the higher the temperature, in the unit of the scores, the more varied."`
+	Seed       *uint64  `help:"With --explore: the same seed draws the same (default: one that is drawn, and told)."`
 	Attributes []string `placeholder:"NAME" help:"Attributes to print; '*' for all."`
-	PageToken  string   `help:"Print the page that a page before named."`
+	PageToken  string   `placeholder:"TOKEN" help:"Print the next page: the token that the page before told, with all other flags as they were."`
 	servedFlag
 }
 
@@ -98,6 +98,9 @@ func (c *recommendCmd) request() (*scoringv1.RecommendItemsRequest, error) {
 		opts.Exploration = &scoringv1.Exploration{Temperature: c.Explore, Seed: c.Seed}
 	case c.Seed != nil:
 		return nil, wrongUse("--seed is for --explore")
+	}
+	if len(c.Candidates) > 0 && c.subject() == nil {
+		return nil, wrongUse("--candidates needs --history, --anchor or --nobody; subjects of a file have \"candidates\" of their own")
 	}
 	if c.Nobody && (c.Anchor != "" || len(c.History) > 0) {
 		return nil, wrongUse("--nobody excludes --anchor and --history")

@@ -39,7 +39,7 @@ type rowReader struct {
 
 // rowsFlags say how a file's rows are read.
 type rowsFlags struct {
-	Format string `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	Format string `enum:",csv,jsonl" default:"" placeholder:"csv|jsonl" help:"The input's format, where its name does not tell."`
 	ID     string `name:"id" placeholder:"COLUMN" help:"The column that names the rows (default: one that is called like an id)."`
 }
 

@@ -18,12 +18,12 @@ import (
 type scoreCmd struct {
 	File       string    `arg:"" optional:"" help:"CSV or JSON Lines file; \"-\" or nothing for standard input."`
 	Model      modelRef  `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's default for scoring)."`
-	Heads      []string  `help:"Answers to ask for (default: all of the model)."`
-	Reasons    int       `short:"r" help:"Strongest reasons of each probability and value. Where the model does not compute them, each row costs hundreds."`
-	Language   string    `help:"Language of the reasons' texts, such as ru."`
+	Heads      []string  `placeholder:"HEAD" help:"Which of the model's answers to ask for, as \"scry show\" lists them (default: all)."`
+	Reasons    int       `short:"r" placeholder:"N" help:"How many of the strongest reasons of each probability and value to tell. Where the model does not compute them itself, it is asked some hundred times for each row."`
+	Language   string    `placeholder:"TAG" help:"Language of the reasons' texts, such as ru."`
 	Actionable bool      `help:"Leave out reasons that the company cannot change."`
-	Horizon    int       `help:"Points of each forecast (default: all that the model gives)."`
-	Quantiles  []float64 `help:"Levels of the forecasts' quantiles, such as 0.1,0.5,0.9 (default: the model's)."`
+	Horizon    int       `placeholder:"N" help:"Points of each forecast (default: all that the model gives)."`
+	Quantiles  []float64 `placeholder:"LEVEL" help:"Levels of the forecasts' quantiles, such as 0.1,0.5,0.9 (default: the model's)."`
 	Treatments []string  `placeholder:"NAME[=COST]" help:"Treatments to compare, with what they cost (default: all of the model)."`
 	To         string    `placeholder:"FILE" help:"Write the answers to a new file, as CSV or, with -o json, JSON Lines."`
 	Resume     bool      `help:"With --to: go on with a file that was interrupted. Its whole rows are kept, the input's others scored."`

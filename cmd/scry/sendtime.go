@@ -22,14 +22,14 @@ import (
 
 // sendTimeCmd chooses when to send.
 type sendTimeCmd struct {
-	Model    modelRef       `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the general rates."`
-	File     string         `arg:"" optional:"" help:"Who got what: CSV with the columns id, time_zone, sent and answered, one message a line, or JSON Lines of {\"id\", \"time_zone\", \"history\"}; \"-\" or nothing for standard input."`
-	Format   string         `enum:",csv,jsonl" default:"" help:"The input's format, where its name does not tell: csv or jsonl."`
+	Model    modelRef       `arg:"" placeholder:"MODEL[@VERSION]" help:"The model, whose catalogue has the rates of people in general: MODEL for the routed version, MODEL@VERSION for a number, an alias or latest."`
+	File     string         `arg:"" optional:"" help:"Who got what: CSV with the columns id, time_zone, sent and answered, one message a line and those of a customer together, or JSON Lines {\"id\": …, \"time_zone\": …, \"history\": [{\"sent\": …, \"answered\": …}]}; \"-\" or nothing for standard input."`
+	Format   string         `enum:",csv,jsonl" default:"" placeholder:"csv|jsonl" help:"The input's format, where its name does not tell."`
 	Earliest *time.Time     `placeholder:"TIME" help:"The earliest time, such as 2026-03-01T00:00:00Z (default: now)."`
 	Latest   *time.Time     `placeholder:"TIME" help:"The latest time (default: a week later)."`
 	Quiet    string         `name:"quiet-hours" placeholder:"HOURS" help:"Hours of the customers' clocks at which nothing is sent, such as 22-7 or 0,1,2."`
-	Count    int            `short:"n" help:"Times for each customer, the best first (default: 1)."`
-	HalfLife *time.Duration `help:"A message counts half after this time, such as 2160h (default: the same for ever)."`
+	Count    int            `short:"n" placeholder:"N" help:"Times for each customer, the best first (default: 1)."`
+	HalfLife *time.Duration `placeholder:"DURATION" help:"A message counts half after this time, such as 2160h (default: the same for ever)."`
 	servedFlag
 }
 

@@ -21,12 +21,12 @@ import (
 type sentimentCmd struct {
 	Texts  []string `arg:"" optional:"" help:"Texts; without any they are read from the file or standard input. With --column, the file."`
 	File   string   `short:"f" placeholder:"FILE" help:"A file with a text a line, a CSV file (with --column), or JSON Lines {\"id\": …, \"text\": …}; \"-\" for standard input."`
-	Format string   `enum:",text,csv,jsonl" default:"" help:"The input's format, where its name does not tell: text, csv or jsonl."`
-	Column string   `placeholder:"NAME" help:"The CSV column, or the JSON field, that holds the text."`
-	ID     string   `name:"id" placeholder:"NAME" help:"The CSV column, or the JSON field, that names the text."`
+	Format string   `enum:",text,csv,jsonl" default:"" placeholder:"text|csv|jsonl" help:"The input's format, where its name does not tell."`
+	Column string   `placeholder:"NAME" help:"The CSV column, or the JSON field, that holds the text (default: the field \"text\")."`
+	ID     string   `name:"id" placeholder:"NAME" help:"The CSV column, or the JSON field, that names the text (default: the field \"id\", else the line's number)."`
 	Model  modelRef `short:"m" placeholder:"MODEL[@VERSION]" help:"The model (default: the server's defaults)."`
 
-	Features []textFeature `placeholder:"NAME,…" default:"sentiment" help:"What to find: sentiment, sentences, emotions, topics, toxicity, intent, targets, language, personal-data, classes, embedding (default: sentiment)."`
+	Features []textFeature `placeholder:"NAME" default:"sentiment" help:"What to find: sentiment, sentences, emotions, topics, toxicity, intent, targets, language, personal-data, classes, embedding (default: sentiment). Language and personal-data need no model."`
 	Topics   []string      `sep:"none" placeholder:"TOPIC" help:"A topic to look for, once for each; implies the feature topics."`
 	Intents  []string      `sep:"none" placeholder:"INTENT" help:"An intent to look for, once for each; implies the feature intent."`
 	Targets  []textTarget  `sep:"none" placeholder:"NAME[=WORD,…]" help:"A brand, product or person towards whom opinion is read, with other words for it, once for each; implies the feature targets."`
