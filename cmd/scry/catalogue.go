@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,19 +152,7 @@ func (c *catalogueBuildCmd) embed(ctx context.Context, app *app, server *client.
 		Models:   []*imageanalysisv1.FeatureModel{{Feature: feature, Model: model.Model, Version: model.Version}},
 	}
 	unread := 0
-	var images iter.Seq[*imageanalysisv1.ImageItem] = func(yield func(*imageanalysisv1.ImageItem) bool) {
-		for _, name := range names {
-			content, err := readImage(app.output, filepath.Join(c.Dir, filepath.FromSlash(name)), limit)
-			if err != nil {
-				app.output.complain("%v", err)
-				unread++
-				continue
-			}
-			if !yield(&imageanalysisv1.ImageItem{Id: name, Content: content}) {
-				return
-			}
-		}
-	}
+	images := readImages(app.output, names, func(name string) string { return filepath.Join(c.Dir, filepath.FromSlash(name)) }, limit, &unread)
 	items := &bytes.Buffer{}
 	encode := json.NewEncoder(items)
 	encode.SetEscapeHTML(false)

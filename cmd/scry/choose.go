@@ -51,15 +51,7 @@ func (c *chooseCmd) Run(ctx context.Context, app *app) error {
 	if err := c.thompson(options, app.output); err != nil {
 		return err
 	}
-	server, err := app.dial(ctx)
-	if err != nil {
-		return err
-	}
-	version, row, err := rowModel(ctx, server, c.Model)
-	if err != nil {
-		return err
-	}
-	rows, err := c.open(ctx, app.output, c.File, row)
+	server, version, rows, err := c.rows(ctx, app, c.Model, c.File)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scry-ml/scry/client/clienttest"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -49,21 +47,15 @@ func TestEvalMemory(t *testing.T) {
 		}
 	}
 	data.Reset()
-	fake := clienttest.New()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	_, address, stop, err := serveFake()
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- fake.Serve(lis) }()
-	defer func() {
-		fake.Stop()
-		<-served
-	}()
-	if code := run([]string{"push", filepath.Join(dir, "m"), "-q", "--activate", "--server", lis.Addr().String()}, strings.NewReader(""), io.Discard, io.Discard); code != exitOK {
+	defer stop()
+	if code := run([]string{"push", filepath.Join(dir, "m"), "-q", "--activate", "--server", address}, strings.NewReader(""), io.Discard, io.Discard); code != exitOK {
 		t.Fatalf("exit code %d", code)
 	}
-	app := &app{connection: &connection{Server: lis.Addr().String()}, output: newOutput(strings.NewReader(""), io.Discard, io.Discard, "table", true)}
+	app := &app{connection: &connection{Server: address}, output: newOutput(strings.NewReader(""), io.Discard, io.Discard, "table", true)}
 	defer app.close()
 	server, err := app.dial(t.Context())
 	if err != nil {

@@ -32,15 +32,7 @@ var scales = map[string]scoringv1.Scale{
 }
 
 func (c *explainCmd) Run(ctx context.Context, app *app) error {
-	server, err := app.dial(ctx)
-	if err != nil {
-		return err
-	}
-	version, row, err := rowModel(ctx, server, c.Model)
-	if err != nil {
-		return err
-	}
-	rows, err := c.open(ctx, app.output, c.File, row)
+	server, version, rows, err := c.rows(ctx, app, c.Model, c.File)
 	if err != nil {
 		return err
 	}

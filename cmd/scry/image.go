@@ -64,20 +64,8 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	t := &tally{items: "pictures"}
-	unread := 0 // written while the stream runs, read after it
-	images := func(yield func(*imageanalysisv1.ImageItem) bool) {
-		for _, name := range names {
-			content, err := readImage(app.output, name, info.GetLimits().GetMaxImageBytes())
-			if err != nil {
-				app.output.complain("%v", err)
-				unread++
-				continue
-			}
-			if !yield(&imageanalysisv1.ImageItem{Id: name, Content: content}) {
-				return
-			}
-		}
-	}
+	unread := 0
+	images := readImages(app.output, names, func(name string) string { return name }, info.GetLimits().GetMaxImageBytes(), &unread)
 	switch {
 	case c.Explain != "":
 		err = c.explain(ctx, app.output, server, names, images, t)
@@ -143,6 +131,25 @@ func expand(patterns []string) ([]string, error) {
 		names = append(names, matches...)
 	}
 	return names, nil
+}
+
+// readImages reads the pictures of these names from files. Those that cannot be
+// read are left out, told of and counted; unread is settled when the loop over the
+// pictures has ended, which may be on another goroutine.
+func readImages(o *output, names []string, file func(name string) string, limit int64, unread *int) iter.Seq[*imageanalysisv1.ImageItem] {
+	return func(yield func(*imageanalysisv1.ImageItem) bool) {
+		for _, name := range names {
+			content, err := readImage(o, file(name), limit)
+			if err != nil {
+				o.complain("%v", err)
+				*unread++
+				continue
+			}
+			if !yield(&imageanalysisv1.ImageItem{Id: name, Content: content}) {
+				return
+			}
+		}
+	}
 }
 
 // readImage reads a file that is within the server's limit.

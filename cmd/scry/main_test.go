@@ -46,6 +46,21 @@ func TestMain(m *testing.M) {
 // fakeKey is where a script's environment keeps its server.
 type fakeKey struct{}
 
+// serveFake starts an empty server and returns its address.
+func serveFake() (fake *clienttest.Server, address string, stop func(), err error) {
+	fake = clienttest.New()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", nil, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- fake.Serve(lis) }()
+	return fake, lis.Addr().String(), func() {
+		fake.Stop()
+		<-served
+	}, nil
+}
+
 // TestScripts runs testdata/script: each script has an empty server of its own,
 // named by SCRY_SERVER.
 func TestScripts(t *testing.T) {
@@ -55,19 +70,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
-			fake := clienttest.New()
-			lis, err := net.Listen("tcp", "127.0.0.1:0")
+			fake, server, stop, err := serveFake()
 			if err != nil {
 				return err
 			}
-			served := make(chan error, 1)
-			go func() { served <- fake.Serve(lis) }()
-			env.Defer(func() {
-				fake.Stop()
-				<-served
-			})
+			env.Defer(stop)
 			env.Values[fakeKey{}] = fake
-			env.Setenv("SCRY_SERVER", lis.Addr().String())
+			env.Setenv("SCRY_SERVER", server)
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))

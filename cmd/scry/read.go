@@ -22,6 +22,18 @@ func sniffFormat(in *bufio.Reader) string {
 	return "csv"
 }
 
+// rowsReader yields what the rows of an input are, until yield wants no more.
+type rowsReader[T any] func(in *bufio.Reader, yield func(T) bool) error
+
+// readRows reads CSV or JSON Lines, "" standing for what it looks like.
+func readRows[T any](in io.Reader, format string, csv, json rowsReader[T], yield func(T) bool) error {
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	if format == "jsonl" || format == "" && sniffFormat(buffered) == "jsonl" {
+		return json(buffered, yield)
+	}
+	return csv(buffered, yield)
+}
+
 // readLines yields what read makes of each line that is not blank, however long it
 // is, until yield wants no more. An error of read says in which line it is.
 func readLines[T any](in *bufio.Reader, read func(text []byte, line int) (T, error), yield func(T) bool) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/scry-ml/scry/client"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 )
 
@@ -59,6 +60,20 @@ func (f rowsFlags) open(ctx context.Context, o *output, name string, row *bundle
 	return &rowFile{in, newRowReader(row, f.ID, o.remark), format}, nil
 }
 
+// rows finds the version that is asked, and opens a file of rows that it takes.
+func (f rowsFlags) rows(ctx context.Context, app *app, ref modelRef, name string) (*client.Client, *modelstorev1.Version, *rowFile, error) {
+	server, err := app.dial(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	version, row, err := rowModel(ctx, server, ref)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	file, err := f.open(ctx, app.output, name, row)
+	return server, version, file, err
+}
+
 // all reads the rows once.
 func (f *rowFile) all() iter.Seq[*scoringv1.Instance] { return f.instances(f.ReadCloser, f.format) }
 
@@ -77,15 +92,7 @@ func newRowReader(row *bundlev1.Row, id string, remark func(string, ...any)) *ro
 // the input was wrong. Memory does not grow with the input.
 func (r *rowReader) instances(in io.Reader, format string) iter.Seq[*scoringv1.Instance] {
 	return func(yield func(*scoringv1.Instance) bool) {
-		buffered := bufio.NewReaderSize(in, 64<<10)
-		if format == "" {
-			format = sniffFormat(buffered)
-		}
-		if format == "jsonl" {
-			r.err = r.readJSON(buffered, yield)
-		} else {
-			r.err = r.readCSV(buffered, yield)
-		}
+		r.err = readRows(in, format, r.readCSV, r.readJSON, yield)
 	}
 }
 

@@ -35,15 +35,7 @@ func (c *scoreCmd) Run(ctx context.Context, app *app) (err error) {
 	if c.Resume && c.To == "" {
 		return wrongUse("--resume needs --to, the file to go on with")
 	}
-	server, err := app.dial(ctx)
-	if err != nil {
-		return err
-	}
-	version, row, err := rowModel(ctx, server, c.Model)
-	if err != nil {
-		return err
-	}
-	rows, err := c.open(ctx, app.output, c.File, row)
+	server, version, rows, err := c.rows(ctx, app, c.Model, c.File)
 	if err != nil {
 		return err
 	}

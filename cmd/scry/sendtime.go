@@ -115,15 +115,7 @@ type recipientReader struct {
 // input was wrong.
 func (r *recipientReader) recipients(in io.Reader, format string) iter.Seq[*scoringv1.Recipient] {
 	return func(yield func(*scoringv1.Recipient) bool) {
-		buffered := bufio.NewReaderSize(in, 64<<10)
-		if format == "" {
-			format = sniffFormat(buffered)
-		}
-		if format == "jsonl" {
-			r.err = r.readJSON(buffered, yield)
-		} else {
-			r.err = r.readCSV(buffered, yield)
-		}
+		r.err = readRows(in, format, r.readCSV, r.readJSON, yield)
 	}
 }
 

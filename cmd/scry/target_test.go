@@ -8,7 +8,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +17,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/scry-ml/scry/client/clienttest"
 )
 
 // program runs scry as a process of its own.
@@ -49,17 +46,11 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fake := clienttest.New()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	_, address, stop, err := serveFake()
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- fake.Serve(lis) }()
-	defer func() {
-		fake.Stop()
-		<-served
-	}()
+	defer stop()
 	dir := t.TempDir()
 	bundle := filepath.Join(dir, "churn")
 	if err := os.Mkdir(bundle, 0o755); err != nil {
@@ -75,7 +66,7 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if push := program(t, lis.Addr().String(), "push", bundle, "--activate"); push.Run() != nil {
+	if push := program(t, address, "push", bundle, "--activate"); push.Run() != nil {
 		t.Fatal(push.Stderr)
 	}
 	in := filepath.Join(dir, "customers.csv")
@@ -84,7 +75,7 @@ func TestResume(t *testing.T) {
 
 	most, ends := int64(0), []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGKILL}
 	for run := 0; ; run++ {
-		cmd := program(t, lis.Addr().String(), "score", in, "--to", to, "--resume", "--reasons", "3")
+		cmd := program(t, address, "score", in, "--to", to, "--resume", "--reasons", "3")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
