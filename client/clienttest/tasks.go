@@ -50,26 +50,36 @@ func (s *scoring) Score(_ context.Context, r *scoringv1.ScoreRequest) (*scoringv
 func (s *scoring) StreamScore(call grpc.BidiStreamingServer[scoringv1.StreamScoreRequest, scoringv1.StreamScoreResponse]) error {
 	var options *scoringv1.ScoreOptions
 	var served *servingv1.ServedBy
-	for index := int64(0); ; {
-		r, err := call.Recv()
-		if err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if served == nil {
-			options = r.GetOptions()
-			if _, served, err = s.server.store.route("scoring", r.GetModel(), r.GetVersion()); err != nil {
-				return err
-			}
-		}
+	index := int64(0)
+	return answerAll(call, func(r *scoringv1.StreamScoreRequest) (err error) {
+		options = r.GetOptions()
+		_, served, err = s.server.store.route("scoring", r.GetModel(), r.GetVersion())
+		return err
+	}, func(r *scoringv1.StreamScoreRequest) *scoringv1.StreamScoreResponse {
 		s.server.count("StreamScore", len(r.GetInstances()))
 		resp := &scoringv1.StreamScoreResponse{}
 		for _, instance := range r.GetInstances() {
 			resp.Results = append(resp.Results, score(index, instance, options, served))
 			index++
 		}
-		if err := call.Send(resp); err != nil {
+		return resp
+	})
+}
+
+// answerAll answers the messages of a stream one by one. begin is told the first.
+func answerAll[Req, Resp any](call grpc.BidiStreamingServer[Req, Resp], begin func(*Req) error, answer func(*Req) *Resp) error {
+	for first := true; ; first = false {
+		r, err := call.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && first {
+			err = begin(r)
+		}
+		if err == nil {
+			err = call.Send(answer(r))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -293,29 +303,20 @@ func (s *sentiment) StreamAnalyzeText(call grpc.BidiStreamingServer[sentimentv1.
 		served  *servingv1.ServedBy
 		options *sentimentv1.TextOptions
 	)
-	for index := int64(0); ; {
-		r, err := call.Recv()
-		if err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if served == nil {
-			options = r.GetOptions()
-			if served, err = s.served(r.GetModels()); err != nil {
-				return err
-			}
-		}
+	index := int64(0)
+	return answerAll(call, func(r *sentimentv1.StreamAnalyzeTextRequest) (err error) {
+		options = r.GetOptions()
+		served, err = s.served(r.GetModels())
+		return err
+	}, func(r *sentimentv1.StreamAnalyzeTextRequest) *sentimentv1.StreamAnalyzeTextResponse {
 		s.server.count("StreamAnalyzeText", len(r.GetTexts()))
 		resp := &sentimentv1.StreamAnalyzeTextResponse{}
 		for _, t := range r.GetTexts() {
 			resp.Results = append(resp.Results, analyzeText(index, t, options, served))
 			index++
 		}
-		if err := call.Send(resp); err != nil {
-			return err
-		}
-	}
+		return resp
+	})
 }
 
 func analyzeText(index int64, t *sentimentv1.TextItem, options *sentimentv1.TextOptions, served *servingv1.ServedBy) *sentimentv1.TextResult {
@@ -408,29 +409,20 @@ func (s *images) StreamAnalyzeImages(call grpc.BidiStreamingServer[imageanalysis
 	var served *servingv1.ServedBy
 	var options *imageanalysisv1.ImageOptions
 	var features []imageanalysisv1.ImageFeature
-	for index := int64(0); ; {
-		r, err := call.Recv()
-		if err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if served == nil {
-			features, options = r.GetFeatures(), r.GetOptions()
-			if served, err = s.served(r.GetModels()); err != nil {
-				return err
-			}
-		}
+	index := int64(0)
+	return answerAll(call, func(r *imageanalysisv1.StreamAnalyzeImagesRequest) (err error) {
+		features, options = r.GetFeatures(), r.GetOptions()
+		served, err = s.served(r.GetModels())
+		return err
+	}, func(r *imageanalysisv1.StreamAnalyzeImagesRequest) *imageanalysisv1.StreamAnalyzeImagesResponse {
 		s.server.count("StreamAnalyzeImages", len(r.GetImages()))
 		resp := &imageanalysisv1.StreamAnalyzeImagesResponse{}
 		for _, image := range r.GetImages() {
 			resp.Results = append(resp.Results, analyzeImage(index, image, features, options, served))
 			index++
 		}
-		if err := call.Send(resp); err != nil {
-			return err
-		}
-	}
+		return resp
+	})
 }
 
 func analyzeImage(index int64, image *imageanalysisv1.ImageItem, features []imageanalysisv1.ImageFeature, options *imageanalysisv1.ImageOptions, served *servingv1.ServedBy) *imageanalysisv1.ImageResult {
