@@ -113,27 +113,31 @@ def _register_boosters() -> None:
         pass
     else:
         update_registered_converter(xgboost.XGBClassifier, "XGBoostXGBClassifier", calculate_linear_classifier_output_shapes,
-                                    _narrowed(convert_xgboost), options=options)
+                                    _changed(convert_xgboost, _narrow), options=options)
         update_registered_converter(xgboost.XGBRegressor, "XGBoostXGBRegressor", calculate_linear_regressor_output_shapes,
-                                    _narrowed(convert_xgboost))
+                                    _changed(convert_xgboost, _narrow))
 
 
-def _narrowed(convert: Any) -> Any:
-    """The converter of trees that round every feature to float32 and compare it with a float32."""
+def _changed(convert: Any, change: Callable[[Any, Any, Any, onnx.NodeProto], None]) -> Any:
+    """The converter, and a change of the trees that it makes of float64 features."""
 
-    def narrowly(scope: Any, operator: Any, container: Any) -> None:
+    def changing(scope: Any, operator: Any, container: Any) -> None:
         before = len(container.nodes)
         convert(scope, operator, container)
         if not isinstance(operator.inputs[0].type, DoubleTensorType):
             return
         for node in container.nodes[before:]:
             if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-                rounded = scope.get_unique_variable_name("rounded")
-                container.add_node("Cast", node.input[0], rounded, name=scope.get_unique_operator_name("Cast"),
-                                   to=TensorProto.FLOAT, op_version=OPSETS[""])
-                node.input[0] = rounded
+                change(scope, operator, container, node)
 
-    return narrowly
+    return changing
+
+
+def _narrow(scope: Any, operator: Any, container: Any, node: onnx.NodeProto) -> None:
+    """Rounds the features to float32, for trees that do so and compare them with a float32."""
+    rounded = scope.get_unique_variable_name("rounded")
+    container.add_node("Cast", node.input[0], rounded, name=scope.get_unique_operator_name("Cast"), to=TensorProto.FLOAT, op_version=OPSETS[""])
+    node.input[0] = rounded
 
 
 def _exact_converters() -> tuple[dict[Any, Any], dict[Any, Any]]:
@@ -148,7 +152,7 @@ def _exact_converters() -> tuple[dict[Any, Any], dict[Any, Any]]:
             for kind in ("Classifier", "Regressor"):
                 estimator = getattr(module, name + kind)
                 alias = _supported_operators.sklearn_operator_name_map[estimator]
-                functions[estimator] = _exact_trees(_registration.get_converter(alias))
+                functions[estimator] = _changed(_registration.get_converter(alias), _exact)
                 shapes[estimator] = _registration.get_shape_calculator(alias)
     return functions, shapes
 
@@ -196,19 +200,9 @@ def _convert_ordinal(convert: Any, scope: Any, operator: Any, container: Any) ->
     OnnxCast(joined, to=to, op_version=opset, output_names=operator.outputs[:1]).add_to(scope, container)
 
 
-def _exact_trees(convert: Any) -> Any:
-    """The converter, with thresholds in float64 where the features are."""
-
-    def exactly(scope: Any, operator: Any, container: Any) -> None:
-        before = len(container.nodes)
-        convert(scope, operator, container)
-        if not isinstance(operator.inputs[0].type, DoubleTensorType):
-            return
-        for node in container.nodes[before:]:
-            if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-                _widen(node, *_splits(operator.raw_operator))
-
-    return exactly
+def _exact(scope: Any, operator: Any, container: Any, node: onnx.NodeProto) -> None:
+    """Gives trees thresholds in float64."""
+    _widen(node, *_splits(operator.raw_operator))
 
 
 def _splits(model: Any) -> tuple[np.ndarray, np.ndarray | None]:

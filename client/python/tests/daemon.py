@@ -6,7 +6,10 @@ import re
 import subprocess
 import tempfile
 import time
+import unittest
 from pathlib import Path
+
+import scry
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRY = ROOT / "bin/scry"
@@ -53,3 +56,16 @@ def command(*arguments):
     if done.returncode:
         raise AssertionError(f"scry {arguments[0]} ended with {done.returncode}: {done.stdout}")
     return done.stdout
+
+
+class Served(unittest.TestCase):
+    """Tests with a client of the server, and a folder."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.client = scry.connect(address())
+        cls.addClassCleanup(cls.client.close)
+        cls.client.wait_ready(120)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)

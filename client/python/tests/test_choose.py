@@ -19,15 +19,7 @@ CUSTOMERS = pd.DataFrame([
 ], index=["angry", "thrifty", "content"])
 
 
-class Served(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
-
-
-class Actions(Served):
+class Actions(daemon.Served):
     def test_frame(self):
         got = self.client.choose_action("offers", CUSTOMERS, filter='attributes.goal = "retention"', count=3, language="ru")
         self.assertEqual(list(dict.fromkeys(got.index)), list(CUSTOMERS.index))
@@ -77,7 +69,7 @@ class Actions(Served):
         self.assertEqual(list(got.index), list(many.index))
 
 
-class SendTimes(Served):
+class SendTimes(daemon.Served):
     def setUp(self):
         self.monday = pd.Timestamp("2026-03-02", tz="UTC")
         early = [{"id": "early", "time_zone": "Europe/Moscow", "sent": self.monday - pd.Timedelta(days=d, hours=-4), "answered": True}
@@ -110,7 +102,7 @@ class SendTimes(Served):
             self.client.choose_send_time("sendtime", [{}])
 
 
-class Asyncio(Served):
+class Asyncio(daemon.Served):
     def test_both(self):
         async def ask():
             async with scry.aio.connect(daemon.address()) as client:

@@ -1,9 +1,7 @@
 """Explanations of the real server, compared with a model whose Shapley values are known."""
 
 import asyncio
-import tempfile
 import unittest
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,20 +15,16 @@ NAMES = ["calls", "months", "orders"]
 BACKGROUND = 40
 
 
-class Explained(unittest.TestCase):
+class Explained(daemon.Served):
     @classmethod
     def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
+        super().setUpClass()
         rng = np.random.default_rng(3)
         cls.X = pd.DataFrame(rng.normal(size=(400, 3)), columns=NAMES, index=[f"c{i}" for i in range(400)])
         z = cls.X @ [1.0, -2.0, 0.5]
         y = (rng.random(400) < 1 / (1 + np.exp(-z))).astype(int)
         cls.model = LogisticRegression().fit(cls.X, y)
-        path = Path(folder.name) / "linear"
+        path = cls.folder / "linear"
         scry.export(cls.model, cls.X, y, path, background=BACKGROUND, folds=0)
         cls.client.push(path, "linear", activate=True)
         cls.typical = pd.read_json(path / "background.jsonl", lines=True)[NAMES]

@@ -58,15 +58,10 @@ def installed(*modules):
         return False
 
 
-class Exported(unittest.TestCase):
+class Exported(daemon.Served):
     @classmethod
     def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
+        super().setUpClass()
         cls.X, cls.y = customers()
 
     def export(self, model, X, y, **options):

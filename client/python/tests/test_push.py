@@ -1,7 +1,6 @@
 """What exporters write, as they leave it: pushed without a bundle.yaml, and answered as ONNX Runtime answers in Python."""
 
 import json
-import tempfile
 import unittest
 from pathlib import Path
 
@@ -52,18 +51,10 @@ def skl(model, y, **options):
     return skl2onnx.to_onnx(model.fit(X, y), X[:1], **options)
 
 
-class Exporters(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-
+class Exporters(daemon.Served):
     def push(self, name, exported, *flags, sample=None):
         """Pushes the exported file by the command line and returns what that printed."""
-        path = Path(self.folder.name) / f"{name}.onnx"
+        path = self.folder / f"{name}.onnx"
         path.write_bytes(exported.SerializeToString())
         if sample is not None:
             sample.to_csv(path.with_suffix(".csv"), index=False)
@@ -166,7 +157,7 @@ class Exporters(unittest.TestCase):
 
     def test_python_push(self):
         exported = lgbm(lightgbm.LGBMClassifier(), CHURNED)
-        path = Path(self.folder.name) / "by-python.onnx"
+        path = self.folder / "by-python.onnx"
         path.write_bytes(exported.SerializeToString())
         version = self.client.push(path, "by-python", activate=True, features=NAMES, target="churn", positive="Retained")
         self.assertIn('the event is "Retained"', " ".join(i.why for i in version.manifest.inferred))
@@ -189,7 +180,7 @@ class Exporters(unittest.TestCase):
         model = lightgbm.LGBMClassifier(**SMALL, verbose=-1, n_jobs=1).fit(X, BINARY)
         exported = onnxmltools.convert_lightgbm(model, initial_types=MATRIX, target_opset=15)
         table = pd.DataFrame(X, columns=NAMES).assign(prediction=model.predict_proba(X)[:, 1])
-        rows = Path(self.folder.name) / "expect.csv"
+        rows = self.folder / "expect.csv"
         table.to_csv(rows, index=False)
         printed = self.push("expected", exported, "--features", ",".join(NAMES), "--expect", rows)
         self.assertRegex(printed, r"checked against training: 1000 samples, largest difference [0-9.e-]+ at model.probabilities")

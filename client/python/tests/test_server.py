@@ -24,12 +24,10 @@ PROBABILITIES = np.array([line["outputs"]["model.probability"]["values"][0] for 
 CAT = daemon.ROOT / "scripts/demo/cat.jpg"
 
 
-class Served(unittest.TestCase):
+class Served(daemon.Served):
     @classmethod
     def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
+        super().setUpClass()
         cls.rows = [line["features"] for line in CHURN]
         cls.frame = pd.DataFrame(cls.rows, index=[f"c{i}" for i in range(len(CHURN))])
 

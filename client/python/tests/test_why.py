@@ -1,7 +1,6 @@
 """Explanations of texts and pictures by the real server."""
 
 import asyncio
-import unittest
 
 import numpy as np
 import pandas as pd
@@ -15,13 +14,7 @@ CAT = daemon.ROOT / "scripts/demo/cat.jpg"
 TEXTS = ["Отличный телефон, но батарея ужасная", "😀 good", None]
 
 
-class Why(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = scry.connect(daemon.address())
-        cls.addClassCleanup(cls.client.close)
-        cls.client.wait_ready(120)
-
+class Why(daemon.Served):
     def test_texts(self):
         series = pd.Series(TEXTS, index=["a", "b", "c"])
         got = self.client.explain_text(series, errors="return")
