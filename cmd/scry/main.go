@@ -162,6 +162,12 @@ func (a *app) exit(ctx context.Context, err error) int {
 		return exitTryLater
 	case codes.ResourceExhausted:
 		return exitTryLater
+	case codes.NotFound:
+		a.output.hint("\"scry ls\" lists the models, \"scry ls MODEL\" the versions of one")
+	case codes.InvalidArgument:
+		if client.ReasonOf(err) == "MODEL_REQUIRED" {
+			a.output.hint("--model names one of those that \"scry ls\" lists; the server's operator may set defaults")
+		}
 	case codes.Unauthenticated, codes.PermissionDenied:
 		a.output.hint("--token-file names a file with the bearer token that the server's operator gave out")
 	}
