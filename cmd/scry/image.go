@@ -48,6 +48,15 @@ func (c *imageCmd) Run(ctx context.Context, app *app) error {
 	if c.Explain != "" && (c.Similar || c.Annotate != "") {
 		return wrongUse("--explain excludes --annotate and --similar")
 	}
+	if c.Explain == "" && (c.Label != "" || c.Evaluations != 0) {
+		return wrongUse("--label and --evaluations are for --explain")
+	}
+	if (c.Similar || c.Explain != "") && !slices.Equal(c.Features, []string{"labels"}) {
+		return wrongUse("--similar and --explain exclude --features")
+	}
+	if c.Similar && len(c.Heads) > 0 {
+		return wrongUse("--similar and --heads exclude each other")
+	}
 	if c.Expressions && !slices.Contains(c.Features, "faces") {
 		return wrongUse("--expressions is for --features faces")
 	}

@@ -106,6 +106,15 @@ func (c *sentimentCmd) Run(ctx context.Context, app *app) error {
 	if len(c.Texts) > 0 && c.File != "" {
 		return wrongUse("texts and --file exclude each other")
 	}
+	asked := len(c.Topics)+len(c.Intents)+len(c.Targets) > 0 || c.Redact || !slices.Equal(c.Features, []textFeature{textFeature(sentimentv1.TextFeature_TEXT_FEATURE_SENTIMENT)})
+	switch {
+	case c.Explain && asked:
+		return wrongUse("--explain excludes --features, --topics, --intents, --targets and --redact; --target says what is explained")
+	case !c.Explain && c.Target != "":
+		return wrongUse("--target is for --explain; --targets names what opinion is read towards")
+	case !c.Explain && c.Evaluations != 0:
+		return wrongUse("--evaluations is for --explain")
+	}
 	server, err := app.dial(ctx)
 	if err != nil {
 		return err
