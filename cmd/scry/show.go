@@ -211,9 +211,20 @@ func graphless(m *bundlev1.Manifest) bool {
 	return len(m.GetGraphs()) == 0 && m.GetCatalogue() != nil
 }
 
-// catalogueTexts say what a model chooses from.
+// catalogueTexts say what a model chooses from, and what filters may ask of it.
 func catalogueTexts(c *bundlev1.Catalogue) []string {
 	var out []string
+	if items := c.GetItems(); items != nil {
+		text := "items of " + items.GetFile()
+		if n := len(items.GetAttributes()); n > 0 {
+			names := make([]string, n)
+			for i, a := range items.GetAttributes() {
+				names[i] = fmt.Sprintf("%s (%s)", a.GetName(), strings.ToLower(strings.TrimPrefix(a.GetType().String(), "ATTRIBUTE_TYPE_")))
+			}
+			text += " with " + strings.Join(names, ", ")
+		}
+		out = append(out, shorten(text, 160))
+	}
 	if n := len(c.GetActions()); n > 0 {
 		names := make([]string, n)
 		for i, a := range c.GetActions() {
