@@ -236,7 +236,7 @@ func (p *pending[T]) take(index int64) T {
 
 // open opens a file, or standard input for "" and "-", and tells its format by
 // its name unless one is given: csv, jsonl or "" for anything else. What a .json
-// file holds may be indented.
+// file holds may be indented, or a list.
 func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, string, error) {
 	if name == "" || name == "-" {
 		if f, ok := o.in.(*os.File); ok && isTerminal(f) && name == "" {
@@ -256,7 +256,7 @@ func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, 
 	if err != nil || !strings.EqualFold(filepath.Ext(name), ".json") {
 		return f, format, err
 	}
-	in, err := onOneLine(f)
+	in, err := asLines(f)
 	if err != nil {
 		return nil, "", errors.Join(err, f.Close())
 	}
@@ -266,19 +266,27 @@ func (o *output) open(ctx context.Context, name, format string) (io.ReadCloser, 
 	}{in, f}, format, nil
 }
 
-// onOneLine makes of one JSON object a line. What is no single value is handed on
-// as it is.
-func onOneLine(in io.Reader) (io.Reader, error) {
+// asLines makes a line of one JSON object, and of each of a list. What is no
+// single value is handed on as it is.
+func asLines(in io.Reader) (io.Reader, error) {
 	const most = 64 << 20 // a message of gRPC holds no more
 	text, err := io.ReadAll(io.LimitReader(in, most))
 	if err != nil {
 		return nil, err
 	}
-	var line bytes.Buffer
-	if json.Compact(&line, bytes.TrimPrefix(text, bom)) != nil {
-		return io.MultiReader(bytes.NewReader(text), in), nil
+	value := json.RawMessage(bytes.TrimPrefix(text, bom))
+	var list []json.RawMessage
+	if json.Unmarshal(value, &list) != nil {
+		list = []json.RawMessage{value}
 	}
-	return &line, nil
+	var lines bytes.Buffer
+	for _, object := range list {
+		if json.Compact(&lines, object) != nil {
+			return io.MultiReader(bytes.NewReader(text), in), nil
+		}
+		lines.WriteByte('\n')
+	}
+	return &lines, nil
 }
 
 // interruptible reads what another reader gives until ctx ends or it is closed,
