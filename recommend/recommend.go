@@ -68,7 +68,7 @@ func Items(ctx context.Context, m Model, req *scoringv1.RecommendItemsRequest, s
 		return nil, nil, err
 	}
 	resp = &scoringv1.RecommendItemsResponse{Results: c.results}
-	if c.more && len(c.subjects) == 1 && c.token.offset+uint32(c.page) < maxPlaces {
+	if c.more && hasPages(req) && c.token.offset+uint32(c.page) < maxPlaces {
 		next := c.token
 		next.offset += uint32(c.page)
 		resp.NextPageToken = next.String()
@@ -125,9 +125,6 @@ func newCall(ctx context.Context, m Model, req *scoringv1.RecommendItemsRequest,
 	}
 	if n := c.page * len(c.subjects); n > maxAnswers {
 		return nil, invalid("page_size", "TOO_MANY_ITEMS", "%d items for all subjects together, the limit is %d", n, maxAnswers)
-	}
-	if req.GetPageToken() != "" && len(c.subjects) != 1 {
-		return nil, invalid("page_token", "PAGE_TOKEN_INVALID", "only a request for one subject has pages")
 	}
 	var err error
 	if c.token, err = readToken(req, m.Identity(), seed, now); err != nil {

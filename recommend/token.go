@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,7 +14,7 @@ import (
 
 // token is where the next page begins. It belongs to one request of one version.
 type token struct {
-	digest  [16]byte // of the request without its token
+	digest  [16]byte // of the request without its token, where it may have pages
 	version int64
 	offset  uint32
 	seed    uint64
@@ -34,6 +33,9 @@ func (t *token) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// hasPages tells whether a request's list may be read page by page.
+func hasPages(req *scoringv1.RecommendItemsRequest) bool { return len(req.GetSubjects()) == 1 }
+
 // digestOf is the same for all pages of a request. The model's own name counts,
 // not how it was called.
 func digestOf(req *scoringv1.RecommendItemsRequest, id pipeline.Identity) ([16]byte, error) {
@@ -50,9 +52,12 @@ func digestOf(req *scoringv1.RecommendItemsRequest, id pipeline.Identity) ([16]b
 
 // readToken reads the token of a request; a request without one begins its list.
 func readToken(req *scoringv1.RecommendItemsRequest, id pipeline.Identity, seed uint64, now time.Time) (token, error) {
-	digest, err := digestOf(req, id)
-	if err != nil {
-		return token{}, err
+	var digest [16]byte
+	if hasPages(req) {
+		var err error
+		if digest, err = digestOf(req, id); err != nil {
+			return token{}, err
+		}
 	}
 	if t := req.GetOptions().GetTime(); t != nil {
 		if err := t.CheckValid(); err != nil {
@@ -64,8 +69,11 @@ func readToken(req *scoringv1.RecommendItemsRequest, id pipeline.Identity, seed 
 	if x := req.GetOptions().GetExploration(); x != nil && x.Seed != nil {
 		t.seed = x.GetSeed()
 	}
-	if req.GetPageToken() == "" {
+	switch {
+	case req.GetPageToken() == "":
 		return t, nil
+	case !hasPages(req):
+		return t, invalid("page_token", "PAGE_TOKEN_INVALID", "only a request for one subject has pages")
 	}
 	b, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
 	switch {
@@ -75,7 +83,7 @@ func readToken(req *scoringv1.RecommendItemsRequest, id pipeline.Identity, seed 
 		return t, invalid("page_token", "PAGE_TOKEN_INVALID", "belongs to another request: only the token may differ between pages")
 	}
 	if v := int64(binary.BigEndian.Uint64(b[16:])); v != id.Version {
-		return t, invalid("page_token", "PAGE_TOKEN_INVALID", "%s", fmt.Sprintf("belongs to version %d, version %d answers now: begin again, or name the version", v, id.Version))
+		return t, invalid("page_token", "PAGE_TOKEN_INVALID", "belongs to version %d, version %d answers now: begin again, or name the version", v, id.Version)
 	}
 	t.offset = binary.BigEndian.Uint32(b[24:])
 	t.seed = binary.BigEndian.Uint64(b[28:])
