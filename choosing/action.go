@@ -99,11 +99,9 @@ func newChooser(m scoring.Model, opts *scoringv1.ChooseActionOptions, now time.T
 	if len(actions) == 0 {
 		return nil, fmt.Errorf("%w: %s has no actions in its catalogue", ErrUnsupported, m.Identity().Model)
 	}
-	if opts.GetTime() != nil {
-		var err error
-		if now, err = timeOr(opts.GetTime(), "options.time", now); err != nil {
-			return nil, err
-		}
+	now, err := pipeline.TimeOr(opts.GetTime(), "options.time", now)
+	if err != nil {
+		return nil, err
 	}
 	asked, err := namedActions(actions, opts.GetActions())
 	if err != nil {

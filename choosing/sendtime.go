@@ -98,14 +98,14 @@ func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions,
 		p.quiet[h] = true
 	}
 	var err error
-	if p.earliest, err = timeOr(opts.GetEarliest(), "options.earliest", now); err != nil {
+	if p.earliest, err = pipeline.TimeOr(opts.GetEarliest(), "options.earliest", now); err != nil {
 		return nil, err
 	}
 	unset := p.earliest.Add(week)
 	if unset.After(lastTime) {
 		unset = lastTime
 	}
-	if p.latest, err = timeOr(opts.GetLatest(), "options.latest", unset); err != nil {
+	if p.latest, err = pipeline.TimeOr(opts.GetLatest(), "options.latest", unset); err != nil {
 		return nil, err
 	}
 	if h := opts.GetHalfLife(); h != nil && h.CheckValid() != nil {
@@ -122,17 +122,6 @@ func newPlanner(spec *bundlev1.SendTimes, opts *scoringv1.ChooseSendTimeOptions,
 
 // lastTime is the last that a Timestamp holds.
 var lastTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-
-// timeOr is a time of a request, or what stands for an unset one.
-func timeOr(t *timestamppb.Timestamp, field string, unset time.Time) (time.Time, error) {
-	if t == nil {
-		return unset, nil
-	}
-	if t.CheckValid() != nil {
-		return time.Time{}, &pipeline.InputError{Field: field, Reason: "TIME_INVALID", Message: "is no time between the years 1 and 9999"}
-	}
-	return t.AsTime(), nil
-}
 
 // zoneOf returns a time zone with its hours. Its error is an *InputError.
 func (p *planner) zoneOf(name string) (*zone, error) {
@@ -180,7 +169,7 @@ func (p *planner) choose(r *scoringv1.Recipient) ([]*scoringv1.SendTime, error) 
 		if message.GetSent() == nil {
 			return nil, &pipeline.InputError{Field: field, Reason: "TIME_INVALID", Message: "is missing"}
 		}
-		sent, err := timeOr(message.GetSent(), field, time.Time{})
+		sent, err := pipeline.TimeOr(message.GetSent(), field, time.Time{})
 		if err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -341,14 +340,4 @@ func someOf(categories []string) string {
 		quoted[i] = fmt.Sprintf("%q", clip(c))
 	}
 	return ": " + strings.Join(quoted, ", ")
-}
-
-// parseTime returns microseconds since 1970.
-func parseTime(s string) (int64, bool) {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	return t.UnixMicro(), err == nil
-}
-
-func notATime() *InputError {
-	return &InputError{Reason: "FEATURE_TYPE", Message: "is not a time in RFC 3339, such as 2026-01-31T12:00:00Z"}
 }

@@ -276,7 +276,7 @@ func TestCallsThatFail(t *testing.T) {
 		"FIELD_INVALID options.promotions[1].percent": {Subjects: me, Options: &options{Promotions: []*scoringv1.Promotion{{Name: "x", Filter: "price<1", Percent: 60}, {Name: "y", Filter: "price<1", Percent: 60}}}},
 		"FIELD_INVALID options.promotions[1].name":    {Subjects: me, Options: &options{Promotions: []*scoringv1.Promotion{{Name: "x", Filter: "price<1", Percent: 6}, {Name: "x", Filter: "price<1", Percent: 6}}}},
 		"ATTRIBUTE_UNKNOWN options.attributes[1]":     {Subjects: me, Options: &options{Attributes: []string{"price", "colour"}}},
-		"FIELD_INVALID options.time":                  {Subjects: me, Options: &options{Time: &timestamppb.Timestamp{Seconds: math.MaxInt64}}},
+		"TIME_INVALID options.time":                   {Subjects: me, Options: &options{Time: &timestamppb.Timestamp{Seconds: math.MaxInt64}}},
 		"TOO_MANY_ITEMS page_size":                    {Subjects: slices.Repeat(me, 101), PageSize: 1000},
 		"TOO_MUCH_WORK page_size":                     {Subjects: slices.Repeat(me, 100), PageSize: 1000, Options: &options{Exploration: &scoringv1.Exploration{Temperature: 1, Candidates: 10_000}}},
 		"PAGE_TOKEN_INVALID page_token":               {Subjects: me, PageSize: 2, PageToken: "nonsense"},

@@ -59,11 +59,9 @@ func readToken(req *scoringv1.RecommendItemsRequest, id pipeline.Identity, seed 
 			return token{}, err
 		}
 	}
-	if t := req.GetOptions().GetTime(); t != nil {
-		if err := t.CheckValid(); err != nil {
-			return token{}, invalid("options.time", "FIELD_INVALID", "is not a time")
-		}
-		now = t.AsTime()
+	now, err := pipeline.TimeOr(req.GetOptions().GetTime(), "options.time", now)
+	if err != nil {
+		return token{}, err
 	}
 	t := token{digest: digest, version: id.Version, seed: seed, time: now.UnixMicro()}
 	if x := req.GetOptions().GetExploration(); x != nil && x.Seed != nil {
