@@ -17,7 +17,6 @@ import (
 
 // Nearest finds the items whose vectors make the largest products with given ones.
 type Nearest struct {
-	items   *bundle.Items
 	search  search
 	columns []int
 	least   *float64
@@ -34,7 +33,7 @@ type Neighbour struct {
 // aside, whose score is at least least (nil = any), with some attributes. Errors
 // are *pipeline.InputError that name "filter" or "attributes", or the context's.
 func NewNearest(ctx context.Context, items *bundle.Items, spec *bundlev1.Items, filter string, count int, least *float64, names []string, now time.Time) (*Nearest, error) {
-	n := &Nearest{items: items, least: least}
+	n := &Nearest{least: least}
 	var err error
 	if n.columns, err = columnsFor("attributes", items, names); err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func QueryVector(m *bundlev1.Manifest, items *bundle.Items, out pipeline.Outputs
 // Find answers for each vector, all of the items' size, its items, the best first;
 // of equals the first of the catalogue.
 func (n *Nearest) Find(ctx context.Context, vectors [][]float32) ([][]Neighbour, error) {
-	queries := make([]query, len(vectors))
+	items, queries := n.search.items, make([]query, len(vectors))
 	for i, v := range vectors {
 		queries[i].vector = v
 	}
@@ -90,7 +89,7 @@ func (n *Nearest) Find(ctx context.Context, vectors [][]float32) ([][]Neighbour,
 			if n.least != nil && cmp.Less(float64(s.score), *n.least) {
 				break
 			}
-			out[i] = append(out[i], Neighbour{n.items.IDs[s.place], float64(s.score), attributes(n.items, n.columns, int(s.place))})
+			out[i] = append(out[i], Neighbour{items.IDs[s.place], float64(s.score), attributes(items, n.columns, int(s.place))})
 		}
 	}
 	return out, nil

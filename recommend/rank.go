@@ -183,8 +183,11 @@ func (s *search) run(ctx context.Context, queries []query) ([]tops, error) {
 	if s.admitted != nil && s.admitted.count() < n/sparse {
 		listed = s.admitted.places()
 	}
-	var dense, lists []int // queries
+	var dense, lists, raised []int // queries
 	for i := range queries {
+		if len(queries[i].bonus) > 0 {
+			raised = append(raised, i)
+		}
 		if queries[i].only != nil || listed != nil {
 			lists = append(lists, i)
 		} else {
@@ -204,9 +207,11 @@ func (s *search) run(ctx context.Context, queries []query) ([]tops, error) {
 			s.list(q, listed, &out[lists[k]])
 		}
 	})
-	for i := range queries {
-		s.raised(&queries[i], &out[i])
-	}
+	pipeline.Parallel(runtime.GOMAXPROCS(0), len(raised), func(k int) {
+		if ctx.Err() == nil {
+			s.raised(&queries[raised[k]], &out[raised[k]])
+		}
+	})
 	return out, ctx.Err()
 }
 

@@ -92,12 +92,11 @@ type call struct {
 	mixing   mixing
 	columns  []int // attributes to answer
 
-	popular  []float32 // made when it is needed
-	known    []subject
-	results  []*scoringv1.Recommendation
-	errs     []error
-	more     bool // the first list goes on
-	needsRun []int
+	popular []float32 // made when it is needed
+	known   []subject
+	results []*scoringv1.Recommendation
+	errs    []error
+	more    bool // the first list goes on
 }
 
 // subject is what is known of one subject.
@@ -224,21 +223,19 @@ func (c *call) sizes() error {
 // queries finds what is known of each subject, and runs the model for those of
 // whom it makes a query.
 func (c *call) queries(ctx context.Context) error {
+	var rows []*structpb.Struct
+	var which []int // subjects of the rows
 	for i := range c.subjects {
 		c.errs[i] = c.prepare(i)
-		if c.errs[i] == nil && c.known[i].row != nil {
-			c.needsRun = append(c.needsRun, i)
+		if row := c.known[i].row; c.errs[i] == nil && row != nil {
+			rows, which = append(rows, row), append(which, i)
 		}
-	}
-	rows := make([]*structpb.Struct, len(c.needsRun))
-	for k, i := range c.needsRun {
-		rows[k] = c.known[i].row
 	}
 	if len(rows) == 0 {
 		return ctx.Err()
 	}
 	return pipeline.Waves(ctx, c.model.Pipeline().RowWaves(rows), func(ctx context.Context, _ int, w pipeline.Wave) error {
-		return c.run(ctx, rows[w.From:w.To], c.needsRun[w.From:w.To])
+		return c.run(ctx, rows[w.From:w.To], which[w.From:w.To])
 	})
 }
 
