@@ -73,14 +73,6 @@ func (it *Items) Vector(i int) []float32 {
 	return it.Vectors[i*it.Size : (i+1)*it.Size : (i+1)*it.Size]
 }
 
-// Bias is what is added to the score of an item.
-func (it *Items) Bias(i int) float32 {
-	if it.Biases == nil {
-		return 0
-	}
-	return it.Biases[i]
-}
-
 // Column finds an attribute by name; -1 when there is none.
 func (it *Items) Column(name string) int {
 	for i := range it.Columns {

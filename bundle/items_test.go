@@ -83,7 +83,7 @@ func TestReadItems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if it.Len() != 3 || it.Size != 2 || !slices.Equal(it.Vector(1), []float32{3, 4}) || it.Bias(1) != -2 {
+	if it.Len() != 3 || it.Size != 2 || !slices.Equal(it.Vector(1), []float32{3, 4}) || it.Biases[1] != -2 {
 		t.Errorf("%+v", it)
 	}
 	if place, ok := it.Place("z"); !ok || place != 2 {

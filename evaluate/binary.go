@@ -50,10 +50,7 @@ func Loss(p float64, event bool) float64 {
 // Rows is their number.
 func (b *Binary) Rows() int { return len(b.rows) }
 
-// Events is how many of the rows had the event.
-func (b *Binary) Events() int { return b.events }
-
-// Rate is the share of rows with the event, and Predicted the mean probability.
+// Rate is the share of rows with the event.
 func (b *Binary) Rate() float64 { return ratio(float64(b.events), float64(len(b.rows))) }
 
 // Predicted is the mean probability.

@@ -47,8 +47,7 @@ func Compile(text string, attributes []Attribute) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(c.uses)
-	return &Program{root: root, uses: slices.Compact(c.uses)}, nil
+	return &Program{root}, nil
 }
 
 type compiler struct {
@@ -56,7 +55,6 @@ type compiler struct {
 	start      int // of the text without the blanks before it
 	attributes []Attribute
 	positions  map[int64]int32
-	uses       []int
 }
 
 // lex bounds the nesting before the parser, which recurses, sees it, and tells
@@ -258,7 +256,6 @@ func (c *compiler) attribute(e *expr.Expr) (node, error) {
 	slices.Reverse(path)
 	whole := strings.Join(path, ".")
 	if i := slices.IndexFunc(c.attributes, func(a Attribute) bool { return a.Name == whole }); i >= 0 {
-		c.uses = append(c.uses, i)
 		return node{kind: c.attributes[i].Kind, place: i}, nil
 	}
 	for k := len(path) - 1; k > 0; k-- {
@@ -270,7 +267,6 @@ func (c *compiler) attribute(e *expr.Expr) (node, error) {
 		if kind := c.attributes[i].Kind; kind != Map {
 			return node{}, c.at(e, "%s is %v, which has no entries", name, kind)
 		}
-		c.uses = append(c.uses, i)
 		return node{kind: Map, place: i, key: strings.Join(path[k:], ".")}, nil
 	}
 	return node{}, c.at(e, "there is no attribute %.80q%s", whole, c.known())

@@ -90,13 +90,7 @@ func (e *Error) Error() string {
 }
 
 // Program is a compiled filter. It may be evaluated by many goroutines at once.
-type Program struct {
-	root node
-	uses []int
-}
-
-// Uses are the places of the attributes that the filter asks, in ascending order.
-func (p *Program) Uses() []int { return p.uses }
+type Program struct{ root node }
 
 // Match tells whether the row meets the filter. A nil program is met by every row.
 func (p *Program) Match(r Row) bool {

@@ -41,7 +41,9 @@ func (s *search) naive(q *query, admits func(int) bool, k int) []scored {
 			for j, x := range q.vector {
 				score += float32(x * s.items.Vector(i)[j])
 			}
-			score += s.items.Bias(i)
+			if s.items.Biases != nil {
+				score += s.items.Biases[i]
+			}
 		} else {
 			score = q.fixed[i]
 		}

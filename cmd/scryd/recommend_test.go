@@ -60,7 +60,7 @@ func TestRecommend(t *testing.T) {
 			for j, x := range query {
 				score[k] += x * float64(items.Vector(k)[j])
 			}
-			score[k] += float64(items.Bias(k))
+			score[k] += float64(items.Biases[k])
 		}
 		slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(score[b], score[a]) })
 		var want []string
