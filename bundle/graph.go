@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"io/fs"
 	"sort"
 	"strconv"
 	"strings"
@@ -118,6 +119,20 @@ func find(values []Value, name string) (Value, bool) {
 		}
 	}
 	return Value{}, false
+}
+
+// openGraph reads the graph of a file.
+func openGraph(dir fs.FS, name string) (*Graph, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, invalid(name, "%v", cause(err))
+	}
+	defer f.Close()
+	g, err := ReadGraph(f)
+	if err != nil {
+		return nil, within(name, err)
+	}
+	return g, nil
 }
 
 // ReadGraph reads an ONNX model. Errors wrap ErrGraph and never hold the

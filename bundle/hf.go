@@ -22,7 +22,7 @@ type hfInference struct {
 	manifest *bundlev1.Manifest
 	graph    *Graph
 	hints    *bundlev1.Hints
-	guesses  []Guess
+	guesses
 
 	config       hfConfig
 	hasConfig    bool
@@ -71,10 +71,6 @@ func (i *hfInference) run() (done bool, err error) {
 	return true, err
 }
 
-func (i *hfInference) guess(field, format string, args ...any) {
-	i.guesses = append(i.guesses, Guess{Field: field, Why: fmt.Sprintf(format, args...)})
-}
-
 // reads notes that a file was read: the server must have it to infer the same.
 func (i *hfInference) reads(name string) {
 	if _, made := i.dir.added[name]; !made {
@@ -82,21 +78,28 @@ func (i *hfInference) reads(name string) {
 	}
 }
 
-// readConfig reads a file of JSON that may be missing.
-func readConfig(dir fs.FS, name string, into any) (bool, error) {
+// readJSON reads a file of JSON.
+func readJSON(dir fs.FS, name string, into any) error {
 	text, err := readFile(dir, name)
+	if err != nil {
+		return invalid(name, "%v", cause(err))
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return invalid(name, "%v", err)
+	}
+	return nil
+}
+
+// readConfig reads a small file of JSON that may be missing.
+func readConfig(dir fs.FS, name string, into any) (there bool, err error) {
+	info, err := fs.Stat(dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	case err != nil:
-		return false, invalid(name, "%v", cause(err))
-	case len(text) > maxManifest:
+	case err == nil && info.Size() > maxManifest:
 		return false, invalid(name, "is larger than %d bytes", maxManifest)
 	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return false, invalid(name, "%v", err)
-	}
-	return true, nil
+	return true, readJSON(dir, name, into)
 }
 
 // configured reads config.json.

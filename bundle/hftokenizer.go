@@ -107,12 +107,16 @@ func (i *hfInference) readsTokenizerConfig() {
 	}
 }
 
+// leftTruncation is a tokenizer.json's, of a text that loses its beginning. The
+// manifest tells the length.
+var leftTruncation = json.RawMessage(`{"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}`)
+
 // checkTokenizer refuses what a graph would be fed wrongly: type ids other than
 // zero. It makes a copy that cuts off the beginning where the configuration says
 // so, which transformers reads from there.
 func (i *hfInference) checkTokenizer() error {
 	var file map[string]json.RawMessage
-	if _, err := readTokenizer(i.dir, &file); err != nil {
+	if err := readJSON(i.dir, tokenizerFile, &file); err != nil {
 		return err
 	}
 	var post struct {
@@ -145,7 +149,7 @@ func (i *hfInference) checkTokenizer() error {
 	if i.tokenizer.TruncationSide != "left" {
 		return nil
 	}
-	file["truncation"] = json.RawMessage(`{"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}`)
+	file["truncation"] = leftTruncation
 	changed, err := json.Marshal(file)
 	if err != nil {
 		return invalid(tokenizerFile, "%v", err)
@@ -153,17 +157,6 @@ func (i *hfInference) checkTokenizer() error {
 	i.dir.added[tokenizerFile] = changed
 	i.guess("text.tokenizer", "truncation_side of tokenizer_config.json is left: a long text loses its beginning")
 	return nil
-}
-
-func readTokenizer(dir *overlay, into any) (bool, error) {
-	text, err := readFile(dir, tokenizerFile)
-	if err != nil {
-		return false, invalid(tokenizerFile, "%v", cause(err))
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return false, invalid(tokenizerFile, "%v", err)
-	}
-	return true, nil
 }
 
 // wordPieceFamilies have the tokenizer of BERT.
@@ -239,7 +232,7 @@ func (i *hfInference) byteLevel() error {
 		return i.unmade("vocab.json")
 	}
 	vocab := map[string]int32{}
-	if _, err := readVocabulary(i.dir, &vocab); err != nil {
+	if err := readJSON(i.dir, "vocab.json", &vocab); err != nil {
 		return err
 	}
 	text, err := readFile(i.dir, "merges.txt")
@@ -285,17 +278,6 @@ func (i *hfInference) byteLevel() error {
 	i.readsTokenizerConfig()
 	i.readsSpecials()
 	return nil
-}
-
-func readVocabulary(dir *overlay, into *map[string]int32) (bool, error) {
-	text, err := readFile(dir, "vocab.json")
-	if err != nil {
-		return false, invalid("vocab.json", "%v", cause(err))
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return false, invalid("vocab.json", "%v", err)
-	}
-	return true, nil
 }
 
 // family tells whether the tokenizer is one of these by its class or, where
@@ -385,7 +367,7 @@ func (i *hfInference) specials(file string, vocab map[string]int32, tokens map[*
 // make puts a tokenizer.json beside the uploaded files.
 func (i *hfInference) make(file map[string]any) error {
 	if i.tokenizer.TruncationSide == "left" {
-		file["truncation"] = map[string]any{"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}
+		file["truncation"] = leftTruncation
 	}
 	text, err := json.Marshal(file)
 	if err != nil {

@@ -26,35 +26,37 @@ type Guess struct {
 	undecided []string
 }
 
+// guesses are those of an inference under way.
+type guesses []Guess
+
+func (g *guesses) guess(field, format string, args ...any) {
+	*g = append(*g, Guess{Field: field, Why: fmt.Sprintf(format, args...)})
+}
+
 // infer makes the manifest of a directory that has none: one ONNX file, with what
 // Hugging Face's exporters leave beside it, with a row of features where its
 // inputs are columns or one matrix, or with bare tensors. classes are those of a
 // ZipMap that was cut from it. Files that are made are added to dir.
 func infer(dir *overlay, file string, classes []string, hints *bundlev1.Hints) (*bundlev1.Manifest, []Guess, error) {
-	f, err := dir.Open(file)
+	g, err := openGraph(dir, file)
 	if err != nil {
-		return nil, nil, invalid(file, "%v", cause(err))
-	}
-	defer f.Close()
-	g, err := ReadGraph(f)
-	if err != nil {
-		return nil, nil, within(file, err)
+		return nil, nil, err
 	}
 	m := &bundlev1.Manifest{Graphs: map[string]*bundlev1.Graph{"model": {File: file}}, Goldens: hints.GetGoldens()}
 	why := "the only .onnx file"
 	if hints.GetGraph() != "" {
 		why = "as was said"
 	}
-	guesses := []Guess{{Field: "graphs.model.file", Why: why}}
+	said := guesses{{Field: "graphs.model.file", Why: why}}
 	hf := hfInference{dir: dir, manifest: m, graph: g, hints: hints}
 	if done, err := hf.run(); err != nil || done {
-		return m, append(guesses, hf.guesses...), err
+		return m, append(said, hf.guesses...), err
 	}
 	i := rowInference{manifest: m, graph: g, classes: classes, hints: hints}
 	if err := i.run(); err != nil {
 		return nil, nil, err
 	}
-	return m, append(guesses, i.guesses...), nil
+	return m, append(said, i.guesses...), nil
 }
 
 // onlyGraph finds the .onnx file that is meant: the one of that name, or the only

@@ -21,11 +21,7 @@ type rowInference struct {
 	graph    *Graph
 	classes  []string // of a ZipMap that was cut
 	hints    *bundlev1.Hints
-	guesses  []Guess
-}
-
-func (i *rowInference) guess(field, format string, args ...any) {
-	i.guesses = append(i.guesses, Guess{Field: field, Why: fmt.Sprintf(format, args...)})
+	guesses
 }
 
 // run does nothing for a graph whose inputs are neither columns nor one matrix.

@@ -203,22 +203,17 @@ func shapeText(s tensor.Shape) string {
 	return "[" + strings.Join(parts, ",") + "]"
 }
 
-// mended reads a graph of dir and tells what is to be changed of it.
-func mended(dir fs.FS, name string) (*Graph, mending, error) {
-	f, err := dir.Open(name)
+// toMend reads a graph of dir and tells what is to be changed of it.
+func toMend(dir fs.FS, name string) (mending, error) {
+	g, err := openGraph(dir, name)
 	if err != nil {
-		return nil, mending{}, invalid(name, "%v", cause(err))
-	}
-	defer f.Close()
-	g, err := ReadGraph(f)
-	if err != nil {
-		return nil, mending{}, within(name, err)
+		return mending{}, err
 	}
 	m, err := mend(g)
 	if err != nil {
-		return nil, mending{}, within(name, fmt.Errorf("%w: %w", ErrGraph, err))
+		return mending{}, within(name, fmt.Errorf("%w: %w", ErrGraph, err))
 	}
-	return g, m, nil
+	return m, nil
 }
 
 // origin tells what a changed file was and is.

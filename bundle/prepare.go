@@ -70,7 +70,7 @@ func (p *Prepared) written(over *overlay, text []byte, hints *bundlev1.Hints) er
 		if err := (&Bundle{FS: over.FS}).checkFile(fmt.Sprintf("graphs[%q].file", name), g.GetFile()); err != nil {
 			return err
 		}
-		_, found, err := mended(over.FS, g.GetFile())
+		found, err := toMend(over.FS, g.GetFile())
 		if err != nil {
 			return within(fmt.Sprintf("graphs[%q]", name), err)
 		}
@@ -124,7 +124,7 @@ func (p *Prepared) inferred(over *overlay, hints *bundlev1.Hints) error {
 	if err != nil {
 		return err
 	}
-	_, found, err := mended(over.FS, file)
+	found, err := toMend(over.FS, file)
 	if err != nil {
 		return err
 	}

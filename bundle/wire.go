@@ -175,11 +175,6 @@ func (s *wireReader) ints(f field, each func(uint64)) (bool, error) {
 		each(f.value)
 		return false, nil
 	}
-	return s.packed(f, each)
-}
-
-// packed reads packed varints.
-func (s *wireReader) packed(f field, each func(uint64)) (bool, error) {
 	end := s.pos + f.n
 	for s.pos < end {
 		v, err := s.varint()
