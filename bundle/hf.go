@@ -58,9 +58,16 @@ func (i *hfInference) run() (done bool, err error) {
 	}
 	switch {
 	case text:
-		err = i.text()
+		if err = noRows(i.hints, "the graph takes texts"); err == nil && i.hints.GetPreprocess() != "" {
+			err = invalid("hints.preprocess", "is for models of pictures; the graph takes texts")
+		}
+		if err == nil {
+			err = i.text()
+		}
 	case image:
-		err = i.image()
+		if err = noRows(i.hints, "the graph takes pictures"); err == nil {
+			err = i.image()
+		}
 	case i.hints.GetPreprocess() != "":
 		err = invalid("hints.preprocess", "the graph takes no pictures: its inputs are %s", list(i.graph.Inputs))
 	case len(i.hints.GetLabels()) > 0:
@@ -69,6 +76,22 @@ func (i *hfInference) run() (done bool, err error) {
 		return false, nil
 	}
 	return true, err
+}
+
+// noRows refuses hints about rows, and says what the graph takes instead.
+func noRows(h *bundlev1.Hints, format string, args ...any) error {
+	field := ""
+	switch {
+	case len(h.GetColumns()) > 0:
+		field = "hints.columns"
+	case h.GetTarget() != nil:
+		field = "hints.target"
+	case h.GetPositive() != "":
+		field = "hints.positive"
+	default:
+		return nil
+	}
+	return invalid(field, "is for models of rows; "+format, args...)
 }
 
 // reads notes that a file was read: the server must have it to infer the same.
@@ -197,6 +220,9 @@ func (i *hfInference) padding() {
 // textHeads infers what the graph answers.
 func (i *hfInference) textHeads(s *sentences) error {
 	if v, ok := i.graph.Output("sentence_embedding"); ok && len(v.Shape) == 2 {
+		if err := i.noLabels(v); err != nil {
+			return err
+		}
 		e := &bundlev1.Embedding{}
 		why := "sentence_embedding holds one vector a text"
 		if s != nil && s.normalize {
@@ -210,6 +236,9 @@ func (i *hfInference) textHeads(s *sentences) error {
 	if s != nil && s.pooling != 0 {
 		for _, name := range []string{"last_hidden_state", "token_embeddings"} {
 			if v, ok := i.graph.Output(name); ok && len(v.Shape) == 3 {
+				if err := i.noLabels(v); err != nil {
+					return err
+				}
 				i.setHead("embedding", v).Kind = &bundlev1.Head_Embedding{Embedding: &bundlev1.Embedding{Pooling: s.pooling, Normalize: s.normalize}}
 				i.guess("heads.embedding", "%s of the tokens' vectors in %q, by %s%s", poolingText[s.pooling], name, s.poolingFile,
 					map[bool]string{true: ", normalised"}[s.normalize])
@@ -247,6 +276,14 @@ func (i *hfInference) textHeads(s *sentences) error {
 	i.setHead("sentiment", v).Kind = &bundlev1.Head_Sentiment{Sentiment: &bundlev1.Sentiment{Columns: columns, Activation: activation}}
 	i.guess("heads.sentiment", "polarity by the labels' names")
 	return nil
+}
+
+// noLabels refuses names of classes where there are none.
+func (i *hfInference) noLabels(v Value) error {
+	if len(i.hints.GetLabels()) == 0 {
+		return nil
+	}
+	return invalid("hints.labels", "%q holds vectors for an embedding and no scores of classes", v.Name)
 }
 
 // scores finds the output that holds a number for each class.

@@ -492,8 +492,19 @@ func TestPresets(t *testing.T) {
 	refused(t, bare, &bundlev1.Hints{Task: "image"}, "hints.task", "preprocessor_config.json")
 	refused(t, folder(t, "bert", nil), &bundlev1.Hints{Task: "image", Preprocess: "imagenet"}, "hints.task", "input_ids")
 	refused(t, bare, &bundlev1.Hints{Task: "text"}, "hints.task", "pixel_values")
+	// A hint that has no place is refused, and not left out.
 	refused(t, exported(t, "lightgbm"), &bundlev1.Hints{Labels: labels}, "hints.labels")
 	refused(t, exported(t, "lightgbm"), &bundlev1.Hints{Preprocess: "imagenet"}, "hints.preprocess")
+	refused(t, folder(t, "bert", nil), &bundlev1.Hints{Preprocess: "imagenet"}, "hints.preprocess", "takes texts")
+	refused(t, folder(t, "sentences", nil), &bundlev1.Hints{Labels: labels}, "hints.labels", "vectors")
+	for field, hints := range map[string]*bundlev1.Hints{
+		"hints.columns": {Columns: []*bundlev1.Column{{Name: "age"}}}, "hints.target": {Target: &bundlev1.Column{Name: "churn"}}, "hints.positive": {Positive: "yes"},
+	} {
+		refused(t, folder(t, "bert", nil), hints, field, "takes texts")
+		refused(t, bare, hints, field, "pixel_values") // bare tensors
+		hints.Preprocess = "imagenet"
+		refused(t, bare, hints, field, "takes pictures")
+	}
 	if len(torchvisionDefaults) < 70 {
 		t.Errorf("%d models", len(torchvisionDefaults))
 	}

@@ -34,11 +34,12 @@ func (i *rowInference) run() error {
 		err = i.columns(row)
 	case isMatrix:
 		err = i.matrix(row, matrix)
-	case len(i.hints.GetColumns()) > 0:
-		err = invalid("hints.columns", "the graph takes no rows, so features have no place in it; its inputs are %s", list(i.graph.Inputs))
 	}
-	if err != nil || len(row.GetFeatures()) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(row.GetFeatures()) == 0 {
+		return noRows(i.hints, "no features are known of the graph's inputs, which are %s", list(i.graph.Inputs))
 	}
 	i.manifest.Preprocessing = &bundlev1.Manifest_Row{Row: row}
 	return i.head()
