@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	"github.com/scry-ml/scry/choosing"
@@ -15,11 +16,7 @@ func (s *scoringService) ChooseAction(ctx context.Context, req *scoringv1.Choose
 	if n, most := len(req.GetInstances()), s.server.cfg.Limits.Instances; n > most {
 		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "instances", "%d rows, the limit is %d", n, most)
 	}
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Scoring, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Scoring)
 	if err != nil {
 		return nil, err
 	}
@@ -28,11 +25,7 @@ func (s *scoringService) ChooseAction(ctx context.Context, req *scoringv1.Choose
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			resp.Results[i].Error = itemStatus(err, "instances", i)
-		}
-	}
+	failedItems(errs, "instances", func(i int, st *spb.Status) { resp.Results[i].Error = st })
 	return resp, nil
 }
 
@@ -41,11 +34,7 @@ func (s *scoringService) ChooseSendTime(ctx context.Context, req *scoringv1.Choo
 	if n, most := len(req.GetRecipients()), s.server.cfg.Limits.Instances; n > most {
 		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "recipients", "%d recipients, the limit is %d", n, most)
 	}
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Scoring, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Scoring)
 	if err != nil {
 		return nil, err
 	}
@@ -54,10 +43,6 @@ func (s *scoringService) ChooseSendTime(ctx context.Context, req *scoringv1.Choo
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i].Error = itemStatus(err, "recipients", i)
-		}
-	}
+	failedItems(errs, "recipients", func(i int, st *spb.Status) { results[i].Error = st })
 	return &scoringv1.ChooseSendTimeResponse{Results: results}, nil
 }

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
 	"github.com/scry-ml/scry/imageanalysis"
 	imageanalysisv1 "github.com/scry-ml/scry/proto/scry/imageanalysis/v1"
 	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
@@ -11,11 +13,7 @@ import (
 
 // ExplainText implements the RPC of that name.
 func (s *sentimentService) ExplainText(ctx context.Context, req *sentimentv1.ExplainTextRequest) (*sentimentv1.ExplainTextResponse, error) {
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Sentiment, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Sentiment)
 	if err != nil {
 		return nil, err
 	}
@@ -24,21 +22,13 @@ func (s *sentimentService) ExplainText(ctx context.Context, req *sentimentv1.Exp
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i].Error = itemStatus(err, "texts", i)
-		}
-	}
+	failedItems(errs, "texts", func(i int, st *spb.Status) { results[i].Error = st })
 	return &sentimentv1.ExplainTextResponse{Results: results}, nil
 }
 
 // ExplainImage implements the RPC of that name.
 func (s *imageAnalysisService) ExplainImage(ctx context.Context, req *imageanalysisv1.ExplainImageRequest) (*imageanalysisv1.ExplainImageResponse, error) {
-	model, err := pick(req.GetModel(), s.server.cfg.Models.ImageLabels, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.ImageLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +37,6 @@ func (s *imageAnalysisService) ExplainImage(ctx context.Context, req *imageanaly
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i].Error = itemStatus(err, "images", i)
-		}
-	}
+	failedItems(errs, "images", func(i int, st *spb.Status) { results[i].Error = st })
 	return &imageanalysisv1.ExplainImageResponse{Results: results}, nil
 }

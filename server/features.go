@@ -1,11 +1,38 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/scry-ml/scry/serving"
 )
+
+// pick returns the model that a call names, or the server's default.
+func pick(named, fallback, field string) (string, error) {
+	switch {
+	case named != "":
+		return named, nil
+	case fallback != "":
+		return fallback, nil
+	}
+	return "", failed(codes.InvalidArgument, "MODEL_REQUIRED", field, "the call names no model, and the server has no default for this feature")
+}
+
+// acquire returns the version that a call names, by default that of the model
+// which the server has for it. The caller must call release when it is done.
+func (s *Server) acquire(ctx context.Context, req interface {
+	GetModel() string
+	GetVersion() string
+}, fallback string) (v *serving.Version, release func(), err error) {
+	model, err := pick(req.GetModel(), fallback, "model")
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+}
 
 // grouping says which model answers which feature of a call.
 type grouping[F comparable] struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	"github.com/scry-ml/scry/imageanalysis"
@@ -71,11 +72,9 @@ func (s *imageAnalysisService) analyze(ctx context.Context, req *imageanalysisv1
 	if err := imageanalysis.Analyze(ctx, ask, results, errs); err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i] = &imageanalysisv1.ImageResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: itemStatus(err, "images", i)}
-		}
-	}
+	failedItems(errs, "images", func(i int, st *spb.Status) {
+		results[i] = &imageanalysisv1.ImageResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: st}
+	})
 	return results, nil
 }
 
@@ -85,11 +84,7 @@ func (s *imageAnalysisService) FindSimilar(ctx context.Context, req *imageanalys
 	if n := len(req.GetImages()); n > cfg.Limits.Images {
 		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "images", "%d pictures, the limit is %d", n, cfg.Limits.Images)
 	}
-	model, err := pick(req.GetModel(), cfg.Models.ImageEmbedding, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, cfg.Models.ImageEmbedding)
 	if err != nil {
 		return nil, err
 	}
@@ -98,33 +93,20 @@ func (s *imageAnalysisService) FindSimilar(ctx context.Context, req *imageanalys
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			resp.GetResults()[i].Error = itemStatus(err, "images", i)
-		}
-	}
+	failedItems(errs, "images", func(i int, st *spb.Status) { resp.GetResults()[i].Error = st })
 	return resp, nil
 }
 
 // StreamAnalyzeImages implements the RPC of that name.
 func (s *imageAnalysisService) StreamAnalyzeImages(stream imageanalysisv1.ImageAnalysisService_StreamAnalyzeImagesServer) error {
-	var head *imageanalysisv1.StreamAnalyzeImagesRequest
 	return pump(stream.Context(), s.server.cfg.Limits.ReadAhead,
-		func() (*imageanalysisv1.StreamAnalyzeImagesRequest, error) {
-			req, err := stream.Recv()
-			if err != nil {
-				return nil, err
-			}
-			if head == nil {
-				head = req
-				return req, nil
-			}
+		headed(stream.Recv, "features, models and options", func(head, req *imageanalysisv1.StreamAnalyzeImagesRequest) bool {
 			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 || req.GetOptions() != nil {
-				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features, models and options belong to the first message of a stream")
+				return false
 			}
 			req.Features, req.Models, req.Options = head.GetFeatures(), head.GetModels(), head.GetOptions()
-			return req, nil
-		},
+			return true
+		}),
 		stream.Send,
 		func(req *imageanalysisv1.StreamAnalyzeImagesRequest) int64 { return int64(len(req.GetImages())) },
 		func(ctx context.Context, first int64, req *imageanalysisv1.StreamAnalyzeImagesRequest) (*imageanalysisv1.StreamAnalyzeImagesResponse, error) {

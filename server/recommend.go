@@ -5,17 +5,15 @@ import (
 	"math/rand/v2"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
 	"github.com/scry-ml/scry/recommend"
 )
 
 // RecommendItems implements the RPC of that name.
 func (s *scoringService) RecommendItems(ctx context.Context, req *scoringv1.RecommendItemsRequest) (*scoringv1.RecommendItemsResponse, error) {
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Recommendation, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Recommendation)
 	if err != nil {
 		return nil, err
 	}
@@ -24,10 +22,6 @@ func (s *scoringService) RecommendItems(ctx context.Context, req *scoringv1.Reco
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			resp.GetResults()[i].Error = itemStatus(err, "subjects", i)
-		}
-	}
+	failedItems(errs, "subjects", func(i int, st *spb.Status) { resp.GetResults()[i].Error = st })
 	return resp, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	scoringv1 "github.com/scry-ml/scry/proto/scry/scoring/v1"
@@ -29,11 +30,7 @@ func (s *scoringService) score(ctx context.Context, req *scoringv1.ScoreRequest,
 	if n := req.GetTable().GetRows(); n > limits.TableRows {
 		return nil, failed(codes.InvalidArgument, "TOO_MANY_ITEMS", "table.rows", "%d rows, the limit is %d; a stream takes more", n, limits.TableRows)
 	}
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Scoring, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Scoring)
 	if err != nil {
 		return nil, err
 	}
@@ -53,33 +50,20 @@ func (s *scoringService) score(ctx context.Context, req *scoringv1.ScoreRequest,
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i].Error = itemStatus(err, "instances", i)
-		}
-	}
+	failedItems(errs, "instances", func(i int, st *spb.Status) { results[i].Error = st })
 	return &scoringv1.ScoreResponse{Results: results}, nil
 }
 
 // StreamScore implements the RPC of that name.
 func (s *scoringService) StreamScore(stream scoringv1.ScoringService_StreamScoreServer) error {
-	var head *scoringv1.StreamScoreRequest
 	return pump(stream.Context(), s.server.cfg.Limits.ReadAhead,
-		func() (*scoringv1.StreamScoreRequest, error) {
-			req, err := stream.Recv()
-			if err != nil {
-				return nil, err
-			}
-			if head == nil {
-				head = req
-				return req, nil
-			}
+		headed(stream.Recv, "model, version and options", func(head, req *scoringv1.StreamScoreRequest) bool {
 			if req.GetModel() != "" || req.GetVersion() != "" || req.GetOptions() != nil {
-				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "model, version and options belong to the first message of a stream")
+				return false
 			}
 			req.Model, req.Version, req.Options = head.GetModel(), head.GetVersion(), head.GetOptions()
-			return req, nil
-		},
+			return true
+		}),
 		stream.Send,
 		func(req *scoringv1.StreamScoreRequest) int64 {
 			return int64(len(req.GetInstances())) + req.GetTable().GetRows()
@@ -106,11 +90,7 @@ func (s *scoringService) StreamScore(stream scoringv1.ScoringService_StreamScore
 
 // Explain implements the RPC of that name.
 func (s *scoringService) Explain(ctx context.Context, req *scoringv1.ExplainRequest) (*scoringv1.ExplainResponse, error) {
-	model, err := pick(req.GetModel(), s.server.cfg.Models.Scoring, "model")
-	if err != nil {
-		return nil, err
-	}
-	v, release, err := s.server.cfg.Manager.Acquire(ctx, model, req.GetVersion())
+	v, release, err := s.server.acquire(ctx, req, s.server.cfg.Models.Scoring)
 	if err != nil {
 		return nil, err
 	}
@@ -119,21 +99,6 @@ func (s *scoringService) Explain(ctx context.Context, req *scoringv1.ExplainRequ
 	if err != nil {
 		return nil, err
 	}
-	for i, err := range errs {
-		if err != nil {
-			results[i].Error = itemStatus(err, "instances", i)
-		}
-	}
+	failedItems(errs, "instances", func(i int, st *spb.Status) { results[i].Error = st })
 	return &scoringv1.ExplainResponse{Results: results}, nil
-}
-
-// pick returns the model that a call names, or the server's default.
-func pick(named, fallback, field string) (string, error) {
-	switch {
-	case named != "":
-		return named, nil
-	case fallback != "":
-		return fallback, nil
-	}
-	return "", failed(codes.InvalidArgument, "MODEL_REQUIRED", field, "the call names no model, and the server has no default for this feature")
 }

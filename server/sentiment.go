@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
@@ -75,33 +76,22 @@ func (s *sentimentService) analyze(ctx context.Context, req *sentimentv1.Analyze
 		}
 	}
 	results, errs := call.Results()
-	for i, err := range errs {
-		if err != nil {
-			results[i] = &sentimentv1.TextResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: itemStatus(err, "texts", i)}
-		}
-	}
+	failedItems(errs, "texts", func(i int, st *spb.Status) {
+		results[i] = &sentimentv1.TextResult{Id: results[i].GetId(), Index: results[i].GetIndex(), Error: st}
+	})
 	return results, nil
 }
 
 // StreamAnalyzeText implements the RPC of that name.
 func (s *sentimentService) StreamAnalyzeText(stream sentimentv1.SentimentService_StreamAnalyzeTextServer) error {
-	var head *sentimentv1.StreamAnalyzeTextRequest
 	return pump(stream.Context(), s.server.cfg.Limits.ReadAhead,
-		func() (*sentimentv1.StreamAnalyzeTextRequest, error) {
-			req, err := stream.Recv()
-			if err != nil {
-				return nil, err
-			}
-			if head == nil {
-				head = req
-				return req, nil
-			}
+		headed(stream.Recv, "features, models and options", func(head, req *sentimentv1.StreamAnalyzeTextRequest) bool {
 			if len(req.GetFeatures()) > 0 || len(req.GetModels()) > 0 || req.GetOptions() != nil {
-				return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "features, models and options belong to the first message of a stream")
+				return false
 			}
 			req.Features, req.Models, req.Options = head.GetFeatures(), head.GetModels(), head.GetOptions()
-			return req, nil
-		},
+			return true
+		}),
 		stream.Send,
 		func(req *sentimentv1.StreamAnalyzeTextRequest) int64 { return int64(len(req.GetTexts())) },
 		func(ctx context.Context, first int64, req *sentimentv1.StreamAnalyzeTextRequest) (*sentimentv1.StreamAnalyzeTextResponse, error) {

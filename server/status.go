@@ -220,6 +220,15 @@ func itemStatus(err error, list string, index int) *spb.Status {
 	return toStatus(err, fmt.Sprintf("%s[%d]", list, index)).Proto()
 }
 
+// failedItems sets the errors of a list's items that have one.
+func failedItems(errs []error, list string, set func(i int, st *spb.Status)) {
+	for i, err := range errs {
+		if err != nil {
+			set(i, itemStatus(err, list, i))
+		}
+	}
+}
+
 // invalidRequest translates protovalidate's findings.
 func invalidRequest(v *protovalidate.ValidationError) *status.Status {
 	bad := &errdetails.BadRequest{}

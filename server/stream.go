@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/scry-ml/scry/batch"
 )
 
@@ -90,6 +92,24 @@ func pump[Req, Resp any](
 	}
 	workers.Wait()
 	return context.Cause(ctx)
+}
+
+// headed reads a stream whose first message says what holds for all. inherit
+// gives that to another, and is false for one that says it anew.
+func headed[Req any](recv func() (*Req, error), what string, inherit func(head, req *Req) bool) func() (*Req, error) {
+	var head *Req
+	return func() (*Req, error) {
+		req, err := recv()
+		switch {
+		case err != nil:
+			return nil, err
+		case head == nil:
+			head = req
+		case !inherit(head, req):
+			return nil, failed(codes.InvalidArgument, "NOT_FIRST_MESSAGE", "", "%s belong to the first message of a stream", what)
+		}
+		return req, nil
+	}
 }
 
 // patiently repeats a message that found the queue full: the bounded read-ahead
