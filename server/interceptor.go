@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/scry-ml/scry/batch"
@@ -62,6 +63,19 @@ func (s *Server) noteMethods() {
 			}
 		}
 	}
+}
+
+// requests are the messages of all methods for which the contract has rules: the
+// rules are compiled at the start, and not at a first call's cost.
+func (s *Server) requests() []protoreflect.MessageDescriptor {
+	var out []protoreflect.MessageDescriptor
+	for _, m := range s.methods {
+		name := protoreflect.FullName(m.service + "." + m.name)
+		if d, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err == nil && m.rules {
+			out = append(out, d.(protoreflect.MethodDescriptor).Input())
+		}
+	}
+	return out
 }
 
 // interceptors returns the chains that every call passes, outermost first:

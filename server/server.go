@@ -161,17 +161,8 @@ func New(cfg Config) (*Server, error) {
 		cfg.DefaultDeadline = defaultDeadline
 	}
 	cfg.Limits = cfg.Limits.WithDefaults()
-	validator, err := protovalidate.New(protovalidate.WithMessages(
-		&scoringv1.ScoreRequest{}, &scoringv1.StreamScoreRequest{}, &scoringv1.ExplainRequest{}, &scoringv1.RecommendItemsRequest{},
-		&sentimentv1.AnalyzeTextRequest{}, &sentimentv1.StreamAnalyzeTextRequest{}, &sentimentv1.ExplainTextRequest{},
-		&imageanalysisv1.AnalyzeImagesRequest{}, &imageanalysisv1.StreamAnalyzeImagesRequest{}, &imageanalysisv1.ExplainImageRequest{},
-		&modelstorev1.CreateUploadRequest{}, &modelstorev1.UploadFileRequest{},
-	))
-	if err != nil {
-		return nil, fmt.Errorf("request rules: %w", err)
-	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, validator: validator, metrics: newMetrics(cfg.Registry, cfg.Manager),
+		cfg: cfg, log: cfg.Logger, metrics: newMetrics(cfg.Registry, cfg.Manager),
 		health: health.NewServer(), started: time.Now(), closing: make(chan struct{}),
 	}
 	codec, err := newCodec()
@@ -204,6 +195,10 @@ func New(cfg Config) (*Server, error) {
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc) // v1 and v1alpha
 	s.noteMethods()
+	if s.validator, err = protovalidate.New(protovalidate.WithMessageDescriptors(s.requests()...)); err != nil {
+		s.grpc.Stop()
+		return nil, fmt.Errorf("request rules: %w", err)
+	}
 	s.setHealth(healthv1.HealthCheckResponse_NOT_SERVING)
 	s.watch.Go(s.watchHealth)
 	return s, nil
