@@ -18,11 +18,10 @@ func PinballLoss(truth, quantile, level float64) float64 {
 }
 
 // Forecasts is errors of series, summed over the points of each: however long
-// the series are, it keeps 32 bytes a row.
+// the series are, it keeps 36 bytes a row, 28 without quantiles.
 type Forecasts struct {
 	rows                           []int32
-	errors, truths, losses, points []float64
-	quantiles                      bool
+	errors, truths, losses, points []float64 // losses is nil without quantiles
 }
 
 // NewForecasts takes the given rows of all: sums over the points of a row of the
@@ -30,7 +29,7 @@ type Forecasts struct {
 // levels, and the number of points. Without quantiles, losses is nil. The slices
 // are kept.
 func NewForecasts(rows []int32, errors, truths, losses, points []float64) *Forecasts {
-	return &Forecasts{rows: rows, errors: errors, truths: truths, losses: losses, points: points, quantiles: losses != nil}
+	return &Forecasts{rows: rows, errors: errors, truths: truths, losses: losses, points: points}
 }
 
 // Rows is their number.
@@ -38,7 +37,7 @@ func (f *Forecasts) Rows() int { return len(f.rows) }
 
 // Metrics implements Sample.
 func (f *Forecasts) Metrics() []string {
-	if !f.quantiles {
+	if f.losses == nil {
 		return []string{WAPE, MAE}
 	}
 	return []string{WAPE, MAE, Pinball}
@@ -55,12 +54,12 @@ func (f *Forecasts) Measure(weights []float64) []float64 {
 		errors += w * f.errors[row]
 		truths += w * f.truths[row]
 		points += w * f.points[row]
-		if f.quantiles {
+		if f.losses != nil {
 			losses += w * f.losses[row]
 		}
 	}
 	out := []float64{ratio(errors, truths), ratio(errors, points)}
-	if f.quantiles {
+	if f.losses != nil {
 		out = append(out, ratio(losses, points))
 	}
 	return out
