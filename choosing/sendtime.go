@@ -45,7 +45,7 @@ func ChooseSendTime(ctx context.Context, m SendTimeModel, recipients []*scoringv
 		return nil, nil, err
 	}
 	results, errs = make([]*scoringv1.SendTimeChoice, len(recipients)), make([]error, len(recipients))
-	served := []*servingv1.ServedBy{{Model: m.Identity().Model, Version: m.Identity().Version}}
+	served := []*servingv1.ServedBy{m.Identity().ServedBy()}
 	for i, r := range recipients {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err

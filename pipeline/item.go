@@ -110,6 +110,11 @@ type Identity struct {
 	Version int64
 }
 
+// ServedBy names the version where nothing was run.
+func (id Identity) ServedBy() *servingv1.ServedBy {
+	return &servingv1.ServedBy{Model: id.Model, Version: id.Version}
+}
+
 // Warning is a remark on an item.
 type Warning = servingv1.Warning
 

@@ -504,8 +504,7 @@ func (c *call) answer(i int, candidates []candidate) {
 	}
 	r.PredictionId = pipeline.NewPredictionID()
 	if s.served == nil {
-		id := c.model.Identity()
-		s.served = &servingv1.ServedBy{Model: id.Model, Version: id.Version}
+		s.served = c.model.Identity().ServedBy()
 	}
 	r.ServedBy = []*servingv1.ServedBy{s.served}
 }

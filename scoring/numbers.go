@@ -103,8 +103,9 @@ func (n *numbers) find(asked []Number) error {
 
 // unread says that a model without rows reads no features.
 func (n *numbers) unread() {
+	served := []*servingv1.ServedBy{n.model.Identity().ServedBy()}
 	for i, f := range n.features {
-		n.rows[i].ServedBy = n.nobody()
+		n.rows[i].ServedBy = served
 		if len(f.GetFields()) > 0 {
 			n.rows[i].Warnings = []*servingv1.Warning{{
 				Code:  servingv1.WarningCode_WARNING_CODE_UNKNOWN_FEATURE,
@@ -114,11 +115,6 @@ func (n *numbers) unread() {
 	}
 }
 
-// nobody names the version where nothing was run.
-func (n *numbers) nobody() []*servingv1.ServedBy {
-	return []*servingv1.ServedBy{{Model: n.model.Identity().Model, Version: n.model.Identity().Version}}
-}
-
 // wave answers the rows of one wave.
 func (n *numbers) wave(ctx context.Context, _ int, w pipeline.Wave) error {
 	item, reports, err := n.model.Pipeline().Rows(n.features[w.From:w.To])
@@ -126,7 +122,7 @@ func (n *numbers) wave(ctx context.Context, _ int, w pipeline.Wave) error {
 		return err
 	}
 	rows, errs := n.rows[w.From:w.To], n.errs[w.From:w.To]
-	served := n.nobody()
+	served := []*servingv1.ServedBy{n.model.Identity().ServedBy()}
 	for i, r := range reports {
 		errs[i], rows[i].Warnings, rows[i].ServedBy = r.Err, pipeline.Within(fmt.Sprintf("instances[%d]", w.From+i), r.Warnings), served
 	}
