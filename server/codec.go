@@ -47,7 +47,18 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buf, c.pool)}, nil
 }
 
+// Unmarshal keeps what was received for requests.decode. Other messages are those
+// of gRPC's own services.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if r, ok := v.(*received); ok {
+		data.Ref()
+		r.data = data
+		return nil
+	}
+	return c.decode(data, v)
+}
+
+func (c codec) decode(data mem.BufferSlice, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return fmt.Errorf("%T is no message", v)

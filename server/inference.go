@@ -183,6 +183,7 @@ func (s *inferenceService) ModelStreamInfer(stream grpc.BidiStreamingServer[infe
 		answers <- next
 		workers.Go(func() {
 			resp := s.streamed(ctx, req)
+			answered(ctx, req)
 			more := proto.Size(resp)
 			room.add(more)
 			next <- answer{resp, size + more}

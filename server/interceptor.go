@@ -65,9 +65,9 @@ func (s *Server) noteMethods() {
 	}
 }
 
-// requests are the messages of all methods for which the contract has rules: the
+// ruled are the requests of all methods for which the contract has rules: the
 // rules are compiled at the start, and not at a first call's cost.
-func (s *Server) requests() []protoreflect.MessageDescriptor {
+func (s *Server) ruled() []protoreflect.MessageDescriptor {
 	var out []protoreflect.MessageDescriptor
 	for _, m := range s.methods {
 		name := protoreflect.FullName(m.service + "." + m.name)
@@ -80,7 +80,8 @@ func (s *Server) requests() []protoreflect.MessageDescriptor {
 
 // interceptors returns the chains that every call passes, outermost first:
 // metrics with log and status mapping, recovery, authorisation, and what
-// prepares the call: request checks, deadline and tenant.
+// prepares the call: request checks, deadline and tenant. With them goes the
+// codec that leaves the decoding of streams' messages to them.
 func (s *Server) interceptors() []grpc.ServerOption {
 	onPanic := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -88,6 +89,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 	})
 	admin := selector.MatchFunc(func(_ context.Context, c interceptors.CallMeta) bool { return s.methods[c.FullMethod()].needsToken })
 	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(s.requests.codec),
 		grpc.ChainUnaryInterceptor(
 			s.unaryStatus,
 			recovery.UnaryServerInterceptor(onPanic),
@@ -247,7 +249,10 @@ func (s *Server) streamPrepare(srv any, stream grpc.ServerStream, info *grpc.Str
 		defer cancel()
 		go s.endWatch(ctx, cancel)
 	}
-	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: s.methods[info.FullMethod], validator: s.validator})
+	held := &heldMessages{requests: s.requests, of: map[any]int64{}}
+	defer held.end()
+	ctx = context.WithValue(ctx, heldKey{}, held)
+	return next(srv, &preparedStream{ServerStream: stream, ctx: ctx, method: s.methods[info.FullMethod], validator: s.validator, held: held})
 }
 
 // loadsVersion are the methods that load one before they answer.
@@ -282,6 +287,8 @@ type preparedStream struct {
 	ctx       context.Context // of this stream, as grpc.ServerStream has it
 	method    *method
 	validator protovalidate.Validator
+	received  received // the message that is being read
+	held      *heldMessages
 }
 
 func (p *preparedStream) Context() context.Context { return p.ctx }
@@ -295,9 +302,14 @@ func (p *preparedStream) SendMsg(m any) error {
 }
 
 func (p *preparedStream) RecvMsg(m any) error {
-	if err := p.ServerStream.RecvMsg(m); err != nil {
+	if err := p.ServerStream.RecvMsg(&p.received); err != nil {
 		return err
 	}
+	held, err := p.held.requests.decode(p.ctx, &p.received, m)
+	if err != nil {
+		return err
+	}
+	p.held.note(m, held)
 	p.method.metrics.received.Inc()
 	if msg, ok := m.(proto.Message); ok && p.method.rules {
 		if err := p.validator.Validate(msg, rules); err != nil {

@@ -38,7 +38,7 @@ func newMetrics(reg *prometheus.Registry, manager *serving.Manager) *metrics {
 	m.refusal = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "scry_refusal_seconds", Help: "Time on the server of calls that were refused for overload.", Buckets: latencyBuckets,
 	}, []string{"reason", "queued"})
-	for _, reason := range []string{"QUEUE_FULL", "DEADLINE_UNREACHABLE"} {
+	for _, reason := range []string{"QUEUE_FULL", "DEADLINE_UNREACHABLE", "REQUESTS_FULL"} {
 		for _, queued := range []string{"false", "true"} {
 			m.refusal.WithLabelValues(reason, queued)
 		}
@@ -95,6 +95,8 @@ func (m *metrics) refused(err error, took time.Duration) bool {
 		reason, waited = "QUEUE_FULL", full.Waited
 	} else if late, ok := errors.AsType[*batch.DeadlineError](err); ok {
 		reason, waited = "DEADLINE_UNREACHABLE", late.Waited
+	} else if errors.Is(err, errRequestsFull) {
+		reason, waited = "REQUESTS_FULL", requestWait
 	} else {
 		return false
 	}

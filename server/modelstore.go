@@ -80,7 +80,9 @@ func (s *modelStoreService) UploadFile(stream grpc.ClientStreamingServer[modelst
 		return err
 	}
 	for {
-		if _, err := w.Write(req.GetChunk()); err != nil {
+		_, err = w.Write(req.GetChunk())
+		answered(stream.Context(), req)
+		if err != nil {
 			_ = w.Close() // what it could not keep is sent again
 			return err
 		}

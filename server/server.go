@@ -42,6 +42,9 @@ type Config struct {
 	Info Info
 	// Limits bound requests; zero fields stand for their defaults.
 	Limits Limits
+	// RequestMemory bounds the large requests of all calls that are being answered,
+	// by their bytes as they came; default 512 MiB, at least one message.
+	RequestMemory int64
 	// Items bounds pictures that are read without a model; the same as that of
 	// Manager, so that they share its memory.
 	Items pipeline.Limits
@@ -119,6 +122,7 @@ type Server struct {
 	log       *slog.Logger
 	validator protovalidate.Validator
 	metrics   *metrics
+	requests  *requests
 	methods   map[string]*method // by full name; filled before the first call
 	health    *health.Server
 	grpc      *grpc.Server
@@ -160,6 +164,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.DefaultDeadline == 0 {
 		cfg.DefaultDeadline = defaultDeadline
 	}
+	if cfg.RequestMemory == 0 {
+		cfg.RequestMemory = 512 << 20
+	}
 	cfg.Limits = cfg.Limits.WithDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, metrics: newMetrics(cfg.Registry, cfg.Manager),
@@ -169,8 +176,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.requests = newRequests(codec, max(cfg.RequestMemory, int64(cfg.Limits.MessageBytes)), cfg.Registry)
 	options := append(s.interceptors(),
-		grpc.ForceServerCodecV2(codec),
 		grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes),
 		grpc.MaxSendMsgSize(cfg.Limits.MessageBytes),
 		grpc.WaitForHandlers(true), // Stop joins them
@@ -186,16 +193,17 @@ func New(cfg Config) (*Server, error) {
 		options = append(options, grpc.Creds(cfg.TLS))
 	}
 	s.grpc = grpc.NewServer(options...)
-	scoringv1.RegisterScoringServiceServer(s.grpc, &scoringService{server: s})
-	sentimentv1.RegisterSentimentServiceServer(s.grpc, &sentimentService{server: s})
-	imageanalysisv1.RegisterImageAnalysisServiceServer(s.grpc, &imageAnalysisService{server: s})
-	modelstorev1.RegisterModelStoreServiceServer(s.grpc, newModelStoreService(s))
-	serverv1.RegisterServerServiceServer(s.grpc, &serverService{server: s})
-	inference.RegisterGRPCInferenceServiceServer(s.grpc, &inferenceService{server: s})
+	services := registrar{s}
+	scoringv1.RegisterScoringServiceServer(services, &scoringService{server: s})
+	sentimentv1.RegisterSentimentServiceServer(services, &sentimentService{server: s})
+	imageanalysisv1.RegisterImageAnalysisServiceServer(services, &imageAnalysisService{server: s})
+	modelstorev1.RegisterModelStoreServiceServer(services, newModelStoreService(s))
+	serverv1.RegisterServerServiceServer(services, &serverService{server: s})
+	inference.RegisterGRPCInferenceServiceServer(services, &inferenceService{server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc) // v1 and v1alpha
 	s.noteMethods()
-	if s.validator, err = protovalidate.New(protovalidate.WithMessageDescriptors(s.requests()...)); err != nil {
+	if s.validator, err = protovalidate.New(protovalidate.WithMessageDescriptors(s.ruled()...)); err != nil {
 		s.grpc.Stop()
 		return nil, fmt.Errorf("request rules: %w", err)
 	}

@@ -45,6 +45,7 @@ var table = []struct {
 	{context.Canceled, codes.Canceled, "CANCELLED"},
 	// Overload and shutdown.
 	{batch.ErrFull, codes.ResourceExhausted, "QUEUE_FULL"},
+	{errRequestsFull, codes.ResourceExhausted, "REQUESTS_FULL"},
 	{batch.ErrDeadline, codes.ResourceExhausted, "DEADLINE_UNREACHABLE"},
 	{batch.ErrTooLarge, codes.InvalidArgument, "ITEM_TOO_LARGE"},
 	{batch.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
@@ -169,6 +170,9 @@ func toStatus(err error, at string) *status.Status {
 		retry = d.RetryAfter()
 		info.Metadata["predicted"] = d.Predicted.String()
 		info.Metadata["remaining"] = d.Remaining.String()
+	}
+	if errors.Is(err, errRequestsFull) {
+		retry = requestWait
 	}
 	if retry >= 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})

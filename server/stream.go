@@ -53,6 +53,7 @@ func pump[Req, Resp any](
 	)
 	answer := func(first int64, req *Req) error {
 		resp, err := contained(ctx, first, req, handle)
+		answered(ctx, req) // its reader may be slow
 		if err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (a *App) listen(registry *prometheus.Registry) error {
 	sc := server.Config{
 		Store: a.store, Manager: a.manager, Devices: a.runtime,
 		Info:   server.Info{Version: buildVersion(), Commit: buildCommit(), ONNXRuntime: a.runtime.Version()},
-		Limits: requestLimits(cfg), Items: a.items,
+		Limits: requestLimits(cfg), RequestMemory: cfg.RequestMemory, Items: a.items,
 		Models: server.DefaultModels{
 			Scoring: cfg.ModelScoring, Recommendation: cfg.ModelRecommendation, Sentiment: cfg.ModelSentiment, TextEmbedding: cfg.ModelTextEmbedding,
 			ImageLabels: cfg.ModelImageLabels, ImageEmbedding: cfg.ModelImageEmbedding,

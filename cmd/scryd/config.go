@@ -48,6 +48,7 @@ type Config struct {
 	MaxImageBytes   int
 	MaxImagePixels  int
 	DecodeMemory    int64
+	RequestMemory   int64
 	MaxUploadBytes  int64
 	MaxInstances    int
 	MaxTexts        int
@@ -87,6 +88,7 @@ func (c *Config) flags(name string) *flag.FlagSet {
 	f.IntVar(&c.MaxImageBytes, "max-image-bytes", limits.ImageBytes, "bytes of one picture file")
 	f.IntVar(&c.MaxImagePixels, "max-image-pixels", limits.ImagePixels, "pixels of one picture")
 	f.Int64Var(&c.DecodeMemory, "decode-memory", 1<<30, "bytes that the decoding of all pictures may hold at a time; more wait")
+	f.Int64Var(&c.RequestMemory, "request-memory", 512<<20, "bytes of the large requests that are answered at a time, at least one message; rows take up to 17 times as much when decoded; more wait, and are refused after a second")
 	f.Int64Var(&c.MaxUploadBytes, "max-upload-bytes", limits.UploadBytes, "bytes of one version's files")
 	f.IntVar(&c.MaxInstances, "max-instances", limits.Instances, "rows of one Score call, tables aside")
 	f.IntVar(&c.MaxTexts, "max-texts", limits.Texts, "texts of one call")
@@ -238,7 +240,7 @@ func (c *Config) Validate() error {
 	}
 	for name, v := range map[string]int64{
 		"--max-message-bytes": int64(c.MaxMessageBytes), "--max-text-bytes": int64(c.MaxTextBytes), "--max-image-bytes": int64(c.MaxImageBytes),
-		"--max-image-pixels": int64(c.MaxImagePixels), "--max-upload-bytes": c.MaxUploadBytes, "--decode-memory": c.DecodeMemory, "--max-instances": int64(c.MaxInstances),
+		"--max-image-pixels": int64(c.MaxImagePixels), "--max-upload-bytes": c.MaxUploadBytes, "--decode-memory": c.DecodeMemory, "--request-memory": c.RequestMemory, "--max-instances": int64(c.MaxInstances),
 		"--max-texts": int64(c.MaxTexts), "--max-images": int64(c.MaxImages), "--default-deadline": int64(c.DefaultDeadline),
 		"--drain-timeout": int64(c.DrainTimeout), "--probe-time": int64(c.ProbeTime), "--spare-versions": int64(c.SpareVersions),
 	} {
