@@ -1,10 +1,6 @@
 package bundle
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
-
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -22,32 +18,20 @@ func (b *Bundle) Background() ([]*structpb.Struct, error) {
 	if name == "" {
 		return nil, nil
 	}
-	f, err := b.FS.Open(name)
-	if err != nil {
-		return nil, invalid("row.background", "%v", cause(err))
-	}
-	defer f.Close()
 	var rows []*structpb.Struct
-	in := bufio.NewScanner(f)
-	in.Buffer(nil, maxBackgroundLine)
-	for line := 1; in.Scan(); line++ {
-		if len(bytes.TrimSpace(in.Bytes())) == 0 {
-			continue
-		}
+	err := b.jsonLines("row.background", name, maxBackgroundLine, func(at string, line []byte) error {
 		if len(rows) == MaxBackground {
-			return nil, invalid(name, "holds more than %d rows", MaxBackground)
+			return invalid(name, "holds more than %d rows", MaxBackground)
 		}
 		row := &structpb.Struct{}
-		if err := protojson.Unmarshal(in.Bytes(), row); err != nil {
-			return nil, invalid(fmt.Sprintf("%s:%d", name, line), "%v", err)
+		if err := protojson.Unmarshal(line, row); err != nil {
+			return invalid(at, "%v", err)
 		}
 		rows = append(rows, row)
+		return nil
+	})
+	if err == nil && len(rows) == 0 {
+		err = invalid(name, "holds no row")
 	}
-	if err := in.Err(); err != nil {
-		return nil, invalid(name, "%v", cause(err))
-	}
-	if len(rows) == 0 {
-		return nil, invalid(name, "holds no row")
-	}
-	return rows, nil
+	return rows, err
 }

@@ -128,32 +128,24 @@ func (f *preprocessorFields) take(field string) any {
 }
 
 func (f *preprocessorFields) text(field string) string {
-	v := f.take(field)
-	s, ok := v.(string)
-	if v != nil && !ok {
-		f.fail(field, "is no text")
-	}
-	return s
+	return taken(f, field, "", "is no text")
 }
 
 func (f *preprocessorFields) bool(field string, instead bool) bool {
-	switch v := f.take(field).(type) {
-	case nil:
-	case bool:
-		return v
-	default:
-		f.fail(field, "is neither true nor false")
-	}
-	return instead
+	return taken(f, field, instead, "is neither true nor false")
 }
 
 func (f *preprocessorFields) number(field string, instead float64) float64 {
+	return taken(f, field, instead, "is no number")
+}
+
+func taken[T any](f *preprocessorFields, field string, instead T, otherwise string) T {
 	switch v := f.take(field).(type) {
 	case nil:
-	case float64:
+	case T:
 		return v
 	default:
-		f.fail(field, "is no number")
+		f.fail(field, "%s", otherwise)
 	}
 	return instead
 }

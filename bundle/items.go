@@ -326,11 +326,6 @@ func (b *Bundle) ReadItems() (*Items, error) {
 
 // readItemLines reads n items from their file.
 func (b *Bundle) readItemLines(it *Items, spec *bundlev1.Items, n int) error {
-	f, err := b.FS.Open(spec.GetFile())
-	if err != nil {
-		return invalid("catalogue.items.file", "%v", cause(err))
-	}
-	defer f.Close()
 	it.IDs = make([]string, 0, n)
 	it.places = make(map[string]int32, n)
 	it.Columns = make([]ItemColumn, len(spec.GetAttributes()))
@@ -339,19 +334,13 @@ func (b *Bundle) readItemLines(it *Items, spec *bundlev1.Items, n int) error {
 		it.Columns[i].make(a, n)
 		columns[a.GetName()] = &it.Columns[i]
 	}
-	in := bufio.NewScanner(f)
-	in.Buffer(make([]byte, 64<<10), maxItemLine)
 	known := interner{}
-	for line := 1; in.Scan(); line++ {
-		if len(bytes.TrimSpace(in.Bytes())) == 0 {
-			continue
-		}
-		field := fmt.Sprintf("%s:%d", spec.GetFile(), line)
+	err := b.jsonLines("catalogue.items.file", spec.GetFile(), maxItemLine, func(field string, line []byte) error {
 		if len(it.IDs) == n {
 			return invalid(field, "there are more items than the %d vectors", n)
 		}
 		var values map[string]any
-		if err := json.Unmarshal(in.Bytes(), &values); err != nil {
+		if err := json.Unmarshal(line, &values); err != nil {
 			return invalid(field, "%v", err)
 		}
 		id, _ := values["id"].(string)
@@ -376,9 +365,10 @@ func (b *Bundle) readItemLines(it *Items, spec *bundlev1.Items, n int) error {
 				return invalid(field, "%q %v", name, err)
 			}
 		}
-	}
-	if err := in.Err(); err != nil {
-		return invalid(spec.GetFile(), "%v", cause(err))
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(it.IDs) != n {
 		return invalid(spec.GetFile(), "%d items for %d vectors", len(it.IDs), n)

@@ -107,24 +107,14 @@ func (b *Bundle) Goldens() ([]*bundlev1.Golden, error) {
 	if name == "" {
 		return nil, nil
 	}
-	f, err := b.FS.Open(name)
-	if err != nil {
-		return nil, invalid("goldens.file", "%v", cause(err))
-	}
-	defer f.Close()
 	var goldens []*bundlev1.Golden
-	in := bufio.NewScanner(f)
-	in.Buffer(nil, maxGoldens)
-	for line := 1; in.Scan(); line++ {
-		if len(bytes.TrimSpace(in.Bytes())) == 0 {
-			continue
-		}
+	err := b.jsonLines("goldens.file", name, maxGoldens, func(at string, line []byte) error {
 		g := &bundlev1.Golden{}
-		if err := protojson.Unmarshal(in.Bytes(), g); err != nil {
-			return nil, invalid(fmt.Sprintf("%s:%d", name, line), "%v", err)
+		if err := protojson.Unmarshal(line, g); err != nil {
+			return invalid(at, "%v", err)
 		}
 		if err := protovalidate.Validate(g); err != nil {
-			return nil, invalid(fmt.Sprintf("%s:%d", name, line), "%v", err)
+			return invalid(at, "%v", err)
 		}
 		for output := range g.GetOutputs() {
 			src, err := ParseSource(output)
@@ -132,26 +122,48 @@ func (b *Bundle) Goldens() ([]*bundlev1.Golden, error) {
 				_, err = b.value(src)
 			}
 			if err != nil {
-				return nil, within(fmt.Sprintf("%s:%d: outputs[%q]", name, line, output), err)
+				return within(fmt.Sprintf("%s: outputs[%q]", at, output), err)
 			}
 		}
 		if g.GetImage() != "" {
-			if err := b.checkFile(fmt.Sprintf("%s:%d", name, line), g.GetImage()); err != nil {
-				return nil, err
+			if err := b.checkFile(at, g.GetImage()); err != nil {
+				return err
 			}
 		}
 		if err := b.fitsPreprocessing(g); err != nil {
-			return nil, within(fmt.Sprintf("%s:%d", name, line), err)
+			return within(at, err)
 		}
 		goldens = append(goldens, g)
+		return nil
+	})
+	if err == nil && len(goldens) == 0 {
+		err = invalid(name, "holds no sample")
+	}
+	return goldens, err
+}
+
+// jsonLines reads a file with an object a line, which each gets with the place
+// where it stands. field is the manifest's that names the file, most the bytes of a
+// line.
+func (b *Bundle) jsonLines(field, name string, most int, each func(at string, line []byte) error) error {
+	f, err := b.FS.Open(name)
+	if err != nil {
+		return invalid(field, "%v", cause(err))
+	}
+	defer f.Close()
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, most)
+	for n := 1; in.Scan(); n++ {
+		if line := in.Bytes(); len(bytes.TrimSpace(line)) > 0 {
+			if err := each(fmt.Sprintf("%s:%d", name, n), line); err != nil {
+				return err
+			}
+		}
 	}
 	if err := in.Err(); err != nil {
-		return nil, invalid(name, "%v", cause(err))
+		return invalid(name, "%v", cause(err))
 	}
-	if len(goldens) == 0 {
-		return nil, invalid(name, "holds no sample")
-	}
-	return goldens, nil
+	return nil
 }
 
 func (b *Bundle) fitsPreprocessing(g *bundlev1.Golden) error {
