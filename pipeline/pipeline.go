@@ -123,8 +123,7 @@ func (p *Pipeline) Golden(ctx context.Context, g *bundlev1.Golden) (Item, error)
 		item, _, err := p.Row(in.Features)
 		return item, err
 	case *bundlev1.Golden_Text:
-		t, err := p.Text(in.Text)
-		return t.Item, err
+		return p.Text(in.Text)
 	case *bundlev1.Golden_Image:
 		data, err := fs.ReadFile(p.bundle.FS, in.Image)
 		if err != nil {

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/scry-ml/scry/bundle"
-	servingv1 "github.com/scry-ml/scry/proto/scry/serving/v1"
 	"github.com/scry-ml/scry/tensor"
 	"github.com/scry-ml/scry/tokenizer"
 )
@@ -70,34 +67,26 @@ func newTextPlan(b *bundle.Bundle) (*textPlan, error) {
 	return p, nil
 }
 
-// PreparedText is a tokenised text.
-type PreparedText struct {
-	Item Item
-	// Tokens that the model reads, special ones included.
-	Tokens   int
-	Warnings []*Warning
-
-	field string
-}
-
-// Text tokenises a text into one row, its prefix put before it. Invalid UTF-8 is replaced by
-// U+FFFD by the WHATWG rules, with a warning; a text of more tokens than the
-// model takes loses its end, with a warning; one of white space only gets a
-// warning. An empty text and one beyond Limits.TextBytes are an *InputError.
-func (p *Pipeline) Text(text string) (PreparedText, error) {
+// Text tokenises a text into one row, its prefix put before it, as golden samples
+// are. Invalid UTF-8 is replaced by U+FFFD by the WHATWG rules; a text of more
+// tokens than the model takes loses its end. An empty text and one beyond
+// Limits.TextBytes are an *InputError.
+func (p *Pipeline) Text(text string) (Item, error) {
 	if err := p.CheckText("text", len(text)); err != nil {
-		return PreparedText{}, err
+		return Item{}, err
 	}
-	return p.prepareText("text", text)
-}
-
-// TextBytes is Text for bytes of doubtful encoding; the field of its errors and
-// warnings is "text_bytes".
-func (p *Pipeline) TextBytes(text []byte) (PreparedText, error) {
-	if err := p.CheckText("text_bytes", len(text)); err != nil {
-		return PreparedText{}, err
+	start, size := time.Now(), len(text)
+	text, _ = tokenizer.Repair(text)
+	ids, _, err := p.text.read(text)
+	if err != nil {
+		return Item{}, unreadable("text", err)
 	}
-	return p.prepareText("text_bytes", string(text))
+	if len(ids) < p.text.max { // one that was cut says nothing of its length
+		p.text.density.observe(len(ids), size)
+	}
+	item, err := p.text.item(ids, 1)
+	item.Prepared = time.Since(start)
+	return item, err
 }
 
 // CheckText refuses an empty text, and one beyond Limits.TextBytes, with an
@@ -119,31 +108,6 @@ func CheckTextSize(field string, size, limit int) error {
 		return &InputError{Field: field, Reason: "TEXT_TOO_LONG", Message: fmt.Sprintf("has %d bytes, the limit is %d", size, limit)}
 	}
 	return nil
-}
-
-func (p *Pipeline) prepareText(field, text string) (PreparedText, error) {
-	out, start, size := PreparedText{field: field}, time.Now(), len(text)
-	text, repaired := tokenizer.Repair(text)
-	if repaired {
-		out.warn(servingv1.WarningCode_WARNING_CODE_TEXT_REPAIRED, "invalid UTF-8 was replaced by U+FFFD")
-	}
-	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) }) < 0 {
-		out.warn(servingv1.WarningCode_WARNING_CODE_EMPTY_INPUT, "holds nothing but white space")
-	}
-	ids, cut, err := p.text.read(text)
-	if err != nil {
-		return PreparedText{}, unreadable(field, err)
-	}
-	if cut {
-		out.warn(servingv1.WarningCode_WARNING_CODE_TRUNCATED, fmt.Sprintf("the model reads %d tokens of it", p.text.max))
-	}
-	out.Tokens = len(ids)
-	if out.Tokens < p.text.max { // one that was cut says nothing of its length
-		p.text.density.observe(out.Tokens, size)
-	}
-	out.Item, err = p.text.item(ids, 1)
-	out.Item.Prepared = time.Since(start)
-	return out, err
 }
 
 // read tokenises what the model takes of a text in valid UTF-8, its prefix put
@@ -333,10 +297,6 @@ func (p *Pipeline) EstimateTokens(bytes int) (tokens, rows int) {
 		return min(tokens, p.text.max), 1
 	}
 	return tokens, (tokens + p.text.max - 1) / p.text.max
-}
-
-func (t *PreparedText) warn(code servingv1.WarningCode, message string) {
-	t.Warnings = append(t.Warnings, &Warning{Code: code, Field: t.field, Message: message})
 }
 
 // item lays ids out as inputs of so many equal rows.

@@ -100,8 +100,7 @@ func workloads() []workload {
 				return check(resp.GetResults())
 			},
 			prepare: func(_ context.Context, p *pipeline.Pipeline, rng *rand.Rand) (pipeline.Item, error) {
-				t, err := p.Text(text(rng))
-				return t.Item, err
+				return p.Text(text(rng))
 			},
 		},
 		{
