@@ -1,6 +1,9 @@
 package server
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -14,7 +17,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/scry-ml/scry/gpu/gputest"
+	"github.com/scry-ml/scry/modelstore"
 	"github.com/scry-ml/scry/proto/inference"
+	modelstorev1 "github.com/scry-ml/scry/proto/scry/modelstore/v1"
 	sentimentv1 "github.com/scry-ml/scry/proto/scry/sentiment/v1"
 )
 
@@ -135,4 +140,29 @@ func TestRequestMemory(t *testing.T) {
 		t.Fatal(resp.GetErrorMessage(), err)
 	}
 	unheld("after a stream of tensors")
+
+	// More than the room passes through one stream.
+	chunk := make([]byte, most/2)
+	file := modelstore.File{Path: "file", SHA256: fmt.Sprintf("%x", sha256.Sum256(bytes.Repeat(chunk, 4))), Size: 2 * most}
+	upload, err := s.store.CreateUpload(t.Context(), "uploaded", []modelstore.File{file}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := modelstorev1.NewModelStoreServiceClient(conn).UploadFile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		req := &modelstorev1.UploadFileRequest{Chunk: chunk}
+		if i == 0 {
+			req.UploadId, req.Sha256 = upload.ID, file.SHA256
+		}
+		if err := files.Send(req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if resp, err := files.CloseAndRecv(); err != nil || !resp.GetComplete() {
+		t.Fatal(resp, err)
+	}
+	unheld("after an upload")
 }
