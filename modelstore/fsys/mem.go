@@ -317,16 +317,24 @@ func (m *Mem) Remove(name string) error {
 	})
 }
 
-// ReadDir implements FS.
-func (m *Mem) ReadDir(name string) ([]fs.DirEntry, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *Mem) findDir(op, name string) (*node, error) {
 	n, err := m.find(name)
 	if err == nil && !n.dir {
 		err = syscall.ENOTDIR
 	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return n, nil
+}
+
+// ReadDir implements FS.
+func (m *Mem) ReadDir(name string) ([]fs.DirEntry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.findDir("readdir", name)
+	if err != nil {
+		return nil, err
 	}
 	var entries []fs.DirEntry
 	for _, base := range slices.Sorted(maps.Keys(n.names)) {
@@ -353,12 +361,9 @@ func (m *Mem) SyncDir(name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.find(name)
-	if err == nil && !n.dir {
-		err = syscall.ENOTDIR
-	}
+	n, err := m.findDir("syncdir", name)
 	if err != nil {
-		return &fs.PathError{Op: "syncdir", Path: name, Err: err}
+		return err
 	}
 	n.kept = maps.Clone(n.names)
 	return nil
