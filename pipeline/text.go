@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -17,9 +18,11 @@ import (
 type textPlan struct {
 	tok    *tokenizer.Tokenizer
 	prefix string
-	max    int // tokens, special ones included
-	stride int // tokens that chunks share; 0 = long texts are truncated
-	room   int // tokens of a text that a chunk holds
+	max    int                  // tokens, special ones included
+	stride int                  // tokens that chunks share; 0 = long texts are truncated
+	room   int                  // tokens of a text that a row holds beside its prefix and the special ones
+	limit  tokenizer.Truncation // to one token more than the model takes
+	extra  int                  // where that token is: after so many from the beginning, or before so many at the end
 	inputs []bundle.Value
 	ids    string // names of the inputs; empty = none
 	mask   string
@@ -54,13 +57,22 @@ func newTextPlan(b *bundle.Bundle) (*textPlan, error) {
 	if special := p.tok.SpecialTokens(false); p.max <= special {
 		return nil, fmt.Errorf("%w: text.max_length: %d leaves no room beside %d special tokens", bundle.ErrInvalid, p.max, special)
 	}
+	p.limit, _ = p.tok.Truncation()
+	p.limit.MaxLength = p.max + 1
+	if around := p.tok.AppendAround(nil, []int32{-1}); p.limit.Left {
+		p.extra = slices.Index(around, -1)
+	} else {
+		p.extra = len(around) - 1 - slices.Index(around, -1)
+	}
 	if p.stride = int(t.GetStride()); p.stride > 0 {
 		taken, err := p.tok.Count(p.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("%w: text.prefix: %w", bundle.ErrInvalid, err)
 		}
-		// Where the text follows, the prefix may have a token more.
-		if p.room = p.max - taken - 1; p.stride > p.room/2 {
+		if p.prefix != "" {
+			taken++ // where the text follows, the prefix may have a token more
+		}
+		if p.room = p.max - taken; p.stride > p.room/2 {
 			return nil, fmt.Errorf("%w: text.stride: %d is more than half of the %d tokens of a text that a chunk holds", bundle.ErrInvalid, p.stride, p.room)
 		}
 	}
@@ -116,10 +128,13 @@ func (t *textPlan) read(text string) (ids []int32, cut bool, err error) {
 	text = t.prefix + text
 	// One token more than the model takes tells a text that fits from one that
 	// does not.
-	ids, err = t.tok.AppendIDs(make([]int32, 0, min(len(text)/3+8, t.max+1)), text, tokenizer.Options{MaxLength: t.max + 1})
-	if err == nil && len(ids) > t.max {
-		cut = true
-		ids, err = t.tok.AppendIDs(ids[:0], text, tokenizer.Options{MaxLength: t.max})
+	ids, err = t.tok.AppendIDs(make([]int32, 0, min(len(text)/3+8, t.max+1)), text, tokenizer.Options{Truncation: &t.limit})
+	if cut = len(ids) > t.max; cut {
+		at := t.extra
+		if !t.limit.Left {
+			at = t.max - t.extra
+		}
+		ids = slices.Delete(ids, at, at+1)
 	}
 	return ids, cut, err
 }
@@ -141,31 +156,47 @@ func (p *Pipeline) AppendText(items []Item, field, text string) (_ []Item, cut b
 	if p.text == nil {
 		return items, false, fmt.Errorf("%w: the model takes no texts", ErrInput)
 	}
-	start := time.Now()
-	ids, cut, err := p.text.read(text)
-	if err != nil {
-		return items, false, unreadable(field, err)
+	t, start, first := p.text, time.Now(), len(items)
+	// What is probably long is tokenised as chunks need it, and not twice.
+	chunked := t.stride > 0 && t.density.tokens(len(text)) > t.max
+	if !chunked {
+		ids, more, err := t.read(text)
+		if err != nil {
+			return items, false, unreadable(field, err)
+		}
+		cut, chunked = more && t.stride == 0, more && t.stride > 0
+		if !more {
+			t.density.observe(len(ids), len(text))
+		}
+		if !chunked {
+			if items, err = t.appendRow(items, ids); err != nil {
+				return items, false, err
+			}
+		}
 	}
-	if cut && p.text.stride > 0 {
-		return p.appendChunks(items, field, text)
+	if chunked {
+		if items, err = t.appendChunks(items, text); err != nil {
+			return items[:first], false, unreadable(field, err)
+		}
 	}
-	if !cut {
-		p.text.density.observe(len(ids), len(text))
-	}
-	item, err := p.text.item(ids, 1)
-	if err != nil {
-		return items, false, err
-	}
-	item.Prepared = time.Since(start)
-	return append(items, item), cut, nil
+	items[first].Prepared = time.Since(start)
+	return items, cut, nil
 }
 
-// appendChunks is AppendText for a text of more tokens than the model takes.
-func (p *Pipeline) appendChunks(items []Item, field, text string) ([]Item, bool, error) {
-	t, start, first := p.text, time.Now(), len(items)
+// appendRow appends ids as an item of one row.
+func (t *textPlan) appendRow(items []Item, ids []int32) ([]Item, error) {
+	item, err := t.item(ids, 1)
+	if err != nil {
+		return items, err
+	}
+	return append(items, item), nil
+}
+
+// appendChunks appends all of a text as one item, or as several that share tokens.
+func (t *textPlan) appendChunks(items []Item, text string) ([]Item, error) {
 	e, err := t.tok.Encode(t.prefix+text, tokenizer.Options{NoSpecial: true, NoTruncation: true, NoPadding: true})
 	if err != nil {
-		return items, false, unreadable(field, err)
+		return items, err
 	}
 	t.density.observe(e.Len(), len(text))
 	prefix, most := 0, int32(utf8.RuneCountInString(t.prefix))
@@ -178,14 +209,11 @@ func (p *Pipeline) appendChunks(items []Item, field, text string) ([]Item, bool,
 	for _, c := range chunks(len(words), t.max-t.tok.SpecialTokens(false)-prefix, t.stride, func(i int) bool { return words[i] != words[i-1] }) {
 		ids = append(append(ids[:0], e.IDs[:prefix]...), e.IDs[prefix+c.from:prefix+c.to]...)
 		row = t.tok.AppendAround(row[:0], ids)
-		item, err := t.item(row, 1)
-		if err != nil {
-			return items[:first], false, err
+		if items, err = t.appendRow(items, row); err != nil {
+			return items, err
 		}
-		items = append(items, item)
 	}
-	items[first].Prepared = time.Since(start)
-	return items, false, nil
+	return items, nil
 }
 
 // TokenSpan is where a token stands in a text, in bytes: [Begin, End), empty for
@@ -227,8 +255,16 @@ func (p *Pipeline) TokenSpans(field, text string) ([]TokenSpan, bool, error) {
 // chunk is the tokens [from, to) of a text.
 type chunk struct{ from, to int }
 
-// chunks divides n tokens, more than room, into chunks of at most room tokens, of
-// about equal length. Each shares about stride tokens, at most half of room, with
+// chunkCount is how many chunks of at most room tokens n tokens take, each of which
+// shares stride tokens with the one before.
+func chunkCount(n, room, stride int) int {
+	if n <= room {
+		return 1
+	}
+	return 1 + (n-stride-1)/(room-stride)
+}
+
+// chunks divides n tokens into chunks of at most room tokens, of about equal length. Each shares about stride tokens, at most half of room, with
 // the one before. word says whether a word begins at token i > 0; where one does
 // nearby, chunks begin and end there.
 func chunks(n, room, stride int, word func(i int) bool) []chunk {
@@ -238,7 +274,7 @@ func chunks(n, room, stride int, word func(i int) bool) []chunk {
 		if left <= room {
 			return append(out, chunk{from, n})
 		}
-		k := 1 + (left-room+room-stride-1)/(room-stride) // chunks that what is left takes
+		k := chunkCount(left, room, stride)
 		size := min((left+(k-1)*stride+k-1)/k, room)
 		to := from + size
 		for at, least := to, from+max(size*3/4, (size+stride)/2); at > least; at-- {
@@ -296,7 +332,10 @@ func (p *Pipeline) EstimateTokens(bytes int) (tokens, rows int) {
 	if p.text.stride == 0 || tokens <= p.text.max {
 		return min(tokens, p.text.max), 1
 	}
-	return tokens, (tokens + p.text.max - 1) / p.text.max
+	// Each row has its own prefix and special tokens, and repeats some of the text.
+	around := p.text.max - p.text.room
+	rows = chunkCount(tokens-around, p.text.room, p.text.stride)
+	return tokens + (rows-1)*(p.text.stride+around), rows
 }
 
 // item lays ids out as inputs of so many equal rows.

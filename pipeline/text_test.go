@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -200,8 +201,73 @@ func TestEstimateTokens(t *testing.T) {
 	if got, _ := p.EstimateTokens(30); got < 30 || got > 33 {
 		t.Errorf("30 dense bytes are taken for %d tokens", got)
 	}
-	long := texts(t, pipeline.Limits{}, "max_length: 64", "stride: 16")
-	if tokens, rows := long.EstimateTokens(5 << 10); tokens != 1024 || rows != 16 {
-		t.Errorf("a long text is taken for %d tokens in %d rows", tokens, rows)
+}
+
+// TestEstimateOfChunks wants the estimate to be what AppendText makes, a row more in
+// twenty at most, and that to be the same whether or not a long text was expected:
+// nothing is known of the first.
+func TestEstimateOfChunks(t *testing.T) {
+	for _, prefix := range []string{"", "hello fine"} {
+		p := texts(t, pipeline.Limits{}, "max_length: 64", "stride: 16", "prefix: '"+prefix+"'")
+		first, _, err := p.AppendText(nil, "text", strings.Repeat(" ,", 70))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, _, err := p.AppendText(nil, "text", strings.Repeat(" ,", 70)); err != nil || len(first) != 2 || !reflect.DeepEqual(inputs(again), inputs(first)) {
+			t.Errorf("the same text has %d rows, then %d, %v", len(first), len(again), err)
+		}
+		for _, n := range []int{10, 59, 70, 105, 106, 107, 300, 1000} {
+			items, cut, err := p.AppendText(nil, "text", strings.Repeat(" ,", n))
+			if err != nil || cut {
+				t.Fatal(cut, err)
+			}
+			read := 0
+			for _, item := range items {
+				read += item.Length
+			}
+			if tokens, rows := p.EstimateTokens(2 * n); rows > len(items)+len(items)/20 || rows < len(items) || tokens > read+read/10+4 || tokens < read-read/10-4 {
+				t.Errorf("prefix %q, %d words: %d tokens in %d rows, estimated %d in %d", prefix, n, read, len(items), tokens, rows)
+			}
+		}
+		// Expected to be long, and is not.
+		fits := texts(t, pipeline.Limits{}, "max_length: 64", "stride: 16", "prefix: '"+prefix+"'")
+		long := strings.Repeat("hello ", 55)
+		want, _, err := fits.AppendText(nil, "text", long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := p.AppendText(nil, "text", long); err != nil || len(got) != 1 || !reflect.DeepEqual(inputs(got), inputs(want)) {
+			t.Errorf("prefix %q: %d rows, %v", prefix, len(got), err)
+		}
+	}
+}
+
+func inputs(items []pipeline.Item) (out [][]tensor.Tensor) {
+	for _, item := range items {
+		out = append(out, item.Inputs)
+	}
+	return out
+}
+
+// TestTextCutLeft: the tokenizer says which end is cut off.
+func TestTextCutLeft(t *testing.T) {
+	graph := pipelinetest.Graph([]bundle.Value{value("input_ids", tensor.Int64, -1, -1)}, []bundle.Value{value("y", tensor.Float32, -1, 3)})
+	left := strings.Replace(pipelinetest.Tokenizer, `"stride": 0`, `"stride": 0, "direction": "Left"`, 1)
+	p, err := pipelinetest.Open(pipelinetest.Files(graph, "text: {tokenizer: tokenizer.json, max_length: 6}\n", map[string]string{"tokenizer.json": left}), pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"hello fine world , bad":       "[2 7 5 6 8 3]",
+		"hello hello fine world , bad": "[2 7 5 6 8 3]",
+		"fine world , bad":             "[2 7 5 6 8 3]",
+	} {
+		got, err := p.Text(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids := show(p, got.Item, "input_ids"); ids != want {
+			t.Errorf("%q: ids %s, want %s", text, ids, want)
+		}
 	}
 }
