@@ -271,12 +271,6 @@ type feature interface {
 	answer(s *subject, r *sentimentv1.TextResult) error
 }
 
-// settler is a feature that computes something of its own from what was read of
-// all texts of a wave, before any is answered. Its error concerns the whole call.
-type settler interface {
-	settle(ctx context.Context, texts []*subject) error
-}
-
 // row is where the answer to an item of a run belongs.
 type row struct {
 	text    int
@@ -333,7 +327,8 @@ func (q *question) wave(ctx context.Context, w pipeline.Wave) error {
 	if err := run(); err != nil {
 		return err
 	}
-	return q.answer(ctx, w)
+	q.answer(w)
+	return nil
 }
 
 func (q *question) ask(s *subject) error {
@@ -371,21 +366,8 @@ func (q *question) run(ctx context.Context, items []pipeline.Item, rows []row) e
 }
 
 // answer fills in the features of a wave's texts.
-func (q *question) answer(ctx context.Context, w pipeline.Wave) error {
+func (q *question) answer(w pipeline.Wave) {
 	c := q.call
-	read := make([]*subject, 0, w.To-w.From)
-	for i := w.From; i < w.To; i++ {
-		if c.errs[i] == nil {
-			read = append(read, &c.subjects[i])
-		}
-	}
-	for _, f := range q.features {
-		if f, ok := f.(settler); ok {
-			if err := f.settle(ctx, read); err != nil {
-				return err
-			}
-		}
-	}
 	for i := w.From; i < w.To; i++ {
 		for _, f := range q.features {
 			if c.errs[i] == nil {
@@ -396,7 +378,6 @@ func (q *question) answer(ctx context.Context, w pipeline.Wave) error {
 			q.tell(i)
 		}
 	}
-	return nil
 }
 
 // tell adds how a text was read, and forgets what was.

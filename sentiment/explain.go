@@ -141,37 +141,19 @@ func (x *explainer) explain(ctx context.Context, r *sentimentv1.TextExplanation,
 // wave asks the model for the texts [From, To): the first of all is the whole
 // text, the others lack a part each.
 func (x *explainer) wave(ctx context.Context, w pipeline.Wave, values []float64, stats *pipeline.Stats) error {
-	var items []pipeline.Item
-	var texts []int // by item
-	passages := make([]passage, len(values))
-	for k := range passages {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		text := x.text
+	texts := make([]string, len(values))
+	for k := range texts {
+		texts[k] = x.text
 		if n := w.From + k; n > 0 {
-			text = without(x.text, x.words[n-1])
-		}
-		passages[k].look(x.target.view)
-		var err error
-		if items, _, err = x.model.Pipeline().AppendText(items, x.field, text); err != nil {
-			return err
-		}
-		for len(texts) < len(items) {
-			texts = append(texts, k)
+			texts[k] = without(x.text, x.words[n-1])
 		}
 	}
-	for i, answer := range x.model.Run(ctx, items) {
-		if answer.Err != nil {
-			return answer.Err
-		}
-		stats.Merge(answer.Stats)
-		if err := passages[texts[i]].add(answer.Outputs, items[i].Length); err != nil {
-			return err
-		}
+	passages, read, err := readAll(ctx, x.model, x.target.view, texts, func(int) string { return x.field })
+	if err != nil {
+		return err
 	}
+	*stats = read
 	for k := range passages {
-		var err error
 		if values[k], err = x.target.of(passages[k].of(x.target.view)); err != nil {
 			return err
 		}

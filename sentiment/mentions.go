@@ -195,11 +195,7 @@ func foldedWords(text string) []textWord {
 // fold brings words that differ in case, accents or invisible characters to one
 // form. й and ё lose their marks as well.
 func fold(word string) string {
-	plain := true
-	for i := range len(word) {
-		plain = plain && word[i] < utf8.RuneSelf
-	}
-	if plain {
+	if ascii(word) {
 		return strings.ToLower(word)
 	}
 	return strings.Map(func(r rune) rune {

@@ -1,6 +1,7 @@
 package sentiment
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -123,6 +124,44 @@ func (p *passage) add(out pipeline.Outputs, tokens int) error {
 	p.tokens += tokens
 	p.rows++
 	return nil
+}
+
+// readAll reads a view of texts apart from those of a call; field(i) is the path
+// of text i. The first error ends it.
+func readAll(ctx context.Context, m Model, v *view, texts []string, field func(i int) string) ([]passage, pipeline.Stats, error) {
+	var (
+		items []pipeline.Item
+		of    []int // the text of each
+		stats pipeline.Stats
+		err   error
+	)
+	for i, text := range texts {
+		if err := ctx.Err(); err != nil {
+			return nil, stats, err
+		}
+		if items, _, err = m.Pipeline().AppendText(items, field(i), text); err != nil {
+			return nil, stats, err
+		}
+		for len(of) < len(items) {
+			of = append(of, i)
+		}
+	}
+	passages := make([]passage, len(texts))
+	for from := 0; from < len(items); from += runRows {
+		to := min(from+runRows, len(items))
+		for k, a := range m.Run(ctx, items[from:to]) {
+			if a.Err != nil {
+				return nil, stats, a.Err
+			}
+			stats.Merge(a.Stats)
+			p := &passages[of[from+k]]
+			p.look(v)
+			if err := p.add(a.Outputs, items[from+k].Length); err != nil {
+				return nil, stats, err
+			}
+		}
+	}
+	return passages, stats, nil
 }
 
 // of returns what a view says of the passage, which may be changed no more than

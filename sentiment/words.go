@@ -17,12 +17,14 @@ const (
 	other         // a run of punctuation and the like
 )
 
-// words divides a text into its words, all of it but white space. The boundaries
-// are those of UAX #29, with three differences that suit leaving words out:
-// parts joined by a hyphen are one word, so is a run of punctuation such as "!!!"
-// or ":)", and a run of a script without blanks between words, such as Thai,
-// which takes a dictionary to divide. Its time is linear in the length of the
-// text, which is valid UTF-8.
+// words divides a text into its words, all of it but white space, by rules that
+// are simpler than those of UAX #29 and suit leaving words out: a word is a run of
+// letters, digits and low lines, of whatever scripts, with the marks on them; so
+// are parts that a hyphen, an apostrophe or a dot joins, digits that a comma or a
+// semicolon joins, and a run of punctuation such as "!!!" or ":)". Ideographs,
+// hiragana, emoji and flags stand for themselves; Thai and its like, which take a
+// dictionary to divide, are one word between blanks. Its time is linear in the
+// length of the text, which is valid UTF-8.
 func words(text string) []wordSpan {
 	var out []wordSpan
 	open := space         // what the last word is, if it may go on

@@ -250,35 +250,14 @@ func (q *question) general(ctx context.Context, e *embeddingFeature) (out [langu
 
 // vectors reads texts; field[places[i]] is the path of text i.
 func (q *question) vectors(ctx context.Context, e *embeddingFeature, field string, places []int, texts []string) ([][]float64, error) {
-	var items []pipeline.Item
-	var of []int // the text of each
-	for i, text := range texts {
-		path := field
-		if places != nil {
-			path = fmt.Sprintf("%s[%d]", field, places[i])
+	passages, _, err := readAll(ctx, q.model, e.view, texts, func(i int) string {
+		if places == nil {
+			return field
 		}
-		from := len(items)
-		var err error
-		if items, _, err = q.model.Pipeline().AppendText(items, path, text); err != nil {
-			return nil, err
-		}
-		for range items[from:] {
-			of = append(of, i)
-		}
-	}
-	passages := make([]passage, len(texts))
-	for from := 0; from < len(items); from += runRows {
-		to := min(from+runRows, len(items))
-		for k, a := range q.model.Run(ctx, items[from:to]) {
-			if a.Err != nil {
-				return nil, a.Err
-			}
-			p := &passages[of[from+k]]
-			p.look(e.view)
-			if err := p.add(a.Outputs, items[from+k].Length); err != nil {
-				return nil, err
-			}
-		}
+		return fmt.Sprintf("%s[%d]", field, places[i])
+	})
+	if err != nil {
+		return nil, err
 	}
 	out := make([][]float64, len(texts))
 	for i := range passages {

@@ -1957,10 +1957,10 @@ func (x *TextExplanation) GetWarnings() []*v1.Warning {
 	return nil
 }
 
-// WordContribution is how a word, or some words in a row, moved a number. Words
-// are those of UAX #29; words joined by a hyphen are one, so is a run of
-// punctuation, and a run of a script without blanks. Together they are all of the
-// text but white space.
+// WordContribution is how a word, or some words in a row, moved a number. A
+// word is a run of letters and digits, parts joined by a hyphen, an apostrophe or
+// a dot among them; so is a run of punctuation, and an ideograph or an emoji is one
+// by itself. Together they are all of the text but white space.
 type WordContribution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it stands; in text_bytes, after its repair.
