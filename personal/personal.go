@@ -181,7 +181,7 @@ const (
 // numbers finds what consists of digits.
 func numbers(text string, wanted [types]bool) []Match {
 	var found []Match
-	last := -1 // where the match before ends
+	last := Match{End: -1}
 	for i := 0; i < len(text); {
 		if !digit(text[i]) {
 			i++
@@ -191,7 +191,7 @@ func numbers(text string, wanted [types]bool) []Match {
 		m, ok := r.read(text, wanted, last)
 		if ok {
 			found = append(found, m)
-			i, last = m.End, m.End
+			i, last = m.End, m
 			continue
 		}
 		// Several numbers may stand in a row: try again after the first group.
@@ -249,9 +249,9 @@ func separator(text string, i int) int {
 }
 
 // read tells what the beginning of the run is. The longest reading wins. last is
-// where the match before ends.
-func (r run) read(text string, wanted [types]bool, last int) (Match, bool) {
-	if !r.standsAlone(text, last) {
+// the match before.
+func (r run) read(text string, wanted [types]bool, last Match) (Match, bool) {
+	if !r.standsAlone(text, last.End) {
 		return Match{}, false
 	}
 	for n := len(r.groups); n > 0; n-- {
@@ -260,7 +260,7 @@ func (r run) read(text string, wanted [types]bool, last int) (Match, bool) {
 			continue
 		}
 		for _, k := range [...]Type{Card, SNILS, INN, Passport, Phone} {
-			if wanted[k] && part.is(k, text) {
+			if wanted[k] && part.is(k, text, last) {
 				return Match{k, part.begin, part.end}, true
 			}
 		}
@@ -308,7 +308,7 @@ func (r run) endsAlone(text string) bool {
 	return !wordRune(after) && after != '_' && after != '%'
 }
 
-func (r *run) is(k Type, text string) bool {
+func (r *run) is(k Type, text string, last Match) bool {
 	switch k {
 	case Card:
 		return r.card()
@@ -317,7 +317,7 @@ func (r *run) is(k Type, text string) bool {
 	case INN:
 		return r.inn(text)
 	case Passport:
-		return r.passport(text)
+		return r.passport(text, last)
 	default:
 		return r.phone(text)
 	}
@@ -389,10 +389,11 @@ func (r run) inn(text string) bool {
 	return false
 }
 
-// passport admits four and six digits beside a word that says so.
-func (r *run) passport(text string) bool {
+// passport admits four and six digits beside a word that says so, or next to
+// another passport in a list.
+func (r *run) passport(text string, last Match) bool {
 	r.joinNumber(text)
-	if len(r.digits) != 10 || r.plus || !r.after(text, "паспорт*", "passport*", "серия", "серии") {
+	if len(r.digits) != 10 || r.plus || !r.after(text, "паспорт*", "passport*", "серия", "серии") && !r.listed(text, last) {
 		return false
 	}
 	at := 0
@@ -402,6 +403,21 @@ func (r *run) passport(text string) bool {
 		}
 	}
 	return len(r.groups) == 1
+}
+
+// listed reports whether nothing but a comma, a semicolon or an "and" parts the
+// run from the passport before, and both are written with a separator or neither:
+// ten digits alone may be any number.
+func (r run) listed(text string, last Match) bool {
+	const most = 16 // bytes between, so that the time stays linear
+	if last.Type != Passport || r.begin-last.End > most || (last.End-last.Begin == 10) != (len(r.groups) == 1) {
+		return false
+	}
+	switch strings.ToLower(strings.Join(strings.Fields(text[last.End:r.begin]), " ")) {
+	case ",", ";", "и", ", и", "или", "and", ", and", "or":
+		return true
+	}
+	return false
 }
 
 // joinNumber makes one run of "4506 номер 123456".
