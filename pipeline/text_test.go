@@ -266,7 +266,7 @@ func TestTextCutLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ids := show(p, got.Item, "input_ids"); ids != want {
+		if ids := show(p, got, "input_ids"); ids != want {
 			t.Errorf("%q: ids %s, want %s", text, ids, want)
 		}
 	}
