@@ -66,7 +66,7 @@ func connected(probabilities []float32, w, h int, least float32) [][]pixel.Point
 	above := 0 // the first run of the row above
 	for y := range h {
 		first := len(runs)
-		for x := 0; x < w; x++ {
+		for x := range w {
 			if !(likely(x, y) || likely(x-1, y) || likely(x, y-1) || likely(x-1, y-1)) {
 				continue
 			}

@@ -297,17 +297,19 @@ class Step(_message.Message):
     def __init__(self, graph: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ...) -> None: ...
 
 class Crop(_message.Message):
-    __slots__ = ("image", "margin", "square")
+    __slots__ = ("image", "margin", "square", "max_line_width")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     SQUARE_FIELD_NUMBER: _ClassVar[int]
+    MAX_LINE_WIDTH_FIELD_NUMBER: _ClassVar[int]
     image: Image
     margin: float
     square: bool
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., margin: _Optional[float] = ..., square: bool = ...) -> None: ...
+    max_line_width: int
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., margin: _Optional[float] = ..., square: bool = ..., max_line_width: _Optional[int] = ...) -> None: ...
 
 class Head(_message.Message):
-    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "targets", "safe_search", "faces")
+    __slots__ = ("source", "probability", "value", "classes", "embedding", "sentiment", "labels", "segment", "uplift", "forecast", "targets", "safe_search", "faces", "text_lines")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -321,6 +323,7 @@ class Head(_message.Message):
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     SAFE_SEARCH_FIELD_NUMBER: _ClassVar[int]
     FACES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_LINES_FIELD_NUMBER: _ClassVar[int]
     source: str
     probability: Probability
     value: Value
@@ -334,7 +337,8 @@ class Head(_message.Message):
     targets: Targets
     safe_search: SafeSearch
     faces: Faces
-    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., targets: _Optional[_Union[Targets, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ..., faces: _Optional[_Union[Faces, _Mapping]] = ...) -> None: ...
+    text_lines: TextLines
+    def __init__(self, source: _Optional[str] = ..., probability: _Optional[_Union[Probability, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., embedding: _Optional[_Union[Embedding, _Mapping]] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., uplift: _Optional[_Union[Uplift, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., targets: _Optional[_Union[Targets, _Mapping]] = ..., safe_search: _Optional[_Union[SafeSearch, _Mapping]] = ..., faces: _Optional[_Union[Faces, _Mapping]] = ..., text_lines: _Optional[_Union[TextLines, _Mapping]] = ...) -> None: ...
 
 class Probability(_message.Message):
     __slots__ = ("event", "column", "raw_score", "calibration", "threshold", "quantiles", "bands", "reasons")
@@ -677,6 +681,24 @@ class FaceExpressions(_message.Message):
     activation: Activation
     allowed: bool
     def __init__(self, source: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ..., activation: _Optional[_Union[Activation, str]] = ..., allowed: bool = ...) -> None: ...
+
+class TextLines(_message.Message):
+    __slots__ = ("min_probability", "min_mean", "widening", "characters", "scores", "characters_file", "min_score")
+    MIN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    MIN_MEAN_FIELD_NUMBER: _ClassVar[int]
+    WIDENING_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FILE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    min_probability: float
+    min_mean: float
+    widening: float
+    characters: str
+    scores: str
+    characters_file: str
+    min_score: float
+    def __init__(self, min_probability: _Optional[float] = ..., min_mean: _Optional[float] = ..., widening: _Optional[float] = ..., characters: _Optional[str] = ..., scores: _Optional[str] = ..., characters_file: _Optional[str] = ..., min_score: _Optional[float] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids", "languages")
