@@ -31,7 +31,7 @@ var sentences = map[string][]string{
 	"nl": {"Gisteren hebben we een nieuwe telefoon gekocht en we waren blij.", "Waarom heeft u zo lang niet op mijn brief geantwoord?"},
 	"pl": {"Wczoraj kupiliśmy nowy telefon i byliśmy zadowoleni.", "Dlaczego tak długo nie odpowiadaliście na mój list?"},
 	"cs": {"Včera jsme koupili nový telefon a byli jsme spokojeni.", "Proč jste tak dlouho neodpovídali na můj dopis?"},
-	"sk": {"Včera sme kúpili nový telefón a boli sme spokojní."}, /* "Prečo ste tak dlho neodpovedali na môj list?" is taken for Slovenian: see the README */
+	"sk": {"Včera sme kúpili nový telefón a boli sme spokojní.", "Prečo ste tak dlho neodpovedali na môj list?"},
 	"sl": {"Včeraj smo kupili nov telefon in smo bili zadovoljni.", "Zakaj tako dolgo niste odgovorili na moje pismo?"},
 	"hr": {"Jučer smo kupili novi telefon i bili smo zadovoljni.", "Zašto tako dugo niste odgovarali na moje pismo?"},
 	"ro": {"Ieri am cumpărat un telefon nou și am fost mulțumiți.", "De ce ați răspuns atât de târziu la scrisoarea mea?"},
@@ -74,6 +74,16 @@ func TestUndetermined(t *testing.T) {
 	for _, text := range []string{"", " \n", "12345", "!!! :)", "😀😀", "\xff\xfe", "ᚠᚢᚦ", "\x00"} {
 		if code, p := Detect(text); code != Undetermined || p != 0 {
 			t.Errorf("%q: %s %v, want und 0", text, code, p)
+		}
+	}
+}
+
+// Where the words could be of several languages they are taken for Russian or
+// English.
+func TestPrior(t *testing.T) {
+	for text, want := range map[string]string{"Президент Путин": "ru", "информация": "ru", "важно": "ru", "no problem": "en"} {
+		if code, p := Detect(text); code != want {
+			t.Errorf("%s %.2f, want %s: %s", code, p, want, text)
 		}
 	}
 }

@@ -69,10 +69,10 @@ GROUPS = {
 SCRIPTS = {"el": "ell_monotonic", "he": "heb", "hi": "hin", "zh": "cmn_hans cmn_hant", "ja": "jpn", "ko": "kor", "th": "tha",
            "ka": "kat", "hy": "hye", "bn": "ben", "ta": "tam", "te": "tel"}
 
-SAMPLES = 9000  # per language
+SAMPLES = 300_000  # per language, each drawn once
+BATCH = 1024
 COMMON = {"ru": 2, "en": 2}  # so many times more: what scry serves is mostly in these
-EPOCHS = 8
-DECAY = 1e-6
+DECAY = 5e-8
 LEVELS = 20  # of a weight on either side of zero: the file shrinks by the zeros
 SEED = 1
 
@@ -202,17 +202,19 @@ def pieces(word, buckets, cache={}):
     return found
 
 
+def counts(lists, columns):
+    """Rows of how often each number is in a list."""
+    ends = np.cumsum([0, *map(len, lists)])
+    return sparse.csr_matrix((np.ones(ends[-1], np.float32), np.concatenate(lists), ends), (len(lists), columns))
+
+
+def scaled(x):
+    """Counts over the square root of their row's sum."""
+    return sparse.diags_array(np.asarray(x.sum(1)).ravel() ** -0.5, dtype=np.float32) @ x
+
+
 def matrix(samples, buckets):
-    """Rows of counts over the square root of their sum."""
-    indices, indptr, data = [], [0], []
-    for sample in samples:
-        row = [p for word in sample for p in pieces(word, buckets)]
-        indices += row
-        indptr.append(len(indices))
-        data.append(np.full(len(row), len(row) ** -0.5, np.float32))
-    x = sparse.csr_matrix((np.concatenate(data), np.array(indices, np.int32), np.array(indptr)), (len(samples), buckets))
-    x.sum_duplicates()
-    return x
+    return scaled(counts([[p for word in sample for p in pieces(word, buckets)] for sample in samples], buckets))
 
 
 # Training.
@@ -241,41 +243,47 @@ def streams(texts, group, languages):
     return streams
 
 
-def samples(streams, rng):
-    """Samples of 1 to 16 words: half of them running text, half words drawn alone, so that rare ones count too."""
-    for label, (code, packages) in enumerate(streams.items()):
-        names = list(packages)
-        vocabulary = {name: sorted(set(packages[name])) for name in names}
-        weights = np.array([min(len(vocabulary[name]), 6000) ** 0.5 for name in names])
-        for _ in range(SAMPLES * COMMON.get(code, 1)):
-            name = names[rng.choice(len(names), p=weights / weights.sum())]
-            count = int(rng.integers(1, 17))
-            if rng.random() < 0.5:
-                at = int(rng.integers(0, max(1, len(packages[name]) - count)))
-                yield label, packages[name][at:at + count]
+def batches(streams, buckets, rng):
+    """Batches of samples of 1 to 16 words, none drawn before: half of them running text, half words drawn alone, so that rare ones
+    count too. Yields what `matrix` makes of them, and the labels."""
+    words = sorted({word for packages in streams.values() for running in packages.values() for word in running})
+    number = {word: i for i, word in enumerate(words)}
+    of_words = counts([pieces(word, buckets) for word in words], buckets)
+    drawn = []  # by language: running words and vocabulary of each package, and how probable the package is
+    for packages in streams.values():
+        running = [np.array([number[word] for word in found]) for found in packages.values()]
+        weights = np.array([min(len(set(found)), 6000) ** 0.5 for found in packages.values()])
+        drawn.append((running, [np.unique(found) for found in running], np.cumsum(weights / weights.sum())))
+    share = np.array([COMMON.get(code, 1) for code in streams])
+    for _ in range(SAMPLES * share.sum() // BATCH):
+        labels = rng.choice(len(drawn), BATCH, p=share / share.sum())
+        sizes = rng.integers(1, 17, BATCH)
+        sample = []
+        for label, size, package, alone, at in zip(labels, sizes, rng.random(BATCH), rng.random(BATCH) < 0.5, rng.random(BATCH)):
+            running, vocabulary, until = drawn[label]
+            package = min(int(np.searchsorted(until, package)), len(running) - 1)
+            if alone:
+                sample.append(vocabulary[package][rng.integers(0, len(vocabulary[package]), size)])
             else:
-                yield label, [vocabulary[name][i] for i in rng.integers(0, len(vocabulary[name]), count)]
+                at = int(at * max(1, len(running[package]) - size))
+                sample.append(running[package][at:at + size])
+        yield scaled(counts(sample, len(words)) @ of_words), labels
 
 
-def train(x, labels, classes, rng):
-    """Softmax regression by Adam; x is [N, buckets]."""
-    w = np.zeros((x.shape[1], classes), np.float32)
-    m, v, step = np.zeros_like(w), np.zeros_like(w), 0
-    batches = EPOCHS * (x.shape[0] // 1024)
-    for _ in range(EPOCHS):
-        order = rng.permutation(x.shape[0])
-        for at in range(0, x.shape[0] - 1023, 1024):
-            rows = order[at:at + 1024]
-            batch = x[rows]
-            z = batch @ w
-            z = np.exp(z - z.max(1, keepdims=True))
-            z /= z.sum(1, keepdims=True)
-            z[np.arange(1024), labels[rows]] -= 1
-            g = batch.T @ z / 1024 + DECAY * w
-            step += 1
-            m += 0.1 * (g - m)
-            v += 0.01 * (g * g - v)
-            w -= 0.05 * (1 - step / (batches + 1)) * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.99 ** step)) + 1e-7)
+def train(streams, buckets, rng):
+    """Softmax regression by Adam."""
+    w = np.zeros((buckets, len(streams)), np.float32)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    total = SAMPLES * sum(COMMON.get(code, 1) for code in streams) // BATCH
+    for step, (x, labels) in enumerate(batches(streams, buckets, rng), 1):
+        z = x @ w
+        z = np.exp(z - z.max(1, keepdims=True))
+        z /= z.sum(1, keepdims=True)
+        z[np.arange(BATCH), labels] -= 1
+        g = x.T @ z / BATCH + DECAY * w
+        m += 0.1 * (g - m)
+        v += 0.01 * (g * g - v)
+        w -= 0.05 * (1 - step / (total + 1)) * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.99 ** step)) + 1e-7)
     return w
 
 
@@ -329,8 +337,10 @@ def measured(args):
         for code, name, texts in corpora(args.data):
             for text in texts:
                 text = " ".join(re.sub(r"\[(?:PERSON|NAME|RELIGION)\]", " ", text).split())
-                if len(re.findall(r"[^\W\d_]+", text)) >= 5:
+                found = list(re.finditer(r"[^\W\d_]+", text))
+                if len(found) >= 5:
                     yield code, name, text
+                    yield code, f"{name}, first 5 words", text[:found[4].end()]
 
 
 def main():
@@ -352,8 +362,7 @@ def main():
         running = streams(texts, group, languages)
         for code, found in running.items():
             print(f"{group} {code}: " + ", ".join(f"{name} {len(r)}" for name, r in found.items()) + " words", flush=True)
-        labels, drawn = zip(*samples(running, rng))
-        w = train(matrix(drawn, buckets), np.array(labels), len(languages), rng)
+        w = train(running, buckets, rng)
         w -= w.mean(1, keepdims=True)
         scale = float(np.float32(np.quantile(np.abs(w), 0.9995) / LEVELS))
         q = np.clip(np.rint(w / scale), -LEVELS, LEVELS).astype(np.int8)
