@@ -470,7 +470,7 @@ func analyzeImage(index int64, image *imageanalysisv1.ImageItem, features []imag
 		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_SAFE_SEARCH:
 			result.SafeSearch = &imageanalysisv1.SafeSearch{Adult: 0.125}
 		case imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT:
-			result.Text = []*imageanalysisv1.TextLine{{Text: "SALE", Score: 0.5, Corners: []*imageanalysisv1.Point{{X: 6, Y: 1}, {X: 8, Y: 1}, {X: 8, Y: 4}, {X: 6, Y: 4}}}}
+			result.Text = []*imageanalysisv1.TextLine{{Text: "SALE", Score: 0.5, Corners: []*imageanalysisv1.Point{{X: 6, Y: 1}, {X: 8, Y: 1}, {X: 8, Y: 4}, {X: 6, Y: 4}}}, {Text: "today", Score: 0.25}}
 		}
 	}
 	result.PredictionId = fmt.Sprintf("p%d", index)

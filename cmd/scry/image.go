@@ -260,19 +260,20 @@ func imagePrinter(o *output, title string, served servedFlag) (func(*imageanalys
 		}
 		name, by := r.GetId(), served.cells(r.GetServedBy())
 		about := fmt.Sprintf("%s %d×%d", r.GetInfo().GetFormat(), r.GetInfo().GetWidth(), r.GetInfo().GetHeight())
-		all := findings(r)
+		all, before := findings(r), ""
 		for first := true; first || len(all) > 0; first = false {
 			n := 0
 			var texts []string
-			for ; n < len(all) && all[n].head == all[0].head; n++ {
+			for ; n < len(all) && all[n].head == all[0].head && (n == 0 || all[0].head != "text"); n++ { // a line of text has a row
 				texts = append(texts, fmt.Sprintf("%s %.3f", all[n].label, all[n].score))
 			}
 			var head string
 			found := cell{strings.Join(texts, ", "), o.plain}
-			if n > 0 {
+			if n > 0 && all[0].head != before {
 				if head = all[0].head; head == "colors" {
 					found = o.swatches(r.GetColors())
 				}
+				before = head
 			}
 			t.row(append([]any{name, about, head, found}, values(by)...)...)
 			all = all[n:]
