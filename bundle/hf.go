@@ -32,14 +32,13 @@ type hfInference struct {
 
 // hfConfig is what config.json says, as far as it matters.
 type hfConfig struct {
-	ModelType     string         `json:"model_type"`
-	Architectures []string       `json:"architectures"`
-	ID2Label      map[string]any `json:"id2label"`
-	NumLabels     int            `json:"num_labels"`
-	OldNumLabels  int            `json:"_num_labels"`
-	ProblemType   string         `json:"problem_type"`
-	MaxPositions  float64        `json:"max_position_embeddings"`
-	PadID         *int64         `json:"pad_token_id"`
+	ModelType    string         `json:"model_type"`
+	ID2Label     map[string]any `json:"id2label"`
+	NumLabels    int            `json:"num_labels"`
+	OldNumLabels int            `json:"_num_labels"`
+	ProblemType  string         `json:"problem_type"`
+	MaxPositions float64        `json:"max_position_embeddings"`
+	PadID        *int64         `json:"pad_token_id"`
 }
 
 // run infers what it can; done is false for a graph that is none of its.
