@@ -261,7 +261,7 @@ func (r *rowReader) jsonRow(text []byte, _ int) (*scoringv1.Instance, error) {
 	var row map[string]any
 	if err := decoder.Decode(&row); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("a JSON %s, not an object", wrong.Value)
+			return nil, fmt.Errorf("not a JSON object, but a JSON %s", wrong.Value)
 		}
 		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
