@@ -10,14 +10,9 @@ import (
 	"golang.org/x/image/vp8l"
 )
 
-// DecodeAlpha is Decode that keeps the opacity of the pixels in A. Beside
-// Info.Memory it takes Info.AlphaMemory; the limit of memory is for both.
-func DecodeAlpha(ctx context.Context, data []byte, limits Limits) (*RGB, Info, error) {
-	return decodeInto(ctx, data, limits, &buffer{alpha: true})
-}
-
 // Lend decodes a picture into memory that is used again, and lends it to use,
-// which must keep nothing of it. With alpha it is as DecodeAlpha gives it.
+// which must keep nothing of it. With alpha it keeps the opacity of the pixels in
+// A, and takes Info.AlphaMemory beside Info.Memory; the limit of memory is for both.
 func Lend(ctx context.Context, data []byte, limits Limits, alpha bool, use func(*RGB, Info) error) (Info, error) {
 	buf := getBuffer()
 	defer putBuffer(buf)

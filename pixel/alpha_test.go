@@ -22,7 +22,7 @@ func TestAlphaEqualsPillow(t *testing.T) {
 		if err != nil {
 			t.Fatal(p.Name, err)
 		}
-		img, _, err := DecodeAlpha(context.Background(), data, Limits{})
+		img, _, err := decodeAlpha(context.Background(), data, Limits{})
 		if err != nil {
 			t.Fatal(p.Name, err)
 		}
@@ -39,12 +39,12 @@ func TestAlphaEqualsPillow(t *testing.T) {
 		if img.A == nil || digest(img.A) != p.Alpha {
 			t.Errorf("%s: opacities differ from Pillow's", p.Name)
 		}
-		got := allocatedBytes(func() { _, _, err = DecodeAlpha(context.Background(), data, Limits{}) })
+		got := allocatedBytes(func() { _, _, err = decodeAlpha(context.Background(), data, Limits{}) })
 		if int64(got) > info.Memory+info.AlphaMemory {
 			t.Errorf("%s: %d bytes allocated, %d + %d announced", p.Name, got, info.Memory, info.AlphaMemory)
 		}
 		limits := Limits{MaxMemory: info.Memory + info.AlphaMemory - 1}
-		if _, _, err := DecodeAlpha(context.Background(), data, limits); !errors.Is(err, ErrTooLarge) {
+		if _, _, err := decodeAlpha(context.Background(), data, limits); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v, want ErrTooLarge", p.Name, err)
 		}
 	}
@@ -90,4 +90,9 @@ func TestAlphaFilters(t *testing.T) {
 			t.Errorf("%v is decoded", bad)
 		}
 	}
+}
+
+// decodeAlpha is Decode with the opacities.
+func decodeAlpha(ctx context.Context, data []byte, limits Limits) (*RGB, Info, error) {
+	return decodeInto(ctx, data, limits, &buffer{alpha: true})
 }

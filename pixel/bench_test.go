@@ -6,8 +6,6 @@ import (
 	"image"
 	"image/jpeg"
 	"testing"
-
-	"github.com/scry-ml/scry/tensor"
 )
 
 // enlarged returns one of the test pictures scaled to w × h as a JPEG file.
@@ -37,13 +35,9 @@ var imageNet = Preprocess{
 
 func benchmarkTensor(b *testing.B, w, h int) {
 	data := enlarged(b, w, h)
-	dst, err := tensor.New(tensor.Float32, imageNet.Shape()...)
-	if err != nil {
-		b.Fatal(err)
-	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := imageNet.TensorInto(context.Background(), dst, data, Limits{}); err != nil {
+		if _, _, err := imageNet.Tensor(context.Background(), data, Limits{}); err != nil {
 			b.Fatal(err)
 		}
 	}

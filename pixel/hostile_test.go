@@ -354,7 +354,7 @@ func checkDecode(t *testing.T, data []byte) {
 	start := time.Now()
 	info, configErr := DecodeConfig(data)
 	img, got, err := Decode(context.Background(), data, limits)
-	if m, _, err := DecodeAlpha(context.Background(), data, limits); err == nil && m.A != nil && len(m.A) != m.W*m.H {
+	if m, _, err := decodeAlpha(context.Background(), data, limits); err == nil && m.A != nil && len(m.A) != m.W*m.H {
 		t.Errorf("%d opacities of %d×%d pixels", len(m.A), m.W, m.H)
 	}
 	known := false

@@ -113,7 +113,7 @@ func TestResizeEqualsPillow(t *testing.T) {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
-		f, err := ParseFilter(c.Filter)
+		f, err := parseFilter(c.Filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,4 +151,14 @@ func TestResizeWindow(t *testing.T) {
 			}
 		}
 	}
+}
+
+// parseFilter is the inverse of Filter.String.
+func parseFilter(name string) (Filter, error) {
+	for f := Nearest; f <= Hamming; f++ {
+		if f.String() == name {
+			return f, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown resampling filter %q", name)
 }

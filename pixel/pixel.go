@@ -10,7 +10,7 @@
 //
 // JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK), PNG, WebP
 // (lossy, lossless) and GIF are read; of an animation the first frame. Alpha
-// is dropped, as convert("RGB") does, unless DecodeAlpha is asked for it. Two differences from Pillow are wanted: a
+// is dropped, as convert("RGB") does, unless Lend is asked for it. Two differences from Pillow are wanted: a
 // grey PNG of 16 bits is reduced to its high byte, where Pillow clips every
 // value above 255 to white; and data that break off or make no sense are an
 // error, where libjpeg would paint the rest grey.
@@ -102,7 +102,7 @@ type Info struct {
 	// an admission control would count. (Lossless WebP made to harm can take
 	// up to 200 MB more.)
 	Memory int64
-	// AlphaMemory is what DecodeAlpha holds beside; 0 for a picture that has no
+	// AlphaMemory is what Lend holds beside when it is asked for opacities; 0 for a picture that has no
 	// alpha.
 	AlphaMemory int64
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"unsafe"
 
 	"github.com/scry-ml/scry/tensor"
 )
@@ -85,12 +84,6 @@ type Preprocess struct {
 	Layout    Layout
 	Channels  Channels
 	DType     tensor.DType // Float32 (also when zero), Float16 or, without Scale, Mean and Std, Uint8
-}
-
-// CropPctSize returns the shortest edge that timm resizes to before it crops
-// size pixels: size / pct, rounded down.
-func CropPctSize(size int, pct float64) int {
-	return int(math.Floor(float64(size) / pct))
 }
 
 // Validate returns an error wrapping ErrPreprocess when the fields do not make
@@ -198,35 +191,18 @@ func (p Preprocess) shape(w, h int) tensor.Shape {
 // row, of Shape (with the sides that were open filled in). Info and errors are
 // those of Decode.
 func (p Preprocess) Tensor(ctx context.Context, data []byte, limits Limits) (tensor.Tensor, Info, error) {
+	if err := p.Validate(); err != nil {
+		return tensor.Tensor{}, Info{}, err
+	}
 	var t tensor.Tensor
-	info, err := p.decode(ctx, data, limits, func(img *RGB) (err error) {
+	info, err := Lend(ctx, data, limits, false, func(img *RGB, _ Info) (err error) {
+		if p.Channels == ChannelsGray {
+			img.gray()
+		}
 		t, err = p.apply(img, limits)
 		return err
 	})
 	return t, info, err
-}
-
-// TensorInto is Tensor into memory of the caller: dst has the element type and
-// shape of the tensor, and may be a row of a batch (tensor.Tensor.Slice).
-func (p Preprocess) TensorInto(ctx context.Context, dst tensor.Tensor, data []byte, limits Limits) (Info, error) {
-	return p.decode(ctx, data, limits, func(img *RGB) error { return p.applyInto(dst, img, limits) })
-}
-
-// decode decodes into a pooled buffer and lends the picture to use.
-func (p Preprocess) decode(ctx context.Context, data []byte, limits Limits, use func(*RGB) error) (Info, error) {
-	if err := p.Validate(); err != nil {
-		return Info{}, err
-	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	img, info, err := decodeInto(ctx, data, limits, buf)
-	if err != nil {
-		return info, err
-	}
-	if p.Channels == ChannelsGray {
-		img.gray()
-	}
-	return info, use(img)
 }
 
 // Apply is Tensor for a picture that is decoded already. The default Limits
@@ -237,15 +213,6 @@ func (p Preprocess) Apply(src *RGB) (tensor.Tensor, error) {
 		return tensor.Tensor{}, err
 	}
 	return p.apply(src, Limits{})
-}
-
-// ApplyInto is TensorInto for a picture that is decoded already.
-func (p Preprocess) ApplyInto(dst tensor.Tensor, src *RGB) error {
-	src, err := p.check(src)
-	if err != nil {
-		return err
-	}
-	return p.applyInto(dst, src, Limits{})
 }
 
 func (p Preprocess) check(src *RGB) (*RGB, error) {
@@ -273,25 +240,6 @@ func (p Preprocess) apply(src *RGB, limits Limits) (tensor.Tensor, error) {
 	}
 	p.fill(t, src, win)
 	return t, nil
-}
-
-func (p Preprocess) applyInto(dst tensor.Tensor, src *RGB, limits Limits) error {
-	win, err := p.window(src.W, src.H, limits)
-	if err != nil {
-		return err
-	}
-	want := p.shape(win.w, win.h)
-	if dst.DType != p.dtype() || !dst.Shape.Equal(want) {
-		return fmt.Errorf("%w: picture is %v%v, not %v%v", tensor.ErrShape, p.dtype(), want, dst.DType, dst.Shape)
-	}
-	if err := dst.Validate(); err != nil {
-		return err
-	}
-	if p := unsafe.Pointer(unsafe.SliceData(dst.Data)); uintptr(p)%uintptr(dst.DType.Size()) != 0 {
-		return fmt.Errorf("%w: memory for %v is not aligned", tensor.ErrShape, dst.DType) // View would copy it
-	}
-	p.fill(dst, src, win)
-	return nil
 }
 
 // window is what a tensor shows: w × h pixels whose first is pixel (x, y) of

@@ -31,16 +31,6 @@ func (f Filter) String() string {
 	return fmt.Sprintf("filter(%d)", uint8(f))
 }
 
-// ParseFilter is the inverse of Filter.String.
-func ParseFilter(name string) (Filter, error) {
-	for f, n := range filterNames {
-		if n == name {
-			return Filter(f), nil
-		}
-	}
-	return 0, fmt.Errorf("unknown resampling filter %q", name)
-}
-
 // support is the half width of the filter, in source pixels at scale 1.
 func (f Filter) support() float64 {
 	switch f {

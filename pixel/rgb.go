@@ -30,13 +30,6 @@ func Crop(src *RGB, x, y, w, h int) *RGB {
 	return dst
 }
 
-// CenterCrop copies the w × h pixels in the middle, as torchvision's
-// CenterCrop does: half pixels are rounded to even, and a picture that is too
-// small gets a black border.
-func CenterCrop(src *RGB, w, h int) *RGB {
-	return Crop(src, cropOrigin(src.W, w, false), cropOrigin(src.H, h, false), w, h)
-}
-
 // gray replaces each pixel by its luma, as Pillow's convert("L") does.
 func (m *RGB) gray() {
 	for p := m.Pix; len(p) >= 3; p = p[3:] {
