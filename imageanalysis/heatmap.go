@@ -31,7 +31,7 @@ func heatMap(picture *pixel.RGB, view pixel.View, heat []float64, rows, columns 
 	for y := range picture.H {
 		for x := range picture.W {
 			p := picture.Pix[3*(y*picture.W+x):][:3]
-			grey := 0.299*float64(p[0]) + 0.587*float64(p[1]) + 0.114*float64(p[2])
+			grey := float64(pixel.Luma(p[0], p[1], p[2]))
 			share, colour := 0.0, &pro
 			if most > 0 && acrossIn[x] && downIn[y] {
 				if share = strongest * between(heat, columns, down[y], across[x]) / most; share < 0 {

@@ -15,16 +15,11 @@ const (
 	blackLuma, whiteLuma = 5, 250
 )
 
-// luma is that of Pillow's convert("L").
-func luma(p []byte) int {
-	return int((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
-}
-
 // MeasureQuality answers how good a picture is, technically.
 func MeasureQuality(img *pixel.RGB) *imageanalysisv1.Quality {
 	var counts [256]int
 	for p := img.Pix; len(p) >= 3; p = p[3:] {
-		counts[luma(p)]++
+		counts[pixel.Luma(p[0], p[1], p[2])]++
 	}
 	n, sum, squares := float64(img.W*img.H), 0.0, 0.0
 	under, over := 0, 0
@@ -57,7 +52,8 @@ func sharpness(img *pixel.RGB) float64 {
 	}
 	lumas := make([]int, img.W*img.H)
 	for i := range lumas {
-		lumas[i] = luma(img.Pix[3*i:])
+		p := img.Pix[3*i:]
+		lumas[i] = int(pixel.Luma(p[0], p[1], p[2]))
 	}
 	var sum, squares int
 	for y := 1; y < img.H-1; y++ {

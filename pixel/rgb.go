@@ -30,10 +30,16 @@ func Crop(src *RGB, x, y, w, h int) *RGB {
 	return dst
 }
 
+// Luma is the brightness of a pixel, 0 to 255, as Pillow's convert("L") has it:
+// ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, rounded.
+func Luma(r, g, b byte) byte {
+	return byte((19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 1<<15) >> 16)
+}
+
 // gray replaces each pixel by its luma, as Pillow's convert("L") does.
 func (m *RGB) gray() {
 	for p := m.Pix; len(p) >= 3; p = p[3:] {
-		l := byte((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
+		l := Luma(p[0], p[1], p[2])
 		p[0], p[1], p[2] = l, l, l
 	}
 }
