@@ -316,7 +316,7 @@ func (b *Bundle) resolveSteps(graphs []string) error {
 			if err := checkImage(field+".crop.image", out.Crop.GetImage(), g.Inputs); err != nil {
 				return err
 			}
-			if err := checkLine(field+".crop", out.Crop); err != nil {
+			if err := checkLine(field+".crop", out.Crop, g.Inputs[0]); err != nil {
 				return err
 			}
 			cropped[out.Graph] = true

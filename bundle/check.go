@@ -123,7 +123,7 @@ func checkImage(at string, m *bundlev1.Image, inputs []Value) error {
 }
 
 // checkLine checks how lines of text become an input, where they do.
-func checkLine(at string, c *bundlev1.Crop) error {
+func checkLine(at string, c *bundlev1.Crop, in Value) error {
 	most := c.GetMaxLineWidth()
 	if most == 0 {
 		return nil
@@ -136,6 +136,13 @@ func checkLine(at string, c *bundlev1.Crop) error {
 		return invalid(at+".image", "lines are stretched, and not cropped")
 	case most < r.GetWidth() || most%r.GetWidth() != 0:
 		return invalid(at+".max_line_width", "is no multiple of the width, %d", r.GetWidth())
+	}
+	axis := 3
+	if m.GetLayout() == bundlev1.Layout_LAYOUT_NHWC {
+		axis = 2
+	}
+	if in.Shape != nil && in.Shape[axis] >= 0 && in.Shape[axis] != int64(most) {
+		return invalid(at+".max_line_width", "the input %q takes the width %d only", in.Name, in.Shape[axis])
 	}
 	return nil
 }

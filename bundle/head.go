@@ -1,11 +1,14 @@
 package bundle
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
@@ -486,28 +489,60 @@ func (c headCheck) textLines(l *bundlev1.TextLines, v Value) error {
 	if v.DType != tensor.Int64 {
 		return c.invalid(at+".characters", "%s is %v, want int64", characters, v.DType)
 	}
+	if v.Shape != nil && len(v.Shape) != 2 {
+		return c.invalid(at+".characters", "%s is %s, want [N, steps]", characters, shapeText(v.Shape))
+	}
 	if c.Crop(characters.Graph).GetMaxLineWidth() == 0 {
 		return c.invalid(at+".characters", "the step of graph %q has no crop with max_line_width", characters.Graph)
 	}
 	if scores, _ := ParseSource(l.GetScores()); scores.Graph != characters.Graph {
 		return c.invalid(at+".scores", "is not of graph %q, which tells the characters", characters.Graph)
 	}
-	if _, err := c.floats(c.field+at+".scores", l.GetScores()); err != nil {
+	scores, err := c.floats(c.field+at+".scores", l.GetScores())
+	if err != nil {
 		return err
+	}
+	if scores.Shape != nil && len(scores.Shape) != 2 {
+		return c.invalid(at+".scores", "%s is %s, want [N, steps]", l.GetScores(), shapeText(scores.Shape))
 	}
 	if err := c.checkFile(c.field+at+".characters_file", l.GetCharactersFile()); err != nil {
 		return err
 	}
-	text, err := fs.ReadFile(c.FS, l.GetCharactersFile())
+	f, err := c.FS.Open(l.GetCharactersFile())
 	if err != nil {
 		return c.invalid(at+".characters_file", "%v", cause(err))
 	}
-	names := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if len(names) > maxLabels || !utf8.Valid(text) {
-		return c.invalid(at+".characters_file", "want at most %d lines of UTF-8", maxLabels)
+	defer f.Close()
+	if c.Labels[c.name], err = readCharacters(f); err != nil {
+		return c.invalid(at+".characters_file", "%v", cause(err))
 	}
-	c.Labels[c.name] = names
 	return nil
+}
+
+// maxCharacter is the most bytes of what a network takes for one character: what is
+// longer would make texts that no answer holds.
+const maxCharacter = 64
+
+// readCharacters returns the lines of a text file, which are characters.
+func readCharacters(r io.Reader) ([]string, error) {
+	var characters []string
+	scanner := bufio.NewScanner(r)
+	for scanner.Scan() {
+		c := scanner.Text()
+		if n := len(characters) + 1; n > maxLabels {
+			return nil, fmt.Errorf("more than %d lines", maxLabels)
+		} else if c == "" || len(c) > maxCharacter || !utf8.ValidString(c) || strings.ContainsFunc(c, unicode.IsControl) {
+			return nil, fmt.Errorf("line %d is no character: want 1 to %d bytes of UTF-8 without control characters", n, maxCharacter)
+		}
+		characters = append(characters, c)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", len(characters)+1, err)
+	}
+	if len(characters) == 0 {
+		return nil, errors.New("there are no characters")
+	}
+	return characters, nil
 }
 
 // ofCrops returns the columns of an output of a graph that takes crops, -1 when

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -41,7 +42,17 @@ func textBundle(manifest string) fstest.MapFS {
 		"model.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 64, 64)},
 			[]bundle.Value{value("map", tensor.Float32, -1, 1, -1, -1), value("flat", tensor.Float32, -1, 9)})},
 		"read.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, -1)},
+			[]bundle.Value{value("characters", tensor.Int64, -1, -1), value("scores", tensor.Float32, -1, -1), value("best", tensor.Float32, -1), value("last", tensor.Int64, -1)})},
+		"narrow.onnx": {Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, 16)},
 			[]bundle.Value{value("characters", tensor.Int64, -1, -1), value("scores", tensor.Float32, -1, -1)})},
+		"empty.txt":   {},
+		"blank.txt":   {Data: []byte("I\n\nJ\n")},
+		"latin.txt":   {Data: []byte("I\n\xe9\n")},
+		"control.txt": {Data: []byte("I\n\x1b\n")},
+		"novel.txt":   {Data: bytes.Repeat([]byte("I"), 65)},
+		"line.txt":    {Data: bytes.Repeat([]byte("I"), 1<<20)},
+		"many.txt":    {Data: bytes.Repeat([]byte("I\n"), 65537)},
+		"windows.txt": {Data: []byte("I\r\n \r\n")},
 	}
 }
 
@@ -213,19 +224,30 @@ func TestTextThatCannotBeServed(t *testing.T) {
 		{"characters: read.characters", "characters: read.none", `heads["text"].text_lines.characters`},
 		{"scores: read.scores", "scores: model.map", `heads["text"].text_lines.scores`},
 		{"scores: read.scores", "scores: read.characters", `heads["text"].text_lines.scores`},
+		{"characters: read.characters", "characters: read.last", `heads["text"].text_lines.characters`},
+		{"scores: read.scores", "scores: read.best", `heads["text"].text_lines.scores`},
 		{"letters.txt", "none.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "empty.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "blank.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "latin.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "control.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "novel.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "line.txt", `heads["text"].text_lines.characters_file`},
+		{"letters.txt", "many.txt", `heads["text"].text_lines.characters_file`},
+		{"read.onnx", "narrow.onnx", "steps[1].crop.max_line_width"},
 		{"max_line_width: 64", "max_line_width: 63", "steps[1].crop.max_line_width"},
 		{"max_line_width: 64", "max_line_width: 64, square: true", "steps[1].crop.max_line_width"},
 		{"max_line_width: 64", "max_line_width: 0", `heads["text"].text_lines.characters`},
 		{"resize: {width: 16, height: 8,", "resize: {mode: RESIZE_MODE_LETTERBOX, width: 16, height: 8,", "steps[1].crop.image"},
 		{"height: 8,", "height: 9,", "steps[1].crop.image"},
 		{"", "", ""},
+		{"letters.txt", "windows.txt", ""},
 	} {
-		_, err := bundle.Open(textBundle(strings.Replace(textManifest, c.old, c.new, 1)))
+		b, err := bundle.Open(textBundle(strings.Replace(textManifest, c.old, c.new, 1)))
 		var at *bundle.FieldError
 		switch {
-		case c.field == "" && err != nil:
-			t.Error(err)
+		case c.field == "" && (err != nil || !slices.Equal(b.Labels["text"], []string{"I", " "})):
+			t.Errorf("%q: %v", c.new, err)
 		case c.field != "" && (!errors.As(err, &at) || at.Field != c.field):
 			t.Errorf("%q: %v, want an error about %s", c.new, err, c.field)
 		}

@@ -3852,7 +3852,7 @@ type TextLines struct {
 	Characters string `protobuf:"bytes,4,opt,name=characters,proto3" json:"characters,omitempty"`
 	// Their probabilities: "GRAPH.OUTPUT" of the same graph, [N, steps].
 	Scores string `protobuf:"bytes,5,opt,name=scores,proto3" json:"scores,omitempty"`
-	// The characters, one a line; a line may be a space.
+	// The characters, one a line of at most 64 bytes; a line may be a space.
 	CharactersFile string `protobuf:"bytes,6,opt,name=characters_file,json=charactersFile,proto3" json:"characters_file,omitempty"`
 	// Lines whose characters have a lower mean probability are left out; 0 = 0.5.
 	MinScore      float64 `protobuf:"fixed64,7,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
