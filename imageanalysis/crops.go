@@ -25,34 +25,35 @@ type picture struct {
 // part is a part of a picture that a graph looks at.
 type part struct {
 	picture *picture
+	bytes   int64 // of what is cut
 	cut     func() (pipeline.Item, error)
 	read    func(pipeline.Outputs) error
 }
 
-// partsAtOnce bounds the memory of what is cut: a line of text takes 200 kB.
+// partsAtOnce go through a graph together, or as many as a wave has bytes for.
 const partsAtOnce = 256
 
 // look runs a graph on the parts of all pictures together. The first error of a
 // part is its picture's, whose other parts are left out then.
 func look(ctx context.Context, m Model, graph string, parts []part) error {
-	for len(parts) > 0 {
-		if err := ctx.Err(); err != nil {
+	for _, w := range pipeline.Cut(len(parts), partsAtOnce, func(k int) int64 { return parts[k].bytes }) {
+		if err := lookAt(ctx, m, graph, parts[w.From:w.To]); err != nil {
 			return err
 		}
-		n := min(len(parts), partsAtOnce)
-		if err := lookAt(ctx, m, graph, parts[:n]); err != nil {
-			return err
-		}
-		parts = parts[n:]
 	}
-	return nil
+	return ctx.Err() // nor is there an answer where time was too short to find parts
 }
 
 func lookAt(ctx context.Context, m Model, graph string, parts []part) error {
 	cut, errs := make([]pipeline.Item, len(parts)), make([]error, len(parts))
 	pipeline.Parallel(runtime.GOMAXPROCS(0), len(parts), func(k int) {
-		cut[k], errs[k] = parts[k].cut()
+		if ctx.Err() == nil && *parts[k].picture.err == nil {
+			cut[k], errs[k] = parts[k].cut()
+		}
 	})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	items, places := cut[:0], make([]*part, 0, len(parts))
 	for k := range parts {
 		p := &parts[k]

@@ -153,6 +153,7 @@ func (f *faces) look(ctx context.Context, m Model, pictures []*picture, found []
 			box, at := &found[i][k], pipeline.Rect{}
 			parts = append(parts, part{
 				picture: p,
+				bytes:   p.crops.Bytes(src.Graph),
 				cut: func() (item pipeline.Item, err error) {
 					item, at, err = p.crops.Cut(src.Graph, box.rect)
 					return item, err

@@ -126,6 +126,7 @@ func (l *textLines) read(ctx context.Context, m Model, pictures []*picture, line
 			r := &lines[i][k]
 			parts = append(parts, part{
 				picture: p,
+				bytes:   p.crops.LineBytes(l.steps.Graph, r.corners),
 				cut:     func() (pipeline.Item, error) { return p.crops.CutLine(l.steps.Graph, r.corners) },
 				read:    func(out pipeline.Outputs) error { return l.decode(r, out) },
 			})

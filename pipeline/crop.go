@@ -144,34 +144,68 @@ func (c *Crops) CutLine(graph string, corners [4]pixel.Point) (Item, error) {
 	if !ok || plan.longestLine == 0 {
 		return Item{}, fmt.Errorf("%w: graph %s takes no lines", ErrInput, graph)
 	}
-	sx, sy := float64(c.copy.W)/float64(c.Width), float64(c.copy.H)/float64(c.Height)
-	for i, p := range corners {
-		corners[i] = pixel.Point{X: p.X * sx, Y: p.Y * sy}
-	}
-	w, h := corners[0].Distance(corners[1]), corners[0].Distance(corners[3])
-	if !(w > 0 && h > 0 && max(w, h) <= 2*cropEdge) { // two corners of the copy are not so far apart
-		return Item{}, fmt.Errorf("%w: a line of %.0f × %.0f pixels", ErrInput, w, h)
+	corners, w, h := c.inCopy(corners)
+	if !(w > 0 && h > 0 && max(w, h) < math.Inf(1)) {
+		return Item{}, fmt.Errorf("%w: a line of %g × %g pixels", ErrInput, w, h)
 	}
 	height, step := plan.prepare.Height, plan.prepare.Width
-	length := min(max(1, int(math.Ceil(float64(height)*w/h))), plan.longestLine)
-	line := pixel.Straighten(c.copy, corners, max(1, int(math.Round(w))), max(1, int(math.Round(h))))
+	length := plan.lineLength(w, h)
+	line := pixel.Straighten(c.copy, corners, enough(w, length), enough(h, height))
 	line = pixel.Resize(line, length, height, plan.prepare.Filter)
 
 	prepare := plan.prepare
-	prepare.Width = (length + step - 1) / step * step
-	filled := pixel.NewRGB(prepare.Width, height)
+	prepare.Width = filled(length, step)
+	canvas := pixel.NewRGB(prepare.Width, height)
 	for y := range height {
-		row := filled.Pix[3*prepare.Width*y:][:3*prepare.Width]
+		row := canvas.Pix[3*prepare.Width*y:][:3*prepare.Width]
 		n := copy(row, line.Pix[3*length*y:][:3*length])
 		for k := n; k < len(row); k++ {
 			row[k] = 128
 		}
 	}
-	t, err := prepare.Apply(filled)
+	t, err := prepare.Apply(canvas)
 	if err != nil {
 		return Item{}, imageError(err)
 	}
 	return Item{Inputs: []tensor.Tensor{t}, Rows: 1}, nil
+}
+
+// inCopy returns a line's corners in the copy's pixels, its width and its height.
+func (c *Crops) inCopy(corners [4]pixel.Point) (_ [4]pixel.Point, w, h float64) {
+	sx, sy := float64(c.copy.W)/float64(c.Width), float64(c.copy.H)/float64(c.Height)
+	for i, p := range corners {
+		corners[i] = pixel.Point{X: p.X * sx, Y: p.Y * sy}
+	}
+	return corners, corners[0].Distance(corners[1]), corners[0].Distance(corners[3])
+}
+
+// lineLength is how many pixels long a line of w × h becomes.
+func (p cropPlan) lineLength(w, h float64) int {
+	if length := math.Ceil(float64(p.prepare.Height) * w / h); length < float64(p.longestLine) {
+		return max(1, int(length))
+	}
+	return p.longestLine
+}
+
+// filled is the multiple of step that is at least length.
+func filled(length, step int) int { return (length + step - 1) / step * step }
+
+// enough is how many of a line's pixels along one side are cut out before they are
+// brought to so many: four times as many, or all if there are less. Large places that
+// lie over each other would else take seconds.
+func enough(have float64, want int) int {
+	return int(min(max(1, math.Round(have)), 4*float64(want)))
+}
+
+// Bytes is the size of what Cut makes for a graph that takes crops.
+func (c *Crops) Bytes(graph string) int64 { return c.plans[graph].bytes() }
+
+// LineBytes is the size of what CutLine makes of a line for a graph that takes lines.
+func (c *Crops) LineBytes(graph string, corners [4]pixel.Point) int64 {
+	plan := c.plans[graph]
+	_, w, h := c.inCopy(corners)
+	step := plan.prepare.Width
+	return plan.bytes() / int64(step) * int64(filled(plan.lineLength(w, h), step))
 }
 
 // CropShape is the usual shape of an input that is cut from pictures; nil when the

@@ -70,6 +70,12 @@ func newImagePlan(m *bundlev1.Image, input bundle.Value) (*imagePlan, error) {
 	return p, nil
 }
 
+// bytes is the size of a prepared picture.
+func (p *imagePlan) bytes() int64 {
+	elements, _ := p.prepare.Shape().Elements()
+	return int64(elements * p.dtype.Size())
+}
+
 // spread repeats a single value for every channel.
 func spread(values []float64) (out [3]float32) {
 	for i := range out {
@@ -214,8 +220,7 @@ func ImageWaves(n int, models ...*Pipeline) []Wave {
 	size := int64(0)
 	for _, p := range models {
 		if p.image != nil {
-			elements, _ := p.image.prepare.Shape().Elements()
-			size += int64(elements * p.image.dtype.Size())
+			size += p.image.bytes()
 		}
 		if p.parts {
 			size += 3 * cropEdge * cropEdge

@@ -285,7 +285,7 @@ image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
 			t.Errorf("%v: %v is not the whole picture", size, whole)
 		}
 		item, _, err := picture.Item.Crops.Cut("look", whole)
-		if whole.Cuttable() != (err == nil) || err == nil && !item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 2, 2}) {
+		if whole.Cuttable() != (err == nil) || err == nil && (!item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 2, 2}) || picture.Item.Crops.Bytes("look") != int64(len(item.Inputs[0].Data))) {
 			t.Errorf("%v: %v %v", size, item, err)
 		}
 		if long := max(size[0], size[1]); whole.Cuttable() == (long == 30000) {
@@ -295,13 +295,16 @@ image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 8, height: 8}}
 			w, h  float64 // of a line from the picture's corner on
 			width int64   // of the input; 0 = an error
 		}{
-			{1.9, 1, 8}, {2.1, 1, 16}, {1e-3, 1e-3, 8}, {3, 0.001, 24}, {0.001, 3, 8}, {0, 1, 0}, {1, 0, 0}, {math.NaN(), 1, 0}, {1e9, 1, 0}, {1, 1e9, 0},
+			{1.9, 1, 8}, {2.1, 1, 16}, {1e-3, 1e-3, 8}, {3, 0.001, 24}, {0.001, 3, 8}, {1e9, 1, 24}, {1, 1e9, 8}, {0, 1, 0}, {1, 0, 0}, {math.NaN(), 1, 0}, {math.Inf(1), 1, 0}, {1, math.Inf(1), 0},
 		} {
 			line := [4]pixel.Point{{}, {X: c.w}, {X: c.w, Y: c.h}, {Y: c.h}}
 			item, err := picture.Item.Crops.CutLine("read", line)
 			even := max(size[0], size[1]) < 30000 // both sides are made smaller alike
 			if c.width == 0 != (err != nil) || even && err == nil && !item.Inputs[0].Shape.Equal(tensor.Shape{1, 3, 4, c.width}) {
 				t.Errorf("%v: a line of %v × %v: %d inputs, %v", size, c.w, c.h, len(item.Inputs), err)
+			}
+			if err == nil && picture.Item.Crops.LineBytes("read", line) != int64(len(item.Inputs[0].Data)) {
+				t.Errorf("%v: a line of %v × %v has %d bytes, not %d", size, c.w, c.h, len(item.Inputs[0].Data), picture.Item.Crops.LineBytes("read", line))
 			}
 		}
 		if _, err := picture.Item.Crops.CutLine("look", [4]pixel.Point{{}, {X: 1}, {X: 1, Y: 1}, {Y: 1}}); err == nil {
