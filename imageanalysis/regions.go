@@ -13,7 +13,7 @@ import (
 type region [4]pixel.Point
 
 const (
-	// maxRegions of a map are looked at.
+	// maxRegions of a map are looked at, the largest.
 	maxRegions = 1000
 	// thinnest is the shorter side, in the map's pixels, of a rectangle that may
 	// hold text.
@@ -26,22 +26,25 @@ const (
 // probabilities are w × h numbers, row by row. The largest come first where
 // there are more than can be looked at; cut tells.
 func findRegions(probabilities []float32, w, h int, least, leastMean, widening float64) (found []region, cut bool) {
-	shapes := connected(probabilities, w, h, float32(least))
-	if cut = len(shapes) > maxRegions; cut {
-		slices.SortStableFunc(shapes, func(a, b []pixel.Point) int { return cmp.Compare(len(b), len(a)) })
-		shapes = shapes[:maxRegions]
-	}
-	for _, shape := range shapes {
+	var all []rectangle
+	for _, shape := range connected(probabilities, w, h, float32(least)) {
 		r, ok := smallestRectangle(hull(shape))
 		if !ok || min(r.width, r.height) < thinnest {
 			continue
 		}
-		if !(r.mean(probabilities, w, h) >= leastMean) { // NaN, too
-			continue
+		if r.mean(probabilities, w, h) >= leastMean { // NaN is not
+			all = append(all, r)
 		}
+	}
+	if cut = len(all) > maxRegions; cut {
+		slices.SortStableFunc(all, func(a, b rectangle) int { return cmp.Compare(b.width*b.height, a.width*a.height) })
+		all = all[:maxRegions]
+	}
+	found = make([]region, len(all))
+	for i, r := range all {
 		more := widening * r.width * r.height / (2 * (r.width + r.height))
 		r.width, r.height = r.width+2*more, r.height+2*more
-		found = append(found, r.corners())
+		found[i] = r.corners()
 	}
 	return found, cut
 }
@@ -54,7 +57,6 @@ type run struct{ from, to, y, parent int }
 // right and below, which joins what a hair parts, and lets the outermost centres
 // lie on the edges of what is likely.
 func connected(probabilities []float32, w, h int, least float32) [][]pixel.Point {
-	likely := func(x, y int) bool { return y >= 0 && x >= 0 && x < w && probabilities[y*w+x] > least }
 	var runs []run
 	root := func(i int) int {
 		for runs[i].parent != i {
@@ -66,10 +68,14 @@ func connected(probabilities []float32, w, h int, least float32) [][]pixel.Point
 	above := 0 // the first run of the row above
 	for y := range h {
 		first := len(runs)
+		row, before := probabilities[y*w:][:w], probabilities[max(0, y-1)*w:][:w]
+		was := false // the column to the left is likely, in either row
 		for x := range w {
-			if !(likely(x, y) || likely(x-1, y) || likely(x, y-1) || likely(x-1, y-1)) {
+			is := row[x] > least || before[x] > least
+			if !is && !was {
 				continue
 			}
+			was = is
 			if last := len(runs) - 1; last >= first && runs[last].to == x {
 				runs[last].to++
 				continue

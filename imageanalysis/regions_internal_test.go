@@ -83,6 +83,119 @@ func TestFindRegions(t *testing.T) {
 	if got, cut := findRegions(grid, 320, 320, 0.3, 0.5, 0); len(got) != maxRegions || !cut {
 		t.Errorf("%d regions of 1,600, cut: %v", len(got), cut)
 	}
+	// The largest are those of the largest area: not the highest.
+	for x := range 320 {
+		for y := 312; y < 317; y++ {
+			grid[y*320+x] = 1
+		}
+	}
+	got, cut := findRegions(grid, 320, 320, 0.3, 0.5, 0)
+	if wide := slices.ContainsFunc(got, func(r region) bool { return r[0].Distance(r[1]) > 300 }); len(got) != maxRegions || !cut || !wide {
+		t.Errorf("%d regions, cut: %v, the widest among them: %v", len(got), cut, wide)
+	}
+	// What is too thin to be read is no place that was left out.
+	for i := range grid {
+		if grid[i] = 0; i%320%4 == 0 && i/320%4 == 0 {
+			grid[i] = 1
+		}
+	}
+	if got, cut := findRegions(grid, 320, 320, 0.3, 0.5, 0); len(got) != 0 || cut {
+		t.Errorf("%d regions of dots, cut: %v", len(got), cut)
+	}
+}
+
+// FuzzFindRegions: on any map, groups of likely pixels are those that a flood
+// finds, and regions have finite corners and a right angle.
+func FuzzFindRegions(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255}, uint8(6), 0.3, 0.5, 1.6)
+	f.Add([]byte{200, 0, 200, 0, 200, 0, 1, 200, 1}, uint8(3), 0.0, 0.0, 10.0)
+	f.Add(slices.Repeat([]byte{200, 200, 200, 200, 0, 0, 254}, 100), uint8(23), 0.3, 0.5, 1.6)
+	f.Fuzz(func(t *testing.T, pixels []byte, width uint8, least, leastMean, widening float64) {
+		w := int(width)
+		if w == 0 || len(pixels) < w || !(least >= 0 && least < 1 && leastMean >= 0 && leastMean < 1 && widening >= 0 && widening <= 10) {
+			return
+		}
+		h := len(pixels) / w
+		m := make([]float32, w*h)
+		for i := range m {
+			switch p := pixels[i]; p {
+			case 254:
+				m[i] = float32(math.NaN())
+			case 253:
+				m[i] = float32(math.Inf(1))
+			default:
+				m[i] = float32(p) / 252
+			}
+		}
+		var boxes []box4
+		for _, s := range connected(m, w, h, float32(least)) {
+			b := box4{w, h, -1, -1}
+			for _, p := range s {
+				b = b.with(int(p.X), int(p.Y))
+			}
+			boxes = append(boxes, b)
+		}
+		if want := flood(m, w, h, float32(least)); !slices.Equal(sorted(boxes), sorted(want)) {
+			t.Fatalf("%v, want %v", boxes, want)
+		}
+		found, cut := findRegions(m, w, h, least, leastMean, widening)
+		if len(found) > maxRegions || cut && len(found) != maxRegions || len(found) > len(boxes) {
+			t.Errorf("%d regions of %d groups, cut: %v", len(found), len(boxes), cut)
+		}
+		for _, r := range found {
+			a, b := r[0].Distance(r[1]), r[0].Distance(r[3])
+			if !(a >= thinnest && b >= thinnest && a < 1e5 && b < 1e5) || math.Abs(math.Hypot(a, b)-r[0].Distance(r[2])) > 1e-6*(a+b) {
+				t.Errorf("%v is no rectangle of some size", r)
+			}
+		}
+	})
+}
+
+// box4 is left, top, right and bottom.
+type box4 [4]int
+
+func (b box4) with(x, y int) box4 {
+	return box4{min(b[0], x), min(b[1], y), max(b[2], x), max(b[3], y)}
+}
+
+func sorted(b []box4) []box4 {
+	slices.SortFunc(b, func(a, b box4) int { return slices.Compare(a[:], b[:]) })
+	return b
+}
+
+// flood is connected by another way: the boxes of groups, pixel by pixel.
+func flood(m []float32, w, h int, least float32) (boxes []box4) {
+	likely := make([]bool, w*h)
+	for i := range m {
+		if m[i] > least {
+			for y := i / w; y <= min(h-1, i/w+1); y++ {
+				for x := i % w; x <= min(w-1, i%w+1); x++ {
+					likely[y*w+x] = true
+				}
+			}
+		}
+	}
+	for i := range likely {
+		if !likely[i] {
+			continue
+		}
+		b := box4{w, h, -1, -1}
+		likely[i] = false
+		for next := []int{i}; len(next) > 0; {
+			x, y := next[0]%w, next[0]/w
+			next, b = next[1:], b.with(x, y)
+			for v := max(0, y-1); v <= min(h-1, y+1); v++ {
+				for u := max(0, x-1); u <= min(w-1, x+1); u++ {
+					if likely[v*w+u] {
+						likely[v*w+u] = false
+						next = append(next, v*w+u)
+					}
+				}
+			}
+		}
+		boxes = append(boxes, b)
+	}
+	return boxes
 }
 
 // TestSmallestRectangle: no turned rectangle around random points, of 720, is
