@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pixel"
@@ -206,6 +207,18 @@ func (c *Crops) LineBytes(graph string, corners [4]pixel.Point) int64 {
 	_, w, h := c.inCopy(corners)
 	step := plan.prepare.Width
 	return plan.bytes() / int64(step) * int64(filled(plan.lineLength(w, h), step))
+}
+
+// PictureShape is the shape of a graph's input that shows a picture, or usually that
+// of one cut from pictures; nil when it does neither.
+func (p *Pipeline) PictureShape(graph, input string) tensor.Shape {
+	if shape := p.CropShape(graph); shape != nil || p.image == nil {
+		return shape
+	}
+	if !slices.ContainsFunc(p.bundle.Inputs(), func(v bundle.Value) bool { return v.Name == input }) {
+		return nil // an earlier graph feeds it
+	}
+	return p.image.prepare.Shape()
 }
 
 // CropShape is the usual shape of an input that is cut from pictures; nil when the

@@ -35,6 +35,8 @@ type form struct {
 	// they pick from none.
 	limits   []int64
 	batching *bundlev1.Batching
+	// rowBytes is what the inputs take for a row, open axes counted as 1.
+	rowBytes float64
 }
 
 // newForm describes a graph of the signature with which it is loaded.
@@ -68,6 +70,15 @@ func newForm(name string, sig gpu.Signature, p *pipeline.Pipeline) (form, error)
 			limit = vocabulary
 		}
 		f.limits = append(f.limits, limit)
+		shape := v.Shape
+		if picture := p.PictureShape(name, v.Name); picture != nil {
+			shape = picture
+		}
+		bytes := float64(v.DType.Size())
+		for _, d := range shape[min(1, len(shape)):] {
+			bytes *= float64(max(1, d))
+		}
+		f.rowBytes += bytes
 		if len(v.Shape) > 2 || a.sequence >= 0 || (len(v.Shape) == 2 && v.Shape[1] < 0) {
 			f.columns = false
 		}

@@ -106,6 +106,9 @@ const (
 	// (docs/gpu.md), and half of the bound is half of the shapes.
 	maxCompiledTokens = 1024
 	smallGraph        = 1 << 20
+	// maxRunBytes of inputs: 32 pictures of 800 × 800 are less, 32 of 8,192 × 8,192
+	// would be 26 GB.
+	maxRunBytes = 256 << 20
 )
 
 // lay fills in how runs are formed, for the device and the limits that the plan
@@ -116,6 +119,9 @@ func (p *Plan) lay(f form) {
 		p.MaxRows = maxRowsHeavy
 		if f.columns {
 			p.MaxRows = maxRowsColumns
+		}
+		for p.MaxRows > 1 && float64(p.MaxRows)*f.rowBytes > maxRunBytes {
+			p.MaxRows /= 2
 		}
 	}
 	if p.Apart != "" {

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/scry-ml/scry/batch"
@@ -19,6 +21,7 @@ import (
 	"github.com/scry-ml/scry/gpu"
 	"github.com/scry-ml/scry/gpu/gputest"
 	"github.com/scry-ml/scry/pipeline"
+	"github.com/scry-ml/scry/pipeline/pipelinetest"
 	bundlev1 "github.com/scry-ml/scry/proto/scry/bundle/v1"
 	"github.com/scry-ml/scry/tensor"
 )
@@ -131,6 +134,63 @@ func TestShapesAreFew(t *testing.T) {
 	padded := Plan{Provider: gpu.OpenVINO, MaxLength: 128, Unpadded: "why", Runs: 1}
 	if padded.lay(form{sequence: true}); padded.LengthSteps != nil {
 		t.Errorf("lengths are padded to %v though they must not be", padded.LengthSteps)
+	}
+}
+
+// TestLargeRowsAreFew bounds what the inputs of a run take, of pictures and of what
+// is cut from them, unless the manifest says how many rows it has.
+func TestLargeRowsAreFew(t *testing.T) {
+	for _, c := range []struct {
+		edge, stated int
+		want         int
+	}{{224, 0, 32}, {800, 0, 32}, {1600, 0, 8}, {8192, 0, 1}, {8192, 4, 4}} {
+		size := fmt.Sprintf("resize: {width: %d, height: %d}", c.edge, c.edge)
+		batching := fmt.Sprintf("batching: {max_rows: %d}", c.stated)
+		p, err := pipelinetest.Open(fstest.MapFS{
+			bundle.ManifestFile: {Data: []byte("graphs: {whole: {file: g.onnx, " + batching + "}, part: {file: g.onnx, " + batching + "}}\n" +
+				"steps: [{graph: whole}, {graph: part, crop: {image: {" + size + "}}}]\nimage: {" + size + "}\n")},
+			"g.onnx": {Data: pipelinetest.Graph([]bundle.Value{pipelinetest.Value("x", tensor.Float32, -1, 3, -1, -1)}, []bundle.Value{pipelinetest.Value("y", tensor.Float32, -1, 1)})},
+		}, pipeline.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := gpu.Value{Name: "x", DType: tensor.Float32, Shape: tensor.Shape{-1, 3, -1, -1}} // the manifest tells
+		for _, name := range []string{"whole", "part"} {
+			f, err := newForm(name, gpu.Signature{Inputs: []gpu.Value{open}}, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var plan Plan
+			if plan.lay(f); plan.MaxRows != c.want {
+				t.Errorf("%s of %d × %d: %d rows, want %d", name, c.edge, c.edge, plan.MaxRows, c.want)
+			}
+		}
+	}
+}
+
+// TestPartsAreMadeUpAlone: the inputs of a graph that takes parts of pictures are
+// made up without pictures of 50 MB each.
+func TestPartsAreMadeUpAlone(t *testing.T) {
+	p, err := pipelinetest.Open(fstest.MapFS{
+		bundle.ManifestFile: {Data: []byte(`graphs: {whole: {file: g.onnx}, part: {file: g.onnx}}
+steps: [{graph: whole}, {graph: part, crop: {image: {resize: {width: 8, height: 8}}}}]
+image: {resize: {width: 2048, height: 2048}}
+`)},
+		"g.onnx": {Data: pipelinetest.Graph([]bundle.Value{pipelinetest.Value("x", tensor.Float32, -1, 3, -1, -1)}, []bundle.Value{pipelinetest.Value("y", tensor.Float32, -1, 1)})},
+	}, pipeline.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := newForm("part", gpu.Signature{Inputs: []gpu.Value{{Name: "x", DType: tensor.Float32, Shape: tensor.Shape{-1, 3, -1, -1}}}}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	in, err := newTrial(p, f).inputs(8, 0, 1)
+	runtime.ReadMemStats(&after)
+	if err != nil || !in[0].Shape.Equal(tensor.Shape{8, 3, 8, 8}) || after.TotalAlloc-before.TotalAlloc > 16<<20 {
+		t.Errorf("%d bytes for %v, %v", after.TotalAlloc-before.TotalAlloc, in[0].Shape, err)
 	}
 }
 

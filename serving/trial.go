@@ -53,9 +53,12 @@ func (t *trial) inputs(rows, length int, seed uint64) ([]tensor.Tensor, error) {
 	if isRow {
 		made += int(seed % 5) // features differ from row to row already
 	}
-	item, err := t.pipeline.Synthetic(made, length)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUntried, err)
+	var item pipeline.Item
+	var err error
+	if !t.crop { // whole pictures would be made for nothing
+		if item, err = t.pipeline.Synthetic(made, length); err != nil {
+			return nil, fmt.Errorf("%w: %w", errUntried, err)
+		}
 	}
 	place := map[string]int{}
 	for i, in := range b.Inputs() {
