@@ -37,6 +37,8 @@ type Bundle struct {
 	Steps []Step
 	// Labels are the class names of heads that have any, by head.
 	Labels map[string][]string
+	// Alphabets are the characters of what reads lines of text, by file.
+	Alphabets map[string][]string
 	// Actions are those of the catalogue, in its order.
 	Actions []Action
 	// Guesses tell what was inferred of the manifest.
@@ -83,7 +85,7 @@ func ParseSource(s string) (Source, error) {
 // of a Hugging Face style graph, its sequence axes are. Errors wrap ErrInvalid
 // or ErrGraph.
 func Open(dir fs.FS) (*Bundle, error) {
-	b := &Bundle{FS: dir, Graphs: map[string]*Graph{}, Labels: map[string][]string{}}
+	b := &Bundle{FS: dir, Graphs: map[string]*Graph{}, Labels: map[string][]string{}, Alphabets: map[string][]string{}}
 	text, err := readFile(dir, ManifestFile)
 	switch {
 	case err == nil:
@@ -425,7 +427,9 @@ func (b *Bundle) Files() []string {
 	for _, h := range b.Manifest.GetHeads() {
 		add(h.GetClasses().GetNamesFile())
 		add(h.GetLabels().GetNamesFile())
-		add(h.GetTextLines().GetCharactersFile())
+		for _, r := range h.GetTextLines().GetReaders() {
+			add(r.GetCharactersFile())
+		}
 	}
 	if it := b.Manifest.GetCatalogue().GetItems(); it != nil {
 		add(it.GetFile())

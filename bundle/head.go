@@ -20,9 +20,13 @@ const maxLabels = 65536
 // Reads returns every tensor that a head reads, as GRAPH.OUTPUT.
 func Reads(h *bundlev1.Head) []string {
 	out := []string{h.GetSource()}
-	for _, s := range []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean(),
+	read := []string{h.GetProbability().GetRawScore(), ReasonsOf(h).GetContributions(), h.GetForecast().GetMean(),
 		h.GetFaces().GetScores(), h.GetFaces().GetCheck().GetSource(), h.GetFaces().GetCheck().GetPoints(), h.GetFaces().GetExpressions().GetSource(),
-		h.GetTextLines().GetCharacters(), h.GetTextLines().GetScores()} {
+	}
+	for _, r := range h.GetTextLines().GetReaders() {
+		read = append(read, r.GetCharacters(), r.GetScores())
+	}
+	for _, s := range read {
 		if s != "" {
 			out = append(out, s)
 		}
@@ -479,11 +483,26 @@ func (c headCheck) textLines(l *bundlev1.TextLines, v Value) error {
 	if v.Shape != nil && (len(v.Shape) != 4 || v.Shape[1] > 1) {
 		return c.invalid(".source", "%s is %s, want [N, 1, rows, columns]", c.source, shapeText(v.Shape))
 	}
+	for i, r := range l.GetReaders() {
+		if err := c.lineReader(fmt.Sprintf("%s.readers[%d]", at, i), r, l.GetReaders()[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lineReader checks what reads the lines, by outputs of the same graph as the first
+// reader's.
+func (c headCheck) lineReader(at string, l, first *bundlev1.LineReader) error {
 	characters, err := ParseSource(l.GetCharacters())
 	if err != nil {
 		return within(c.field+at+".characters", err)
 	}
-	if v, err = c.Bundle.value(characters); err != nil {
+	if of, _ := ParseSource(first.GetCharacters()); of.Graph != characters.Graph {
+		return c.invalid(at+".characters", "is not of graph %q, which the first reader is of", of.Graph)
+	}
+	v, err := c.Bundle.value(characters)
+	if err != nil {
 		return within(c.field+at+".characters", err)
 	}
 	if v.DType != tensor.Int64 {
@@ -513,7 +532,7 @@ func (c headCheck) textLines(l *bundlev1.TextLines, v Value) error {
 		return c.invalid(at+".characters_file", "%v", cause(err))
 	}
 	defer f.Close()
-	if c.Labels[c.name], err = readCharacters(f); err != nil {
+	if c.Alphabets[l.GetCharactersFile()], err = readCharacters(f); err != nil {
 		return c.invalid(at+".characters_file", "%v", cause(err))
 	}
 	return nil

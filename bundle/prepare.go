@@ -135,7 +135,7 @@ func (p *Prepared) inferred(over *overlay, hints *bundlev1.Hints) error {
 			return err
 		}
 	}
-	b := &Bundle{FS: over, Graphs: map[string]*Graph{}, Labels: map[string][]string{}}
+	b := &Bundle{FS: over, Graphs: map[string]*Graph{}, Labels: map[string][]string{}, Alphabets: map[string][]string{}}
 	if b.Manifest, b.Guesses, err = infer(over, file, found.classes, hints); err != nil {
 		return err
 	}

@@ -303,7 +303,7 @@ func newLabelling(m Model, features []imageanalysisv1.ImageFeature, opts *imagea
 			out.finders = append(out.finders, newFaces(manifest.GetHeads()[faces[0]], opts))
 			out.names = append(out.names, faces[0])
 		case f == imageanalysisv1.ImageFeature_IMAGE_FEATURE_TEXT && len(lines) > 0:
-			read, err := newTextLines(manifest.GetHeads()[lines[0]], out.classes[lines[0]])
+			read, err := newTextLines(manifest.GetHeads()[lines[0]], m.Bundle().Alphabets)
 			if err != nil {
 				return nil, err
 			}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/scry-ml/scry/bundle"
 	"github.com/scry-ml/scry/pipeline"
@@ -20,18 +21,23 @@ import (
 // textLines is a head that finds lines of text: a map of the whole picture tells
 // where they are, and a second graph reads each.
 type textLines struct {
-	regions    bundle.Source // the map
-	steps      bundle.Source // of a line
-	scores     string
-	characters []string // from 1 on
+	regions bundle.Source // the map
+	graph   string        // that reads
+	readers []lineReader
 	// As the manifest has them, or by default.
 	leastProbability, leastMean, widening, leastScore float64
 }
 
-func newTextLines(h *bundlev1.Head, characters []string) (*textLines, error) {
+// lineReader is one of the alphabets in which a line may be read.
+type lineReader struct {
+	steps      bundle.Source
+	scores     string
+	characters []string // from 1 on
+}
+
+func newTextLines(h *bundlev1.Head, alphabets map[string][]string) (*textLines, error) {
 	spec := h.GetTextLines()
 	l := &textLines{
-		scores: spec.GetScores(), characters: characters,
 		leastProbability: cmp.Or(spec.GetMinProbability(), 0.3), leastMean: cmp.Or(spec.GetMinMean(), 0.5),
 		widening: cmp.Or(spec.GetWidening(), 1.6), leastScore: cmp.Or(spec.GetMinScore(), 0.5),
 	}
@@ -39,8 +45,13 @@ func newTextLines(h *bundlev1.Head, characters []string) (*textLines, error) {
 	if l.regions, err = bundle.ParseSource(h.GetSource()); err != nil {
 		return nil, err
 	}
-	if l.steps, err = bundle.ParseSource(spec.GetCharacters()); err != nil {
-		return nil, err
+	for _, r := range spec.GetReaders() {
+		steps, err := bundle.ParseSource(r.GetCharacters())
+		if err != nil {
+			return nil, err
+		}
+		l.graph = steps.Graph
+		l.readers = append(l.readers, lineReader{steps, r.GetScores(), alphabets[r.GetCharactersFile()]})
 	}
 	return l, nil
 }
@@ -57,6 +68,10 @@ const (
 	// upright is how many times its width a line must be high to be taken for one
 	// that is turned by a quarter.
 	upright = 1.5
+	// native is how much of what the first reader makes of a line a reader of its
+	// alphabet must make of it: the first is surer of a wrong letter than that one
+	// of the right one.
+	native = 0.9
 	// sure is the score at which a line is not also read upside down.
 	sure = 0.9
 )
@@ -126,13 +141,13 @@ func (l *textLines) read(ctx context.Context, m Model, pictures []*picture, line
 			r := &lines[i][k]
 			parts = append(parts, part{
 				picture: p,
-				bytes:   p.crops.LineBytes(l.steps.Graph, r.corners),
-				cut:     func() (pipeline.Item, error) { return p.crops.CutLine(l.steps.Graph, r.corners) },
+				bytes:   p.crops.LineBytes(l.graph, r.corners),
+				cut:     func() (pipeline.Item, error) { return p.crops.CutLine(l.graph, r.corners) },
 				read:    func(out pipeline.Outputs) error { return l.decode(r, out) },
 			})
 		}
 	}
-	return look(ctx, m, l.steps.Graph, parts)
+	return look(ctx, m, l.graph, parts)
 }
 
 // lines are the places that may be lines, not yet read.
@@ -160,41 +175,63 @@ func (l *textLines) lines(p *picture) ([]reading, error) {
 	return lines, nil
 }
 
+// decode reads a line with each reader. All but the first are only heard in
+// Cyrillic: the first knows more of Latin letters, such as those with accents. What
+// a reader does not know it may leave out or take for something else, and be sure:
+// the reading with more characters counts, each as far as it is sure.
+func (l *textLines) decode(r *reading, out pipeline.Outputs) error {
+	most := 0.0
+	for i := range l.readers {
+		text, score, err := l.readers[i].decode(out)
+		if err != nil {
+			return err
+		}
+		read := score * float64(utf8.RuneCountInString(text))
+		if i > 0 {
+			var cyrillic bool
+			if text, cyrillic = spell(text); !cyrillic || read < native*most {
+				continue
+			}
+		}
+		r.text, r.score, most = text, score, read
+	}
+	return nil
+}
+
 // decode reads a line, step by step: what is repeated is one character, unless
 // there is none in between (Graves et al., 2006, best path decoding).
-func (l *textLines) decode(r *reading, out pipeline.Outputs) error {
+func (l *lineReader) decode(out pipeline.Outputs) (string, float64, error) {
 	steps, err := out.Integers(l.steps)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	columns, err := out.Columns(l.scores)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	if len(steps) != columns.Columns {
-		return fmt.Errorf("%w: %d characters with %d scores", pipeline.ErrOutput, len(steps), columns.Columns)
+		return "", 0, fmt.Errorf("%w: %d characters with %d scores", pipeline.ErrOutput, len(steps), columns.Columns)
 	}
 	var text strings.Builder
 	sum, n, last := 0.0, 0, int64(0)
 	for k, c := range steps {
 		switch {
 		case c < 0 || c > int64(len(l.characters)):
-			return fmt.Errorf("%w: there is no character %d", pipeline.ErrOutput, c)
+			return "", 0, fmt.Errorf("%w: there is no character %d", pipeline.ErrOutput, c)
 		case c != 0 && c != last:
 			score, err := columns.At(0, k)
 			if err == nil {
 				score, err = pipeline.Unit(score)
 			}
 			if err != nil {
-				return err
+				return "", 0, err
 			}
 			text.WriteString(l.characters[c-1])
 			sum, n = sum+score, n+1
 		}
 		last = c
 	}
-	r.text, r.score = strings.TrimSpace(text.String()), sum/float64(max(n, 1))
-	return nil
+	return strings.TrimSpace(text.String()), sum / float64(max(n, 1)), nil
 }
 
 // inReadingOrder sorts lines from top to bottom, and from left to right those that

@@ -21,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, steps, scores []byte) {
 		const none = 5 // there are three characters
-		l := &textLines{steps: bundle.Source{Graph: "r", Output: "c"}, scores: "r.s", characters: []string{"a", "é", " "}}
+		l := &lineReader{steps: bundle.Source{Graph: "r", Output: "c"}, scores: "r.s", characters: []string{"a", "é", " "}}
 		ids, likely := make([]int64, len(steps)), make([]float32, len(scores))
 		for i, s := range steps {
 			ids[i] = int64(s%none) - int64(s/200) // -1 to 4
@@ -50,17 +50,17 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		out := pipeline.Outputs{Index: map[bundle.Source]int{{Graph: "r", Output: "c"}: 0, {Graph: "r", Output: "s"}: 1}, Values: []tensor.Tensor{a, b}}
-		var got reading
-		if err := l.decode(&got, out); bad != (err != nil) {
+		text, score, err := l.decode(out)
+		if bad != (err != nil) {
 			t.Fatalf("%v %v: %v, an error: %v", ids, likely, err, bad)
 		} else if bad {
 			return
 		}
-		if got.text != strings.TrimSpace(want) || math.Abs(got.score-sum/float64(max(n, 1))) > 1e-9 {
-			t.Errorf("%v %v: %q %v, want %q", ids, likely, got.text, got.score, want)
+		if text != strings.TrimSpace(want) || math.Abs(score-sum/float64(max(n, 1))) > 1e-9 {
+			t.Errorf("%v %v: %q %v, want %q", ids, likely, text, score, want)
 		}
-		if slices.Equal(ids, make([]int64, len(ids))) && (got.text != "" || got.score != 0) {
-			t.Errorf("a line of nothing reads %q, %v", got.text, got.score)
+		if slices.Equal(ids, make([]int64, len(ids))) && (text != "" || score != 0) {
+			t.Errorf("a line of nothing reads %q, %v", text, score)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package imageanalysis_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"image"
@@ -30,7 +31,7 @@ steps:
 heads:
   text:
     source: model.map
-    text_lines: {characters: read.characters, scores: read.scores, characters_file: letters.txt, widening: 0.001}
+    text_lines: {readers: [{characters: read.characters, scores: read.scores, characters_file: letters.txt}], widening: 0.001}
 image: {resize: {mode: RESIZE_MODE_LETTERBOX, width: 64, height: 64, filter: FILTER_NEAREST}, mean: [0], std: [255]}
 `
 
@@ -215,29 +216,66 @@ func TestTextFails(t *testing.T) {
 	}
 }
 
+// TestTextOfTwoAlphabets: the second reader is heard where it reads Cyrillic letters
+// and no fewer.
+func TestTextOfTwoAlphabets(t *testing.T) {
+	files := textBundle(strings.Replace(textManifest, "}],", "}, {characters: read.other, scores: read.sure, characters_file: cyrillic.txt}],", 1))
+	value := pipelinetest.Value
+	files["cyrillic.txt"] = &fstest.MapFile{Data: []byte("Ж\nО\n")}
+	files["read.onnx"] = &fstest.MapFile{Data: pipelinetest.Graph([]bundle.Value{value("x", tensor.Float32, -1, 3, 8, -1)}, []bundle.Value{
+		value("characters", tensor.Int64, -1, -1), value("scores", tensor.Float32, -1, -1), value("other", tensor.Int64, -1, -1), value("sure", tensor.Float32, -1, -1)})}
+	for _, c := range []struct {
+		other []int64
+		sure  float32
+		want  string
+	}{
+		{[]int64{1, 0, 2}, 0.95, "ЖО"},
+		{[]int64{1, 0, 2}, 0.52, "ЖО"}, // more, if less surely
+		{[]int64{1, 0, 0}, 0.88, "Ж"},
+		{[]int64{1, 0, 0}, 0.82, "I"},
+		{[]int64{2, 0, 2}, 0.99, "I"}, // as well two Latin letters
+		{[]int64{0, 0, 0}, 0.99, "I"},
+	} {
+		m := pipelinetest.NewModel(t, files, reader(t).Compute)
+		m.Crop = func(context.Context, string, []tensor.Tensor) ([]tensor.Tensor, error) {
+			characters, _ := tensor.From([]int64{1, 0, 0}, 1, 3)
+			scores, _ := tensor.From([]float32{0.95, 0.9, 0.9}, 1, 3)
+			other, _ := tensor.From(c.other, 1, 3)
+			sure, err := tensor.From([]float32{c.sure, c.sure, c.sure}, 1, 3)
+			return []tensor.Tensor{characters, scores, other, sure}, err
+		}
+		results, errs := readText(t, m, signs(64, 64, sign{8, 20, 3, 0}))
+		if errs[0] != nil || len(results[0].GetText()) != 1 || results[0].GetText()[0].GetText() != c.want {
+			t.Errorf("%v with %g: %v, %v, want %s", c.other, c.sure, results[0].GetText(), errs[0], c.want)
+		}
+	}
+}
+
 // TestTextThatCannotBeServed wants the manifest's field named.
 func TestTextThatCannotBeServed(t *testing.T) {
 	for _, c := range []struct{ old, new, field string }{
 		{"source: model.map", "source: read.scores", `heads["text"].source`},
 		{"source: model.map", "source: model.flat", `heads["text"].source`},
-		{"characters: read.characters", "characters: read.scores", `heads["text"].text_lines.characters`},
-		{"characters: read.characters", "characters: read.none", `heads["text"].text_lines.characters`},
-		{"scores: read.scores", "scores: model.map", `heads["text"].text_lines.scores`},
-		{"scores: read.scores", "scores: read.characters", `heads["text"].text_lines.scores`},
-		{"characters: read.characters", "characters: read.last", `heads["text"].text_lines.characters`},
-		{"scores: read.scores", "scores: read.best", `heads["text"].text_lines.scores`},
-		{"letters.txt", "none.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "empty.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "blank.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "latin.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "control.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "novel.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "line.txt", `heads["text"].text_lines.characters_file`},
-		{"letters.txt", "many.txt", `heads["text"].text_lines.characters_file`},
+		{"characters: read.characters", "characters: read.scores", `heads["text"].text_lines.readers[0].characters`},
+		{"characters: read.characters", "characters: read.none", `heads["text"].text_lines.readers[0].characters`},
+		{"scores: read.scores", "scores: model.map", `heads["text"].text_lines.readers[0].scores`},
+		{"scores: read.scores", "scores: read.characters", `heads["text"].text_lines.readers[0].scores`},
+		{"characters: read.characters", "characters: read.last", `heads["text"].text_lines.readers[0].characters`},
+		{"scores: read.scores", "scores: read.best", `heads["text"].text_lines.readers[0].scores`},
+		{"}],", "}, {characters: model.map, scores: read.scores, characters_file: letters.txt}],", `heads["text"].text_lines.readers[1].characters`},
+		{"}],", "}, {characters: read.characters, scores: read.none, characters_file: letters.txt}],", `heads["text"].text_lines.readers[1].scores`},
+		{"letters.txt", "none.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "empty.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "blank.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "latin.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "control.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "novel.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "line.txt", `heads["text"].text_lines.readers[0].characters_file`},
+		{"letters.txt", "many.txt", `heads["text"].text_lines.readers[0].characters_file`},
 		{"read.onnx", "narrow.onnx", "steps[1].crop.max_line_width"},
 		{"max_line_width: 64", "max_line_width: 63", "steps[1].crop.max_line_width"},
 		{"max_line_width: 64", "max_line_width: 64, square: true", "steps[1].crop.max_line_width"},
-		{"max_line_width: 64", "max_line_width: 0", `heads["text"].text_lines.characters`},
+		{"max_line_width: 64", "max_line_width: 0", `heads["text"].text_lines.readers[0].characters`},
 		{"resize: {width: 16, height: 8,", "resize: {mode: RESIZE_MODE_LETTERBOX, width: 16, height: 8,", "steps[1].crop.image"},
 		{"height: 8,", "height: 9,", "steps[1].crop.image"},
 		{"", "", ""},
@@ -246,7 +284,7 @@ func TestTextThatCannotBeServed(t *testing.T) {
 		b, err := bundle.Open(textBundle(strings.Replace(textManifest, c.old, c.new, 1)))
 		var at *bundle.FieldError
 		switch {
-		case c.field == "" && (err != nil || !slices.Equal(b.Labels["text"], []string{"I", " "})):
+		case c.field == "" && (err != nil || !slices.Equal(b.Alphabets[cmp.Or(c.new, "letters.txt")], []string{"I", " "})):
 			t.Errorf("%q: %v", c.new, err)
 		case c.field != "" && (!errors.As(err, &at) || at.Field != c.field):
 			t.Errorf("%q: %v, want an error about %s", c.new, err, c.field)

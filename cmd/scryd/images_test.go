@@ -163,6 +163,7 @@ func TestImageText(t *testing.T) {
 	// Where each begins, as scripts/models/measure_ocr.py draws it.
 	want := map[string][][2]float64{
 		"SALE up to 50% off!":                     {{20, 25}},
+		"Скидка 20% на iPhone 15":                 {{20, 61}},
 		"Order before 12.10.2026 and save $19.99": {{20, 91}},
 		"Crème brûlée":                            {{267, 212}, {36, 280}, {113, 127}, {361, 275}},
 	}

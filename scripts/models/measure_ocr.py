@@ -28,12 +28,22 @@ worldwide customers love our new coffee special offer shop online call +1 (555) 
 1 free open daily 9:00-21:00 fresh bread handmade leather shoes size 42 discount code SPRING26 terms apply best price guaranteed
 summer collection premium quality made in Italy 100% cotton wash at 30 delivery within two days gift cards available""".split()
 ACCENTS = "café crème brûlée naïve résumé São Paulo Zürich façade jalapeño Straße Łódź Malmö garçon déjà vu piñata Ærø smörgåsbord".split()
-RUSSIAN = "скидка на всё бесплатная доставка по Москве новая коллекция лучшие цены только сегодня подарок каждому".split()
+# Russian words that ocr_cyrillic.py has not among its own.
+RUSSIAN = """скидка на всё бесплатная доставка по Москве новая коллекция лучшие цены только сегодня подарок каждому купите дешёвых яблоко груша
+пальто юбка брюки куртка мебель диван ковёр посуда распродажа новинка ярмарка рассрочка щедрый мёд торт «Прага» гарантия подъезд съёмка
+успейте эксклюзив стирать пекарня кофейня парикмахерская аптека букет свадьба ювелирный кольцо серёжки духи шампунь коляска
+самокат ремонт квартира ипотека кредит кэшбэк розыгрыш чемпионат концерт пицца бургер 1990 ₽ 15.10.2026 +7 (495) 010-20-30
+-30% №7""".split()
+MIXED = ["Скидка 20% на iPhone 15", "Доставка DHL", "Распродажа Nike, Adidas", "Пицца Margherita — 549 ₽", "Кэшбэк 5% VISA", "Ремонт MacBook №1",
+         "Куртка Zara: 7 990 ₽", "Новинка: Leica 2026", "Промокод SPRING26", "Кофейня Starbucks, 9:00–21:00", "Самокат Trek"]
 SETS = {  # name: (words, height of a capital letter in pixels, turn in degrees)
     **{f"{height} pixels": (WORDS, height, 0) for height in (8, 10, 12, 16, 24, 48)},
     **{f"turned by {turn}°": (WORDS, 24, turn) for turn in (10, 30, 90, 180, 270)},
     "accents, 24 pixels": (ACCENTS, 24, 0),
-    "Russian, 24 pixels": (RUSSIAN, 24, 0),
+    **{f"Russian, {height} pixels": (RUSSIAN, height, 0) for height in (10, 12, 16, 24, 48)},
+    "Russian capitals, 24 pixels": ([word.upper() for word in RUSSIAN], 24, 0),
+    "Russian, turned by 180°": (RUSSIAN, 24, 180),
+    "Russian and Latin, 24 pixels": (MIXED, 24, 0),
 }
 PICTURES = 12  # of a set
 SIDE = 960
@@ -121,6 +131,7 @@ def golden(folder, bundle):
     img = Image.new("RGB", (480, 300), (240, 230, 200))
     draw = ImageDraw.Draw(img)
     for y, text, face, height, ink in ((20, "SALE up to 50% off!", "DejaVuSans-Bold", 26, (190, 20, 20)),
+                                       (60, "Скидка 20% на iPhone 15", "DejaVuSans", 12, (10, 60, 10)),
                                        (90, "Order before 12.10.2026 and save $19.99", "DejaVuSerif", 12, (10, 10, 60))):
         draw.text((20, y), text, font=font(folder, face, height), fill=ink)
     label = Image.new("RGB", (170, 30), (10, 80, 30))
@@ -151,7 +162,7 @@ def main():
         return
     args.out.mkdir(parents=True, exist_ok=True)
     print(f"character error rate, {PICTURES} pictures a row")
-    print(f"{'':22}  characters    scry  rapidocr")
+    print(f"{'':28}  characters    scry  rapidocr")
     for name, (words, height, turn) in SETS.items():
         rng = random.Random(name)
         files, truths = [], []
@@ -166,7 +177,7 @@ def main():
             return sum(map(errors, truths, read)) / written
 
         theirs = "" if args.alone else f"{rate(rapidocr(files)):9.3f}"
-        print(f"{name:22}  {written:10}  {rate(scry(args.scry, files)):6.3f} {theirs}", flush=True)
+        print(f"{name:28}  {written:10}  {rate(scry(args.scry, files)):6.3f} {theirs}", flush=True)
 
 
 if __name__ == "__main__":

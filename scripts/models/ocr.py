@@ -1,4 +1,4 @@
-"""Rebuilds models/ocr/detector.onnx, recognizer.onnx and characters.txt from the registry package rapidocr (PyPI).
+"""Rebuilds models/ocr/detector.onnx, recognizer.onnx, characters.txt and cyrillic.txt from the registry package rapidocr (PyPI).
 
     .venv/bin/python scripts/models/ocr.py --out models/ocr
 
@@ -13,6 +13,10 @@ answers is made smaller, so that a line of text does not bring 3 MB of probabili
       image          float32 [N, 3, 48, columns], as above; one line, filled up with grey on its right
       characters     int64 [N, steps]: the likeliest character of each step; 0 = none, k = line k of characters.txt
       scores         float32 [N, steps]: its probability
+      cyrillic_characters, cyrillic_scores: the same in the letters of cyrillic.txt
+
+PP-OCRv6 knows no Cyrillic letters. They are read by layers of our own (models/ocr/cyrillic.npz, trained by ocr_cyrillic.py)
+on what the network has seen before its last layer.
 """
 
 import argparse
@@ -22,8 +26,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import TensorProto, checker, helper
+from onnx import TensorProto, checker, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "setup"))
 from wheels import SetupError, Wheel, fetch, sha256
@@ -31,9 +36,12 @@ from wheels import SetupError, Wheel, fetch, sha256
 SOURCE = Wheel("rapidocr", "3.10.0", "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050")
 DETECTOR = "rapidocr/models/PP-OCRv6_det_small.onnx"
 RECOGNIZER = "rapidocr/models/PP-OCRv6_rec_small.onnx"
+CYRILLIC = Path(__file__).resolve().parents[2] / "models/ocr/cyrillic.npz"
+SEEN = ["p2o.pd_op.add.78.0", "p2o.pd_op.pool2d.1.0"]  # 120 and 384 numbers a step: after and before the layers that look along the line
 FILES = {
     "detector.onnx": "72c5fe659199989b2078a355d17e2233ee56da8e7c25df1b03069463e8cdd67f",
-    "recognizer.onnx": "af099c9da66aaf33b7d2f9bd04ddad6a37c6b7770e03d45ff2673c10bcc97bf7",
+    "recognizer.onnx": "00746d3794fb5fcac2952693a4e2542c17b142a19bab09a11c6d0251cafb3d39",
+    "cyrillic.txt": "df4d4b50dac285331f1d4953dd23dff14e5425542f717ddb0cd6546ef1302c28",
     "characters.txt": "d051391881962ec266c4b4ee7b6a493fa2aeabaa2cd9ee369148cf3f6980af99",
 }
 
@@ -73,19 +81,52 @@ def detector(wheel, path):
     ], path)
 
 
+def reads(graph, probabilities, prefix=""):
+    """Adds what of the probabilities is answered."""
+    graph.node.extend([
+        helper.make_node("ArgMax", [probabilities], [f"{prefix}characters"], axis=2, keepdims=0),
+        helper.make_node("ReduceMax", [probabilities], [f"{prefix}scores"], axes=[2], keepdims=0),
+    ])
+    graph.output.extend([
+        helper.make_tensor_value_info(f"{prefix}characters", TensorProto.INT64, ["N", "steps"]),
+        helper.make_tensor_value_info(f"{prefix}scores", TensorProto.FLOAT, ["N", "steps"]),
+    ])
+
+
+def cyrillic(graph, characters):
+    """Adds the layers that read Cyrillic: two convolutions along the line, the second beside a shortcut, and a linear one."""
+    with np.load(CYRILLIC) as head:
+        for name in ("in", "along", "out"):
+            weights = head[name].astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(weights.reshape(*weights.shape[:2], 1, -1), f"cyrillic.{name}"))
+            graph.initializer.append(numpy_helper.from_array(head[f"{name}_bias"].astype(np.float32), f"cyrillic.{name}_bias"))
+        names = bytes(head["characters"]).decode()
+    characters.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="")
+
+    def node(op, inputs, output, **attributes):
+        graph.node.append(helper.make_node(op, inputs, [f"cyrillic.{output}"], **attributes))
+        return f"cyrillic.{output}"
+
+    def conv(x, name, **attributes):
+        return node("Conv", [x, f"cyrillic.{name}", f"cyrillic.{name}_bias"], f"{name}.conv", **attributes)
+
+    def swish(x, output):
+        return node("Mul", [x, node("Sigmoid", [x], f"{output}.sigmoid")], output)
+
+    x = swish(conv(node("Concat", SEEN, "seen", axis=1), "in"), "first")
+    x = swish(node("Add", [conv(x, "along", pads=[0, 2, 0, 2]), x], "sum"), "second")
+    logits = node("Transpose", [node("Squeeze", [conv(x, "out")], "row", axes=[2])], "logits", perm=[0, 2, 1])
+    reads(graph, node("Softmax", [logits], "probabilities", axis=2), "cyrillic_")
+
+
 def recognizer(wheel, path, characters):
     model = read(wheel, RECOGNIZER, [48, "columns"])
     (names,) = [p.value for p in model.metadata_props if p.key == "character"]
     names = [*names.split("\n"), " "]  # as the package reads them: after them comes the space
     characters.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="")
-    model.graph.node.extend([
-        helper.make_node("ArgMax", ["probabilities"], ["characters"], axis=2, keepdims=0),
-        helper.make_node("ReduceMax", ["probabilities"], ["scores"], axes=[2], keepdims=0),
-    ])
-    write(model, [
-        helper.make_tensor_value_info("characters", TensorProto.INT64, ["N", "steps"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", "steps"]),
-    ], path)
+    reads(model.graph, "probabilities")
+    cyrillic(model.graph, characters.with_name("cyrillic.txt"))
+    write(model, [], path)
 
 
 def main():

@@ -3845,17 +3845,11 @@ type TextLines struct {
 	// Networks learn lines that are shrunk: rectangles are widened on each side by
 	// this times their area over their circumference; 0 = 1.6.
 	Widening float64 `protobuf:"fixed64,3,opt,name=widening,proto3" json:"widening,omitempty"`
-	// The likeliest character of each step along a line: "GRAPH.OUTPUT" of a graph
-	// that takes crops with max_line_width, int64 [N, steps]; 0 = none, k = line k of
-	// characters_file. Repetitions without a 0 in between are one character
-	// (Connectionist Temporal Classification, Graves et al., 2006).
-	Characters string `protobuf:"bytes,4,opt,name=characters,proto3" json:"characters,omitempty"`
-	// Their probabilities: "GRAPH.OUTPUT" of the same graph, [N, steps].
-	Scores string `protobuf:"bytes,5,opt,name=scores,proto3" json:"scores,omitempty"`
-	// The characters, one a line of at most 64 bytes; a line may be a space.
-	CharactersFile string `protobuf:"bytes,6,opt,name=characters_file,json=charactersFile,proto3" json:"characters_file,omitempty"`
+	// What read a line, all by outputs of one graph. The first one's reading counts,
+	// unless a later one reads Cyrillic letters and about as many, as surely.
+	Readers []*LineReader `protobuf:"bytes,4,rep,name=readers,proto3" json:"readers,omitempty"`
 	// Lines whose characters have a lower mean probability are left out; 0 = 0.5.
-	MinScore      float64 `protobuf:"fixed64,7,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	MinScore      float64 `protobuf:"fixed64,5,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3911,25 +3905,11 @@ func (x *TextLines) GetWidening() float64 {
 	return 0
 }
 
-func (x *TextLines) GetCharacters() string {
+func (x *TextLines) GetReaders() []*LineReader {
 	if x != nil {
-		return x.Characters
+		return x.Readers
 	}
-	return ""
-}
-
-func (x *TextLines) GetScores() string {
-	if x != nil {
-		return x.Scores
-	}
-	return ""
-}
-
-func (x *TextLines) GetCharactersFile() string {
-	if x != nil {
-		return x.CharactersFile
-	}
-	return ""
+	return nil
 }
 
 func (x *TextLines) GetMinScore() float64 {
@@ -3937,6 +3917,75 @@ func (x *TextLines) GetMinScore() float64 {
 		return x.MinScore
 	}
 	return 0
+}
+
+// LineReader reads a line of text.
+type LineReader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The likeliest character of each step along the line: "GRAPH.OUTPUT" of a graph
+	// that takes crops with max_line_width, int64 [N, steps]; 0 = none, k = line k of
+	// characters_file. Repetitions without a 0 in between are one character
+	// (Connectionist Temporal Classification, Graves et al., 2006).
+	Characters string `protobuf:"bytes,1,opt,name=characters,proto3" json:"characters,omitempty"`
+	// Their probabilities: "GRAPH.OUTPUT" of the same graph, [N, steps].
+	Scores string `protobuf:"bytes,2,opt,name=scores,proto3" json:"scores,omitempty"`
+	// The characters, one a line of at most 64 bytes; a line may be a space. Cyrillic
+	// letters may stand for Latin ones that look alike: each word is spelled in one
+	// script.
+	CharactersFile string `protobuf:"bytes,3,opt,name=characters_file,json=charactersFile,proto3" json:"characters_file,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *LineReader) Reset() {
+	*x = LineReader{}
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineReader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineReader) ProtoMessage() {}
+
+func (x *LineReader) ProtoReflect() protoreflect.Message {
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineReader.ProtoReflect.Descriptor instead.
+func (*LineReader) Descriptor() ([]byte, []int) {
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LineReader) GetCharacters() string {
+	if x != nil {
+		return x.Characters
+	}
+	return ""
+}
+
+func (x *LineReader) GetScores() string {
+	if x != nil {
+		return x.Scores
+	}
+	return ""
+}
+
+func (x *LineReader) GetCharactersFile() string {
+	if x != nil {
+		return x.CharactersFile
+	}
+	return ""
 }
 
 // Text is preprocessing by a tokenizer.
@@ -3968,7 +4017,7 @@ type Text struct {
 
 func (x *Text) Reset() {
 	*x = Text{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4029,7 @@ func (x *Text) String() string {
 func (*Text) ProtoMessage() {}
 
 func (x *Text) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[38]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4042,7 @@ func (x *Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Text.ProtoReflect.Descriptor instead.
 func (*Text) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{38}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Text) GetTokenizer() string {
@@ -4083,7 +4132,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4095,7 +4144,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[39]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4108,7 +4157,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{39}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Image) GetInput() string {
@@ -4203,7 +4252,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4264,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[40]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4277,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{40}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Resize) GetMode() ResizeMode {
@@ -4293,7 +4342,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4354,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[41]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4367,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{41}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Row) GetFeatures() []*Feature {
@@ -4362,7 +4411,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +4423,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[42]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +4436,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{42}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FeatureGroup) GetName() string {
@@ -4461,7 +4510,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4473,7 +4522,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[43]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4486,7 +4535,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{43}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Feature) GetName() string {
@@ -4643,7 +4692,7 @@ type CategoryIndex struct {
 
 func (x *CategoryIndex) Reset() {
 	*x = CategoryIndex{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4655,7 +4704,7 @@ func (x *CategoryIndex) String() string {
 func (*CategoryIndex) ProtoMessage() {}
 
 func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[44]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4668,7 +4717,7 @@ func (x *CategoryIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CategoryIndex.ProtoReflect.Descriptor instead.
 func (*CategoryIndex) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{44}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CategoryIndex) GetFirst() int64 {
@@ -4699,7 +4748,7 @@ type Goldens struct {
 
 func (x *Goldens) Reset() {
 	*x = Goldens{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4711,7 +4760,7 @@ func (x *Goldens) String() string {
 func (*Goldens) ProtoMessage() {}
 
 func (x *Goldens) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[45]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4724,7 +4773,7 @@ func (x *Goldens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goldens.ProtoReflect.Descriptor instead.
 func (*Goldens) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{45}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Goldens) GetFile() string {
@@ -4756,7 +4805,7 @@ type Tolerance struct {
 
 func (x *Tolerance) Reset() {
 	*x = Tolerance{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4768,7 +4817,7 @@ func (x *Tolerance) String() string {
 func (*Tolerance) ProtoMessage() {}
 
 func (x *Tolerance) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[46]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4781,7 +4830,7 @@ func (x *Tolerance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tolerance.ProtoReflect.Descriptor instead.
 func (*Tolerance) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{46}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Tolerance) GetPrecision() Precision {
@@ -4826,7 +4875,7 @@ type Golden struct {
 
 func (x *Golden) Reset() {
 	*x = Golden{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4838,7 +4887,7 @@ func (x *Golden) String() string {
 func (*Golden) ProtoMessage() {}
 
 func (x *Golden) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[47]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4851,7 +4900,7 @@ func (x *Golden) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Golden.ProtoReflect.Descriptor instead.
 func (*Golden) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{47}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Golden) GetInput() isGolden_Input {
@@ -4947,7 +4996,7 @@ type Tensors struct {
 
 func (x *Tensors) Reset() {
 	*x = Tensors{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4959,7 +5008,7 @@ func (x *Tensors) String() string {
 func (*Tensors) ProtoMessage() {}
 
 func (x *Tensors) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[48]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4972,7 +5021,7 @@ func (x *Tensors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tensors.ProtoReflect.Descriptor instead.
 func (*Tensors) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{48}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Tensors) GetInputs() map[string]*Values {
@@ -4997,7 +5046,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5009,7 +5058,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[49]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5022,7 +5071,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{49}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Values) GetShape() []int64 {
@@ -5062,7 +5111,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5074,7 +5123,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[50]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5087,7 +5136,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{50}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Limits) GetMaxItems() int32 {
@@ -5124,7 +5173,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5136,7 +5185,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[51]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5149,7 +5198,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{51}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Retention) GetFeatures() []string {
@@ -5183,7 +5232,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5195,7 +5244,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[52]
+	mi := &file_scry_bundle_v1_bundle_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5208,7 +5257,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{52}
+	return file_scry_bundle_v1_bundle_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Lineage) GetData() []string {
@@ -5515,17 +5564,21 @@ const file_scry_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"activation\x18\x03 \x01(\x0e2\x1a.scry.bundle.v1.ActivationR\n" +
 	"activation\x12\x18\n" +
-	"\aallowed\x18\x04 \x01(\bR\aallowed\"\xe8\x02\n" +
+	"\aallowed\x18\x04 \x01(\bR\aallowed\"\xae\x02\n" +
 	"\tTextLines\x12@\n" +
 	"\x0fmin_probability\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0eminProbability\x122\n" +
 	"\bmin_mean\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\aminMean\x123\n" +
-	"\bwidening\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\x00\x00R\bwidening\x12'\n" +
+	"\bwidening\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\x00\x00R\bwidening\x12@\n" +
+	"\areaders\x18\x04 \x03(\v2\x1a.scry.bundle.v1.LineReaderB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10\x04R\areaders\x124\n" +
+	"\tmin_score\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\"\x88\x01\n" +
 	"\n" +
-	"characters\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"LineReader\x12'\n" +
+	"\n" +
+	"characters\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
 	"characters\x12\x1f\n" +
-	"\x06scores\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06scores\x120\n" +
-	"\x0fcharacters_file\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0echaractersFile\x124\n" +
-	"\tmin_score\x18\a \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bminScore\"\xb9\x02\n" +
+	"\x06scores\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06scores\x120\n" +
+	"\x0fcharacters_file\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0echaractersFile\"\xb9\x02\n" +
 	"\x04Text\x12%\n" +
 	"\ttokenizer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\ttokenizer\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12*\n" +
@@ -5739,7 +5792,7 @@ func file_scry_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_scry_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_scry_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(Pooling)(0),                  // 0: scry.bundle.v1.Pooling
 	(Polarity)(0),                 // 1: scry.bundle.v1.Polarity
@@ -5791,61 +5844,62 @@ var file_scry_bundle_v1_bundle_proto_goTypes = []any{
 	(*FaceCheck)(nil),             // 47: scry.bundle.v1.FaceCheck
 	(*FaceExpressions)(nil),       // 48: scry.bundle.v1.FaceExpressions
 	(*TextLines)(nil),             // 49: scry.bundle.v1.TextLines
-	(*Text)(nil),                  // 50: scry.bundle.v1.Text
-	(*Image)(nil),                 // 51: scry.bundle.v1.Image
-	(*Resize)(nil),                // 52: scry.bundle.v1.Resize
-	(*Row)(nil),                   // 53: scry.bundle.v1.Row
-	(*FeatureGroup)(nil),          // 54: scry.bundle.v1.FeatureGroup
-	(*Feature)(nil),               // 55: scry.bundle.v1.Feature
-	(*CategoryIndex)(nil),         // 56: scry.bundle.v1.CategoryIndex
-	(*Goldens)(nil),               // 57: scry.bundle.v1.Goldens
-	(*Tolerance)(nil),             // 58: scry.bundle.v1.Tolerance
-	(*Golden)(nil),                // 59: scry.bundle.v1.Golden
-	(*Tensors)(nil),               // 60: scry.bundle.v1.Tensors
-	(*Values)(nil),                // 61: scry.bundle.v1.Values
-	(*Limits)(nil),                // 62: scry.bundle.v1.Limits
-	(*Retention)(nil),             // 63: scry.bundle.v1.Retention
-	(*Lineage)(nil),               // 64: scry.bundle.v1.Lineage
-	nil,                           // 65: scry.bundle.v1.Manifest.GraphsEntry
-	nil,                           // 66: scry.bundle.v1.Manifest.HeadsEntry
-	nil,                           // 67: scry.bundle.v1.Graph.InputsEntry
-	nil,                           // 68: scry.bundle.v1.Graph.OutputsEntry
-	nil,                           // 69: scry.bundle.v1.Step.InputsEntry
-	nil,                           // 70: scry.bundle.v1.ReasonCode.TextEntry
-	nil,                           // 71: scry.bundle.v1.Cluster.TitleEntry
-	nil,                           // 72: scry.bundle.v1.Cluster.DescriptionEntry
-	nil,                           // 73: scry.bundle.v1.Treatment.TitleEntry
-	nil,                           // 74: scry.bundle.v1.Golden.OutputsEntry
-	nil,                           // 75: scry.bundle.v1.Tensors.InputsEntry
-	nil,                           // 76: scry.bundle.v1.Lineage.MetricsEntry
-	(*Catalogue)(nil),             // 77: scry.bundle.v1.Catalogue
-	(*durationpb.Duration)(nil),   // 78: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 79: google.protobuf.Value
-	(*structpb.Struct)(nil),       // 80: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 81: google.protobuf.Timestamp
+	(*LineReader)(nil),            // 50: scry.bundle.v1.LineReader
+	(*Text)(nil),                  // 51: scry.bundle.v1.Text
+	(*Image)(nil),                 // 52: scry.bundle.v1.Image
+	(*Resize)(nil),                // 53: scry.bundle.v1.Resize
+	(*Row)(nil),                   // 54: scry.bundle.v1.Row
+	(*FeatureGroup)(nil),          // 55: scry.bundle.v1.FeatureGroup
+	(*Feature)(nil),               // 56: scry.bundle.v1.Feature
+	(*CategoryIndex)(nil),         // 57: scry.bundle.v1.CategoryIndex
+	(*Goldens)(nil),               // 58: scry.bundle.v1.Goldens
+	(*Tolerance)(nil),             // 59: scry.bundle.v1.Tolerance
+	(*Golden)(nil),                // 60: scry.bundle.v1.Golden
+	(*Tensors)(nil),               // 61: scry.bundle.v1.Tensors
+	(*Values)(nil),                // 62: scry.bundle.v1.Values
+	(*Limits)(nil),                // 63: scry.bundle.v1.Limits
+	(*Retention)(nil),             // 64: scry.bundle.v1.Retention
+	(*Lineage)(nil),               // 65: scry.bundle.v1.Lineage
+	nil,                           // 66: scry.bundle.v1.Manifest.GraphsEntry
+	nil,                           // 67: scry.bundle.v1.Manifest.HeadsEntry
+	nil,                           // 68: scry.bundle.v1.Graph.InputsEntry
+	nil,                           // 69: scry.bundle.v1.Graph.OutputsEntry
+	nil,                           // 70: scry.bundle.v1.Step.InputsEntry
+	nil,                           // 71: scry.bundle.v1.ReasonCode.TextEntry
+	nil,                           // 72: scry.bundle.v1.Cluster.TitleEntry
+	nil,                           // 73: scry.bundle.v1.Cluster.DescriptionEntry
+	nil,                           // 74: scry.bundle.v1.Treatment.TitleEntry
+	nil,                           // 75: scry.bundle.v1.Golden.OutputsEntry
+	nil,                           // 76: scry.bundle.v1.Tensors.InputsEntry
+	nil,                           // 77: scry.bundle.v1.Lineage.MetricsEntry
+	(*Catalogue)(nil),             // 78: scry.bundle.v1.Catalogue
+	(*durationpb.Duration)(nil),   // 79: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 80: google.protobuf.Value
+	(*structpb.Struct)(nil),       // 81: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 82: google.protobuf.Timestamp
 }
 var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
-	65, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
+	66, // 0: scry.bundle.v1.Manifest.graphs:type_name -> scry.bundle.v1.Manifest.GraphsEntry
 	19, // 1: scry.bundle.v1.Manifest.steps:type_name -> scry.bundle.v1.Step
-	66, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
-	50, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
-	51, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
-	53, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
-	57, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
-	62, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
-	63, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
-	64, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
-	77, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
+	67, // 2: scry.bundle.v1.Manifest.heads:type_name -> scry.bundle.v1.Manifest.HeadsEntry
+	51, // 3: scry.bundle.v1.Manifest.text:type_name -> scry.bundle.v1.Text
+	52, // 4: scry.bundle.v1.Manifest.image:type_name -> scry.bundle.v1.Image
+	54, // 5: scry.bundle.v1.Manifest.row:type_name -> scry.bundle.v1.Row
+	58, // 6: scry.bundle.v1.Manifest.goldens:type_name -> scry.bundle.v1.Goldens
+	63, // 7: scry.bundle.v1.Manifest.limits:type_name -> scry.bundle.v1.Limits
+	64, // 8: scry.bundle.v1.Manifest.retention:type_name -> scry.bundle.v1.Retention
+	65, // 9: scry.bundle.v1.Manifest.lineage:type_name -> scry.bundle.v1.Lineage
+	78, // 10: scry.bundle.v1.Manifest.catalogue:type_name -> scry.bundle.v1.Catalogue
 	13, // 11: scry.bundle.v1.Manifest.inferred:type_name -> scry.bundle.v1.Inference
-	67, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
-	68, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
+	68, // 12: scry.bundle.v1.Graph.inputs:type_name -> scry.bundle.v1.Graph.InputsEntry
+	69, // 13: scry.bundle.v1.Graph.outputs:type_name -> scry.bundle.v1.Graph.OutputsEntry
 	17, // 14: scry.bundle.v1.Graph.batching:type_name -> scry.bundle.v1.Batching
 	18, // 15: scry.bundle.v1.Graph.execution:type_name -> scry.bundle.v1.Execution
 	15, // 16: scry.bundle.v1.Graph.origin:type_name -> scry.bundle.v1.Origin
-	78, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
-	69, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
+	79, // 17: scry.bundle.v1.Batching.window:type_name -> google.protobuf.Duration
+	70, // 18: scry.bundle.v1.Step.inputs:type_name -> scry.bundle.v1.Step.InputsEntry
 	20, // 19: scry.bundle.v1.Step.crop:type_name -> scry.bundle.v1.Crop
-	51, // 20: scry.bundle.v1.Crop.image:type_name -> scry.bundle.v1.Image
+	52, // 20: scry.bundle.v1.Crop.image:type_name -> scry.bundle.v1.Image
 	22, // 21: scry.bundle.v1.Head.probability:type_name -> scry.bundle.v1.Probability
 	29, // 22: scry.bundle.v1.Head.value:type_name -> scry.bundle.v1.Value
 	33, // 23: scry.bundle.v1.Head.classes:type_name -> scry.bundle.v1.Classes
@@ -5865,7 +5919,7 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	24, // 37: scry.bundle.v1.Calibration.logistic:type_name -> scry.bundle.v1.Logistic
 	25, // 38: scry.bundle.v1.Calibration.points:type_name -> scry.bundle.v1.Points
 	28, // 39: scry.bundle.v1.Reasons.codes:type_name -> scry.bundle.v1.ReasonCode
-	70, // 40: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
+	71, // 40: scry.bundle.v1.ReasonCode.text:type_name -> scry.bundle.v1.ReasonCode.TextEntry
 	30, // 41: scry.bundle.v1.Value.quantile_interval:type_name -> scry.bundle.v1.QuantileInterval
 	31, // 42: scry.bundle.v1.Value.log_normal:type_name -> scry.bundle.v1.LogNormal
 	32, // 43: scry.bundle.v1.Value.bands:type_name -> scry.bundle.v1.ValueBand
@@ -5876,11 +5930,11 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	36, // 48: scry.bundle.v1.Segment.clusters:type_name -> scry.bundle.v1.Cluster
 	37, // 49: scry.bundle.v1.Segment.nearest:type_name -> scry.bundle.v1.Nearest
 	38, // 50: scry.bundle.v1.Segment.mixture:type_name -> scry.bundle.v1.Mixture
-	71, // 51: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
-	72, // 52: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
+	72, // 51: scry.bundle.v1.Cluster.title:type_name -> scry.bundle.v1.Cluster.TitleEntry
+	73, // 52: scry.bundle.v1.Cluster.description:type_name -> scry.bundle.v1.Cluster.DescriptionEntry
 	40, // 53: scry.bundle.v1.Uplift.treatments:type_name -> scry.bundle.v1.Treatment
-	73, // 54: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
-	78, // 55: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
+	74, // 54: scry.bundle.v1.Treatment.title:type_name -> scry.bundle.v1.Treatment.TitleEntry
+	79, // 55: scry.bundle.v1.Forecast.step:type_name -> google.protobuf.Duration
 	2,  // 56: scry.bundle.v1.Sentiment.activation:type_name -> scry.bundle.v1.Activation
 	1,  // 57: scry.bundle.v1.Sentiment.columns:type_name -> scry.bundle.v1.Polarity
 	2,  // 58: scry.bundle.v1.Labels.activation:type_name -> scry.bundle.v1.Activation
@@ -5888,40 +5942,41 @@ var file_scry_bundle_v1_bundle_proto_depIdxs = []int32{
 	47, // 60: scry.bundle.v1.Faces.check:type_name -> scry.bundle.v1.FaceCheck
 	48, // 61: scry.bundle.v1.Faces.expressions:type_name -> scry.bundle.v1.FaceExpressions
 	2,  // 62: scry.bundle.v1.FaceExpressions.activation:type_name -> scry.bundle.v1.Activation
-	52, // 63: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
-	5,  // 64: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
-	6,  // 65: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
-	3,  // 66: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
-	4,  // 67: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
-	55, // 68: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
-	54, // 69: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
-	9,  // 70: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
-	79, // 71: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
-	10, // 72: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
-	55, // 73: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
-	56, // 74: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
-	8,  // 75: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
-	7,  // 76: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
-	58, // 77: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
-	11, // 78: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
-	80, // 79: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
-	60, // 80: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
-	74, // 81: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
-	75, // 82: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
-	78, // 83: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
-	76, // 84: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
-	81, // 85: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
-	14, // 86: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
-	21, // 87: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
-	16, // 88: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
-	16, // 89: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
-	61, // 90: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
-	61, // 91: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
-	92, // [92:92] is the sub-list for method output_type
-	92, // [92:92] is the sub-list for method input_type
-	92, // [92:92] is the sub-list for extension type_name
-	92, // [92:92] is the sub-list for extension extendee
-	0,  // [0:92] is the sub-list for field type_name
+	50, // 63: scry.bundle.v1.TextLines.readers:type_name -> scry.bundle.v1.LineReader
+	53, // 64: scry.bundle.v1.Image.resize:type_name -> scry.bundle.v1.Resize
+	5,  // 65: scry.bundle.v1.Image.layout:type_name -> scry.bundle.v1.Layout
+	6,  // 66: scry.bundle.v1.Image.channels:type_name -> scry.bundle.v1.Channels
+	3,  // 67: scry.bundle.v1.Resize.mode:type_name -> scry.bundle.v1.ResizeMode
+	4,  // 68: scry.bundle.v1.Resize.filter:type_name -> scry.bundle.v1.Filter
+	56, // 69: scry.bundle.v1.Row.features:type_name -> scry.bundle.v1.Feature
+	55, // 70: scry.bundle.v1.Row.groups:type_name -> scry.bundle.v1.FeatureGroup
+	9,  // 71: scry.bundle.v1.Feature.type:type_name -> scry.bundle.v1.FeatureType
+	80, // 72: scry.bundle.v1.Feature.default:type_name -> google.protobuf.Value
+	10, // 73: scry.bundle.v1.Feature.unknown:type_name -> scry.bundle.v1.UnknownPolicy
+	56, // 74: scry.bundle.v1.Feature.fields:type_name -> scry.bundle.v1.Feature
+	57, // 75: scry.bundle.v1.Feature.index:type_name -> scry.bundle.v1.CategoryIndex
+	8,  // 76: scry.bundle.v1.Feature.time:type_name -> scry.bundle.v1.TimeEncoding
+	7,  // 77: scry.bundle.v1.Feature.infinity:type_name -> scry.bundle.v1.InfinityPolicy
+	59, // 78: scry.bundle.v1.Goldens.tolerances:type_name -> scry.bundle.v1.Tolerance
+	11, // 79: scry.bundle.v1.Tolerance.precision:type_name -> scry.bundle.v1.Precision
+	81, // 80: scry.bundle.v1.Golden.features:type_name -> google.protobuf.Struct
+	61, // 81: scry.bundle.v1.Golden.tensors:type_name -> scry.bundle.v1.Tensors
+	75, // 82: scry.bundle.v1.Golden.outputs:type_name -> scry.bundle.v1.Golden.OutputsEntry
+	76, // 83: scry.bundle.v1.Tensors.inputs:type_name -> scry.bundle.v1.Tensors.InputsEntry
+	79, // 84: scry.bundle.v1.Retention.period:type_name -> google.protobuf.Duration
+	77, // 85: scry.bundle.v1.Lineage.metrics:type_name -> scry.bundle.v1.Lineage.MetricsEntry
+	82, // 86: scry.bundle.v1.Lineage.trained_at:type_name -> google.protobuf.Timestamp
+	14, // 87: scry.bundle.v1.Manifest.GraphsEntry.value:type_name -> scry.bundle.v1.Graph
+	21, // 88: scry.bundle.v1.Manifest.HeadsEntry.value:type_name -> scry.bundle.v1.Head
+	16, // 89: scry.bundle.v1.Graph.InputsEntry.value:type_name -> scry.bundle.v1.Port
+	16, // 90: scry.bundle.v1.Graph.OutputsEntry.value:type_name -> scry.bundle.v1.Port
+	62, // 91: scry.bundle.v1.Golden.OutputsEntry.value:type_name -> scry.bundle.v1.Values
+	62, // 92: scry.bundle.v1.Tensors.InputsEntry.value:type_name -> scry.bundle.v1.Values
+	93, // [93:93] is the sub-list for method output_type
+	93, // [93:93] is the sub-list for method input_type
+	93, // [93:93] is the sub-list for extension type_name
+	93, // [93:93] is the sub-list for extension extendee
+	0,  // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_scry_bundle_v1_bundle_proto_init() }
@@ -5967,8 +6022,8 @@ func file_scry_bundle_v1_bundle_proto_init() {
 	}
 	file_scry_bundle_v1_bundle_proto_msgTypes[27].OneofWrappers = []any{}
 	file_scry_bundle_v1_bundle_proto_msgTypes[28].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[43].OneofWrappers = []any{}
-	file_scry_bundle_v1_bundle_proto_msgTypes[47].OneofWrappers = []any{
+	file_scry_bundle_v1_bundle_proto_msgTypes[44].OneofWrappers = []any{}
+	file_scry_bundle_v1_bundle_proto_msgTypes[48].OneofWrappers = []any{
 		(*Golden_Features)(nil),
 		(*Golden_Text)(nil),
 		(*Golden_Image)(nil),
@@ -5980,7 +6035,7 @@ func file_scry_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scry_bundle_v1_bundle_proto_rawDesc), len(file_scry_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
