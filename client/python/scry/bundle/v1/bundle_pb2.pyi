@@ -683,22 +683,28 @@ class FaceExpressions(_message.Message):
     def __init__(self, source: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ..., activation: _Optional[_Union[Activation, str]] = ..., allowed: bool = ...) -> None: ...
 
 class TextLines(_message.Message):
-    __slots__ = ("min_probability", "min_mean", "widening", "characters", "scores", "characters_file", "min_score")
+    __slots__ = ("min_probability", "min_mean", "widening", "readers", "min_score")
     MIN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     MIN_MEAN_FIELD_NUMBER: _ClassVar[int]
     WIDENING_FIELD_NUMBER: _ClassVar[int]
-    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
-    SCORES_FIELD_NUMBER: _ClassVar[int]
-    CHARACTERS_FILE_FIELD_NUMBER: _ClassVar[int]
+    READERS_FIELD_NUMBER: _ClassVar[int]
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
     min_probability: float
     min_mean: float
     widening: float
+    readers: _containers.RepeatedCompositeFieldContainer[LineReader]
+    min_score: float
+    def __init__(self, min_probability: _Optional[float] = ..., min_mean: _Optional[float] = ..., widening: _Optional[float] = ..., readers: _Optional[_Iterable[_Union[LineReader, _Mapping]]] = ..., min_score: _Optional[float] = ...) -> None: ...
+
+class LineReader(_message.Message):
+    __slots__ = ("characters", "scores", "characters_file")
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FILE_FIELD_NUMBER: _ClassVar[int]
     characters: str
     scores: str
     characters_file: str
-    min_score: float
-    def __init__(self, min_probability: _Optional[float] = ..., min_mean: _Optional[float] = ..., widening: _Optional[float] = ..., characters: _Optional[str] = ..., scores: _Optional[str] = ..., characters_file: _Optional[str] = ..., min_score: _Optional[float] = ...) -> None: ...
+    def __init__(self, characters: _Optional[str] = ..., scores: _Optional[str] = ..., characters_file: _Optional[str] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("tokenizer", "prefix", "max_length", "stride", "input_ids", "attention_mask", "token_type_ids", "languages")
