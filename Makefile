@@ -79,8 +79,9 @@ bench-peers: setup build bench-models ## Mixed texts beside other servers of the
 	@$(GO) run ./scripts/bench -run peers $(BENCH_FLAGS)
 
 .PHONY: bench-models
-bench-models: ## Fetch the benchmark's text model
+bench-models: ## Fetch the benchmark's text model, and what tokeniser and decoder are compared with
 	@python3 scripts/setup/minilm.py .bench/minilm
+	@scripts/differential/install.sh
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for a minute
